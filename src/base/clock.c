@@ -1,0 +1,66 @@
+/* clock.c - time. */
+#include "base/clock.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+static _Atomic int64_t fixed_unix_ms;
+
+int64_t clock_mono_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t clock_mono_us(void)
+{
+    return clock_mono_ns() / 1000;
+}
+
+void clock_fix(int64_t unix_ms)
+{
+    fixed_unix_ms = unix_ms;
+}
+
+int64_t clock_unix_ms(void)
+{
+    int64_t         fixed = fixed_unix_ms;
+    struct timespec ts;
+
+    if (fixed)
+        return fixed;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static struct tm utc(int64_t unix_s)
+{
+    time_t    t = (time_t)unix_s;
+    struct tm tm;
+
+    gmtime_r(&t, &tm);
+    return tm;
+}
+
+void clock_http(char text[CLOCK_HTTP_LEN + 1], int64_t unix_s)
+{
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct tm         tm = utc(unix_s);
+
+    snprintf(text, CLOCK_HTTP_LEN + 1, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days + 3 * (tm.tm_wday % 7),
+             (unsigned)tm.tm_mday % 100, months + 3 * (tm.tm_mon % 12), (unsigned)(tm.tm_year + 1900) % 10000,
+             (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+}
+
+void clock_iso(char text[CLOCK_ISO_LEN + 1], int64_t unix_ms)
+{
+    struct tm tm = utc(unix_ms / 1000);
+
+    snprintf(text, CLOCK_ISO_LEN + 1, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000,
+             (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+             (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100, (unsigned)(unix_ms % 1000));
+}

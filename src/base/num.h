@@ -1,0 +1,55 @@
+/* num.h - arithmetic on a peer's numbers, and numbers as text. */
+#ifndef DASHBOX_BASE_NUM_H
+#define DASHBOX_BASE_NUM_H
+
+#include "base/defs.h"
+
+/* False, and *ret untouched, on overflow. */
+static inline bool add_size(size_t a, size_t b, size_t *ret)
+{
+    size_t r;
+
+    if (__builtin_add_overflow(a, b, &r))
+        return false;
+    *ret = r;
+    return true;
+}
+
+static inline bool mul_size(size_t a, size_t b, size_t *ret)
+{
+    size_t r;
+
+    if (__builtin_mul_overflow(a, b, &r))
+        return false;
+    *ret = r;
+    return true;
+}
+
+static inline size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t max_i64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Decimal text of `v`; returns its length. `text` has NUM_TEXT_MAX bytes, no NUL is written. */
+#define NUM_TEXT_MAX 20
+size_t num_format(char text[NUM_TEXT_MAX], int64_t v);
+
+/* Lower-case hexadecimal digits of n bytes: 2 * n characters, no NUL. */
+void num_hex(char *text, const void *bytes, size_t n);
+
+#endif
