@@ -15,6 +15,6 @@
 #pragma GCC poison strtok strtok_r               /* str_cut() */
 #pragma GCC poison atoi atol atoll atof          /* str_to_i64(), str_to_f64() */
 #pragma GCC poison gets gmtime localtime ctime asctime /* clock_*() */
-#pragma GCC poison rand srand random             /* rand_u64() */
+#pragma GCC poison rand srand                    /* rand_u64() */
 
 #endif

@@ -1,0 +1,165 @@
+/* chat.h - the middle form of text chat.
+ *
+ * A surface (api/…) turns a body into a chat_input; an engine turns that into chat_events; the surface turns those into
+ * frames. All texts are views into the request's arena or the JSON document it holds: they live as long as the request.
+ */
+#ifndef DASHBOX_CONTRACT_CHAT_H
+#define DASHBOX_CONTRACT_CHAT_H
+
+#include "base/str.h"
+
+struct model;
+struct yyjson_val;
+
+/* A value that the client may have left out. */
+typedef struct {
+    double v;
+    bool   set;
+} opt_num;
+
+typedef struct {
+    int64_t v;
+    bool    set;
+} opt_int;
+
+typedef struct {
+    bool v, set;
+} opt_bool;
+
+#define CHAT_ROLES(X)           \
+    X(CHAT_SYSTEM, "system")    \
+    X(CHAT_USER, "user")        \
+    X(CHAT_ASSISTANT, "assistant") \
+    X(CHAT_TOOL, "tool")        \
+    X(CHAT_FUNCTION, "function") \
+    X(CHAT_PLUGIN, "plugin")
+
+#define CHAT_ROLE_ENUM(name, text) name,
+enum chat_role { CHAT_ROLES(CHAT_ROLE_ENUM) CHAT_ROLE_COUNT };
+#undef CHAT_ROLE_ENUM
+
+str chat_role_name(enum chat_role role);
+
+/* The name → role of the wire; false when it is none. "developer" is the OpenAI spelling of system. */
+bool chat_role_parse(str name, enum chat_role *ret);
+
+enum chat_part_kind { CHAT_PART_TEXT, CHAT_PART_IMAGE, CHAT_PART_VIDEO, CHAT_PART_AUDIO, CHAT_PART_FILE };
+
+/* One item of a message whose content is an array. */
+struct chat_part {
+    enum chat_part_kind kind;
+    str                 text;       /* the text, or the URL or data URI of the medium */
+    struct yyjson_val  *frames;     /* CHAT_PART_VIDEO given as a list: the array of URLs, else NULL */
+};
+
+struct chat_tool_call {
+    str id, name;
+    str arguments; /* JSON text, as sent */
+};
+
+struct chat_message {
+    enum chat_role         role;
+    str                    content; /* all text of the message; the text parts joined when it was an array */
+    bool                   content_is_array;
+    bool                   partial; /* last assistant turn: a prefix to be continued */
+    struct chat_part      *parts;   /* only when content_is_array */
+    size_t                 part_count;
+    str                    reasoning; /* reasoning_content of an earlier assistant turn */
+    struct chat_tool_call *tool_calls;
+    size_t                 tool_call_count;
+    str                    tool_call_id; /* role tool */
+    str                    name;
+};
+
+struct chat_tool {
+    str                name, description;
+    struct yyjson_val *parameters; /* JSON Schema object, or NULL */
+    struct yyjson_val *raw;        /* the whole element as sent */
+    str                text;       /* the same as minified JSON: what the prompt template holds */
+};
+
+enum chat_tool_choice { CHAT_TOOLS_AUTO, CHAT_TOOLS_NONE, CHAT_TOOLS_REQUIRED, CHAT_TOOLS_NAMED };
+enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON_OBJECT, CHAT_FORMAT_JSON_SCHEMA };
+enum chat_result_format { CHAT_RESULT_UNSET, CHAT_RESULT_TEXT, CHAT_RESULT_MESSAGE };
+
+struct chat_input {
+    const struct model *model;
+    str                 model_name; /* as the client spelt it; repeated in the answer */
+
+    struct chat_message *messages;
+    size_t               message_count;
+
+    struct chat_tool     *tools;
+    size_t                tool_count;
+    enum chat_tool_choice tool_choice;
+    str                   tool_choice_name; /* CHAT_TOOLS_NAMED */
+    opt_bool              parallel_tool_calls;
+
+    enum chat_format   format;
+    struct yyjson_val *format_schema; /* CHAT_FORMAT_JSON_SCHEMA: the schema, may be NULL */
+    struct yyjson_val *format_raw;    /* response_format as sent, or NULL */
+
+    opt_num  temperature, top_p, repetition_penalty, presence_penalty, frequency_penalty;
+    opt_int  top_k, seed, n, max_tokens, max_completion_tokens, thinking_budget, top_logprobs;
+    opt_bool enable_thinking, enable_search, logprobs, preserve_thinking;
+    str      reasoning_effort;
+
+    str    *stop; /* texts at which the answer ends; not part of it */
+    size_t  stop_count;
+    struct yyjson_val *stop_raw; /* as sent (token ids too), or NULL */
+
+    bool                    stream;        /* the answer goes out piece by piece */
+    bool                    include_usage; /* stream_options.include_usage */
+    opt_bool                incremental;   /* native incremental_output */
+    enum chat_result_format result_format; /* native */
+
+    bool thinking;     /* decided by chat_check(): what enable_thinking and the model come to */
+    bool multimodal;   /* native multimodal endpoint: content of answers is an array */
+    struct yyjson_val *unknown; /* reserved for engines of the same protocol: the parameters object as sent, or NULL */
+
+    int64_t prompt_tokens; /* of the rendered prompt, set by chat_check() */
+};
+
+/* How an answer ended, in the words of the wire. */
+#define CHAT_FINISHES(X)                  \
+    X(CHAT_FINISH_NONE, "null")           \
+    X(CHAT_FINISH_STOP, "stop")           \
+    X(CHAT_FINISH_LENGTH, "length")       \
+    X(CHAT_FINISH_TOOL_CALLS, "tool_calls")
+
+#define CHAT_FINISH_ENUM(name, text) name,
+enum chat_finish { CHAT_FINISHES(CHAT_FINISH_ENUM) };
+#undef CHAT_FINISH_ENUM
+
+str chat_finish_name(enum chat_finish f);
+bool chat_finish_parse(str name, enum chat_finish *ret);
+
+struct chat_usage {
+    int64_t prompt_tokens;     /* input */
+    int64_t completion_tokens; /* output, with reasoning and the text of tool calls */
+    int64_t reasoning_tokens;  /* part of completion_tokens */
+    int64_t cached_tokens;     /* part of prompt_tokens */
+};
+
+enum chat_event_kind {
+    CHAT_EV_REASONING, /* text */
+    CHAT_EV_TEXT,      /* text */
+    CHAT_EV_TOOL_CALL, /* a call begins: tool_index, tool_id, tool_name */
+    CHAT_EV_TOOL_ARGS, /* text: a piece of the call's JSON arguments */
+    CHAT_EV_FINISH,    /* finish; last of its choice */
+    CHAT_EV_USAGE,     /* usage: the engine's own count, replaces ours */
+};
+
+/* One step of an answer. Texts are valid until the next event is asked for. */
+struct chat_event {
+    enum chat_event_kind kind;
+    unsigned             choice; /* 0 … n-1 */
+    str                  text;
+    int64_t              tokens; /* of `text`; -1 when the engine does not know (then they are counted) */
+    unsigned             tool_index;
+    str                  tool_id, tool_name;
+    enum chat_finish     finish;
+    struct chat_usage    usage;
+};
+
+#endif

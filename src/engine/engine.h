@@ -1,0 +1,37 @@
+/* engine.h - what answers: takes a chat_input, gives chat_events.
+ *
+ * An engine knows no surface. Its stream belongs to the request: whatever it holds (a connection, a child's slot) is
+ * tied to rq->arena with arena_defer and so given back however the request ends.
+ */
+#ifndef DASHBOX_ENGINE_ENGINE_H
+#define DASHBOX_ENGINE_ENGINE_H
+
+#include "contract/request.h"
+#include "loop/fiber.h"
+
+struct engine;
+struct engine_stream;
+
+struct engine_ops {
+    const char *kind; /* "standin", "upstream" */
+
+    /* Until the answer begins (its first event can be had) or is refused. The refusal is in rq->fault. */
+    SUSPENDS enum err (*open)(struct engine *e, struct request *rq, const struct chat_input *in,
+                              struct engine_stream **ret);
+    /* Until the next event. ERR_EOF after the last one; ERR_FAULT when it broke off (rq->fault says why). */
+    SUSPENDS enum err (*next)(struct engine_stream *st, struct chat_event *ret);
+    /* True when next() would not suspend: the surface sends what it has gathered when this is false. */
+    bool (*ready)(const struct engine_stream *st);
+};
+
+/* Both begin with this, so that one pointer does for all kinds. */
+struct engine {
+    const struct engine_ops *ops;
+    str                      name; /* of the configuration: "standin", "local-llama" */
+};
+
+struct engine_stream {
+    const struct engine_ops *ops;
+};
+
+#endif
