@@ -1,6 +1,6 @@
 /* banned.h - functions that do not compile here, and what to use instead.
  *
- * Force-included by the build for our own sources, after the system headers that declare the functions.
+ * Force-included by the build for our own sources. A use becomes a name that does not exist and says so.
  */
 #ifndef DASHBOX_BASE_BANNED_H
 #define DASHBOX_BASE_BANNED_H
@@ -10,11 +10,43 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat strncpy strncat /* buf_add(), arena_strdup() */
-#pragma GCC poison sprintf vsprintf              /* buf_addf() */
-#pragma GCC poison strtok strtok_r               /* str_cut() */
-#pragma GCC poison atoi atol atoll atof          /* str_to_i64(), str_to_f64() */
-#pragma GCC poison gets gmtime localtime ctime asctime /* clock_*() */
-#pragma GCC poison rand srand                    /* rand_u64() */
+#define BANNED(func) sorry_##func##_is_banned_see_base_banned_h
+
+/* buf_add(), arena_str() */
+#undef strcpy
+#define strcpy(a, b) BANNED(strcpy)
+#undef strcat
+#define strcat(a, b) BANNED(strcat)
+#undef strncpy
+#define strncpy(a, b, n) BANNED(strncpy)
+#undef strncat
+#define strncat(a, b, n) BANNED(strncat)
+/* buf_addf(), arena_printf() */
+#undef sprintf
+#define sprintf(...) BANNED(sprintf)
+#undef vsprintf
+#define vsprintf(...) BANNED(vsprintf)
+/* str_cut() */
+#undef strtok
+#define strtok(a, b) BANNED(strtok)
+/* str_to_i64(), str_to_f64() */
+#undef atoi
+#define atoi(s) BANNED(atoi)
+#undef atol
+#define atol(s) BANNED(atol)
+#undef atof
+#define atof(s) BANNED(atof)
+/* clock_http(), clock_iso() */
+#undef gmtime
+#define gmtime(t) BANNED(gmtime)
+#undef localtime
+#define localtime(t) BANNED(localtime)
+#undef ctime
+#define ctime(t) BANNED(ctime)
+/* rand_u64(), rand_secret() */
+#undef rand
+#define rand() BANNED(rand)
+#undef srand
+#define srand(seed) BANNED(srand)
 
 #endif

@@ -291,6 +291,23 @@ static void on_closed(uv_handle_t *handle)
     loop_run_ready(l);
 }
 
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    (void)status; /* the peer has gone: there is nobody to tell */
+    free(req);
+}
+
+void stream_shutdown(struct stream *s)
+{
+    uv_shutdown_t *req;
+
+    if (s->closing)
+        return;
+    req = xmalloc(sizeof(*req));
+    if (uv_shutdown(req, &s->uv.stream, on_shutdown))
+        free(req);
+}
+
 void stream_close(struct stream *s)
 {
     if (s->closing)

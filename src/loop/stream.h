@@ -74,6 +74,9 @@ enum err stream_write(struct stream *s, const str *parts, size_t count);
 /* Until at most `left` bytes wait to be taken. ERR_EOF when the peer has gone, ERR_TIMEOUT at the deadline. */
 SUSPENDS enum err stream_flush(struct stream *s, size_t left, int64_t deadline_us);
 
+/* Says that no more will be sent, once what waits has been taken. */
+void stream_shutdown(struct stream *s);
+
 void stream_close(struct stream *s);
 
 /* "127.0.0.1:51234" of the other side, "" for a Unix socket. */
