@@ -65,19 +65,19 @@ const struct error_code *error_code_by_compat(str code);
 bool error_match(const struct error_row *row, enum wording w, str message, str *ret_args);
 
 enum error_how {
-    ERROR_HOW_ID,       /* the id or the name */
-    ERROR_HOW_EXACT,    /* the sentence, apart from case, blanks, "please", prefix, link and final period */
-    ERROR_HOW_NUMBERS,  /* the same with other numbers in it */
-    ERROR_HOW_INSIDE,   /* the sentence stands in a longer text */
-    ERROR_HOW_CODE,     /* the code only */
-    ERROR_HOW_WORDS,    /* all words of the text occur in the row */
-    ERROR_HOW_NEAR,     /* some of them: a guess */
+    ERROR_HOW_ID,      /* the id or the name */
+    ERROR_HOW_EXACT,   /* the sentence, apart from case, blanks, "please", prefix, link and final period */
+    ERROR_HOW_NUMBERS, /* the same with other numbers in it */
+    ERROR_HOW_INSIDE,  /* the sentence stands in a longer text */
+    ERROR_HOW_CODE,    /* the code only */
+    ERROR_HOW_WORDS,   /* all words of the text occur in the row */
+    ERROR_HOW_NEAR,    /* some of them: a guess */
 };
 
 struct error_hit {
     const struct error_row *row;
     enum error_how          how;
-    int                     score; /* higher is better; comparable within one search */
+    int                     score;                /* higher is better; comparable within one search */
     str                     args[FAULT_ARGS_MAX]; /* as found in the text; empty when not bound */
 };
 

@@ -113,9 +113,11 @@ struct chat_input {
     opt_bool                incremental;   /* native incremental_output */
     enum chat_result_format result_format; /* native */
 
+    bool audio_out; /* modalities asks for speech */
+    str  voice;     /* audio.voice */
+
     bool thinking;     /* decided by chat_check(): what enable_thinking and the model come to */
     bool multimodal;   /* native multimodal endpoint: content of answers is an array */
-    struct yyjson_val *unknown; /* reserved for engines of the same protocol: the parameters object as sent, or NULL */
 
     int64_t prompt_tokens; /* of the rendered prompt, set by chat_check() */
 };

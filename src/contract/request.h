@@ -8,11 +8,12 @@
 #include "base/rand.h"
 #include "contract/chat.h"
 #include "contract/fault.h"
+#include "loop/fiber.h"
 
 struct http_exchange;
 struct model;
 struct route;
-struct worker;
+struct services;
 
 /* Which protocol the client speaks: decides the form of answers and of refusals. */
 enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI };
@@ -30,12 +31,22 @@ enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI };
 enum phase { PHASES(PHASE_ENUM) PHASE_COUNT };
 #undef PHASE_ENUM
 
+/* What the configuration says of answers. Replaced whole at a reload; a request keeps the one it began with. */
+struct request_settings {
+    struct wording_options wording;
+    bool                   sse_error_status_200; /* native: a refused stream is HTTP 200 with the error as its event */
+    bool                   cors;
+    int64_t                call_ms; /* for a call that is not streamed */
+};
+
 struct request {
     struct arena         *arena;
     struct http_exchange *x;
-    struct worker        *worker; /* the loop thread's own things: engines, caches */
+    struct services      *services; /* the loop thread's own things: engines, caches (service/services.h) */
+    const struct request_settings *settings;
     const struct route   *route;
     enum surface          surface;
+    int64_t               body_max; /* bytes, of this route */
     char                  id[UUID_LEN + 1]; /* x-request-id, request_id */
 
     struct fault fault;
@@ -59,5 +70,14 @@ struct request {
 void request_phase(struct request *rq, enum phase next);
 
 str phase_name(enum phase p);
+
+struct yyjson_val;
+
+/* The body as a JSON object, parsed in place: it and its texts live as long as the request. Refuses a body that is too
+ * large, is not JSON, or is no object (E019, E280). */
+SUSPENDS enum err request_json(struct request *rq, struct yyjson_val **ret);
+
+/* A header of the request; empty when there is none. */
+str request_header(const struct request *rq, str name);
 
 #endif

@@ -1,0 +1,516 @@
+/* chat_body.c - reads what a chat body holds beyond plain parameters.
+ *
+ * Spec: chat.md §3.2, §3.3, §3.8, §3.9, §6.1, §9.4-9.8.
+ */
+#include "contract/chat_body.h"
+
+#define DATA_URI_MAX ((size_t)10485760) /* E045a */
+
+/* ---- names ---- */
+
+#define ROLE_NAME(name, text) [name] = { "" text, sizeof(text) - 1 },
+static const str role_names[] = { CHAT_ROLES(ROLE_NAME) };
+#undef ROLE_NAME
+
+#define FINISH_NAME(name, text) [name] = { "" text, sizeof(text) - 1 },
+static const str finish_names[] = { CHAT_FINISHES(FINISH_NAME) };
+#undef FINISH_NAME
+
+str chat_role_name(enum chat_role role)
+{
+    ASSERT((size_t)role < ARRAY_LEN(role_names));
+    return role_names[role];
+}
+
+bool chat_role_parse(str name, enum chat_role *ret)
+{
+    if (str_eq(name, S("developer")))
+        name = S("system");
+    for (size_t i = 0; i < ARRAY_LEN(role_names); i++) {
+        if (str_eq(role_names[i], name)) {
+            *ret = (enum chat_role)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+str chat_finish_name(enum chat_finish f)
+{
+    ASSERT((size_t)f < ARRAY_LEN(finish_names));
+    return finish_names[f];
+}
+
+bool chat_finish_parse(str name, enum chat_finish *ret)
+{
+    for (size_t i = 1; i < ARRAY_LEN(finish_names); i++) {
+        if (str_eq(finish_names[i], name)) {
+            *ret = (enum chat_finish)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- content ---- */
+
+/* REF: E041. What an SDK should have turned into one of these (a local path, file://) is refused. */
+static enum err check_media_url(struct request *rq, str url)
+{
+    if (str_starts_nocase(url, S("http://")) || str_starts_nocase(url, S("https://")))
+        return OK;
+    if (str_starts_nocase(url, S("data:"))) {
+        if (str_find_str(str_first(url, 256), S("base64,")) == STR_NONE)
+            return fail_media_url_invalid(&rq->fault);
+        if (url.len > DATA_URI_MAX)
+            return fail_data_uri_too_large(&rq->fault);
+        return OK;
+    }
+    if (str_starts(url, S("oss://")) && str_eq(request_header(rq, S("x-dashscope-ossresourceresolve")), S("enable")))
+        return OK;
+    return fail_media_url_invalid(&rq->fault);
+}
+
+/* The value of a medium: a URL, or for video a list of frames' URLs. */
+static enum err read_medium(struct request *rq, yyjson_val *v, struct chat_part *part)
+{
+    size_t      i, n;
+    yyjson_val *frame;
+
+    if (yyjson_is_str(v)) {
+        part->text = json_str(v);
+        return check_media_url(rq, part->text);
+    }
+    if (part->kind != CHAT_PART_VIDEO || !yyjson_is_arr(v))
+        return fail_media_url_invalid(&rq->fault);
+    part->frames = v;
+    yyjson_arr_foreach(v, i, n, frame) {
+        enum err e = yyjson_is_str(frame) ? check_media_url(rq, json_str(frame)) : fail_media_url_invalid(&rq->fault);
+
+        if (e)
+            return e;
+    }
+    return OK;
+}
+
+static const struct {
+    const char         *key;    /* native */
+    const char         *type;   /* OpenAI's `type`, under which the value stands */
+    const char         *member; /* … and the member of that object with the URL; NULL: it is the value itself */
+    enum chat_part_kind kind;
+} modalities[] = {
+    { "text", "text", NULL, CHAT_PART_TEXT },
+    { "image", "image_url", "url", CHAT_PART_IMAGE },
+    { "video", "video", NULL, CHAT_PART_VIDEO },
+    { NULL, "video_url", "url", CHAT_PART_VIDEO },
+    { "audio", "input_audio", "data", CHAT_PART_AUDIO },
+    { "file", "file", NULL, CHAT_PART_FILE },
+    { "doc_url", "doc_url", NULL, CHAT_PART_FILE },
+};
+
+/* One item of a content array. Native items are also taken with an extra "type" (chat.md §3.3). */
+static enum err read_part(struct request *rq, yyjson_val *item, enum chat_content_form form, struct chat_part *part)
+{
+    str type = json_str(json_get(item, "type"));
+
+    for (size_t i = 0; i < ARRAY_LEN(modalities); i++) {
+        yyjson_val *v = NULL;
+
+        if (form == CHAT_CONTENT_OPENAI) {
+            if (!str_eq(type, str_from_cstr(modalities[i].type)))
+                continue;
+            v = json_get(item, modalities[i].type);
+            if (modalities[i].member && yyjson_is_obj(v))
+                v = json_get(v, modalities[i].member);
+        } else if (modalities[i].key) {
+            v = json_get(item, modalities[i].key);
+        }
+        if (!v)
+            continue;
+        part->kind = modalities[i].kind;
+        if (part->kind == CHAT_PART_TEXT) {
+            if (!yyjson_is_str(v))
+                return fail_content_item_modality(&rq->fault);
+            part->text = json_str(v);
+            return OK;
+        }
+        if (part->kind == CHAT_PART_FILE)
+            return OK; /* read by the document service */
+        return read_medium(rq, v, part);
+    }
+    return fail_content_item_modality(&rq->fault); /* REF: E054 */
+}
+
+static enum err read_parts(struct request *rq, yyjson_val *content, enum chat_content_form form,
+                           struct chat_message *m)
+{
+    size_t      i, n, text_len = 0, text_count = 0;
+    yyjson_val *item;
+    char       *text;
+
+    m->content_is_array = true;
+    m->part_count = yyjson_arr_size(content);
+    m->parts = arena_array(rq->arena, struct chat_part, m->part_count);
+    yyjson_arr_foreach(content, i, n, item) {
+        enum err e = read_part(rq, item, form, &m->parts[i]);
+
+        if (e)
+            return e;
+        if (m->parts[i].kind == CHAT_PART_TEXT) {
+            text_len += m->parts[i].text.len;
+            m->content = m->parts[i].text;
+            text_count++;
+        }
+    }
+    if (text_count <= 1)
+        return OK;
+    text = arena_bytes(rq->arena, text_len);
+    m->content = str_of(text, text_len);
+    for (i = 0; i < m->part_count; i++) {
+        if (m->parts[i].kind == CHAT_PART_TEXT && m->parts[i].text.len) {
+            memcpy(text, m->parts[i].text.ptr, m->parts[i].text.len);
+            text += m->parts[i].text.len;
+        }
+    }
+    return OK;
+}
+
+static bool only_text(const struct chat_message *m)
+{
+    for (size_t i = 0; i < m->part_count; i++) {
+        if (m->parts[i].kind != CHAT_PART_TEXT)
+            return false;
+    }
+    return true;
+}
+
+/* A text model was given an array. */
+static enum err refuse_array(struct request *rq, const struct chat_input *in)
+{
+    if (in->model->content == MODEL_CONTENT_PREPROCESS)
+        return fail_preprocess_content_array(&rq->fault); /* REF: E090 */
+    return fail_content_not_string(&rq->fault);           /* REF: E020 */
+}
+
+static enum err read_content(struct request *rq, yyjson_val *content, enum chat_content_form form, str where, size_t at,
+                             const struct chat_input *in, struct chat_message *m)
+{
+    bool     takes_parts = in->model->content == MODEL_CONTENT_PARTS;
+    enum err e;
+
+    if (yyjson_is_str(content)) {
+        m->content = json_str(content);
+        return OK;
+    }
+    if (!yyjson_is_arr(content))
+        return fail_string_expected(&rq->fault, arena_printf(rq->arena, "%.*s.%zu.content", STR_ARG(where), at));
+    if (form == CHAT_CONTENT_TEXT && !takes_parts)
+        return refuse_array(rq, in);
+    e = read_parts(rq, content, form, m);
+    if (e)
+        return e;
+    /* OpenAI clients send plain text as an array of one part: that is a string. */
+    if (form == CHAT_CONTENT_OPENAI && !takes_parts && !only_text(m))
+        return refuse_array(rq, in);
+    return OK;
+}
+
+/* ---- messages ---- */
+
+/* Whether the text is one JSON value. */
+static bool is_json(struct request *rq, str text)
+{
+    return json_parse_copy(rq->arena, text) != NULL;
+}
+
+static enum err read_tool_calls(struct request *rq, yyjson_val *calls, struct chat_message *m)
+{
+    size_t      i, n;
+    yyjson_val *call;
+
+    if (!yyjson_is_arr(calls))
+        return fail_parameter_missing_named(&rq->fault, S("tool_calls"));
+    m->tool_call_count = yyjson_arr_size(calls);
+    m->tool_calls = arena_array(rq->arena, struct chat_tool_call, m->tool_call_count);
+    yyjson_arr_foreach(calls, i, n, call) {
+        yyjson_val            *function = json_get(call, "function");
+        struct chat_tool_call *out = &m->tool_calls[i];
+
+        out->id = json_str(json_get(call, "id"));
+        out->name = json_str(json_get(function, "name"));
+        out->arguments = json_str(json_get(function, "arguments"));
+        if (!yyjson_is_obj(function) || !out->name.len)
+            return fail_parameter_missing_named(&rq->fault, S("tool_calls.function.name"));
+        if (!is_json(rq, out->arguments))
+            return fail_tool_arguments_not_json(&rq->fault);
+    }
+    return OK;
+}
+
+static enum err read_message(struct request *rq, yyjson_val *v, enum chat_content_form form, str where, size_t at,
+                             const struct chat_input *in, struct chat_message *m)
+{
+    yyjson_val *content, *calls;
+    enum err    e;
+
+    if (!yyjson_is_obj(v) || !yyjson_is_str(json_get(v, "role")))
+        return fail_message_not_object(&rq->fault); /* REF: E042 */
+    if (!chat_role_parse(json_str(json_get(v, "role")), &m->role)) {
+        /* REF: E176: the older models know two roles and say so; the others name all six. */
+        if (in->model->thinking == MODEL_THINKING_NONE && !in->model->can_tools && form != CHAT_CONTENT_OPENAI)
+            return fail_message_role_or_empty(&rq->fault);
+        return fail_message_role_invalid(&rq->fault);
+    }
+    m->name = json_str(json_get(v, "name"));
+    m->tool_call_id = json_str(json_get(v, "tool_call_id"));
+    m->reasoning = json_str(json_get(v, "reasoning_content"));
+    m->partial = m->role == CHAT_ASSISTANT && yyjson_is_true(json_get(v, "partial"));
+    calls = m->role == CHAT_ASSISTANT ? json_get(v, "tool_calls") : NULL;
+    if (calls) {
+        e = read_tool_calls(rq, calls, m);
+        if (e)
+            return e;
+    }
+    content = json_get(v, "content");
+    if (!content)
+        return m->tool_call_count ? OK : fail_content_missing(&rq->fault); /* REF: E021 */
+    return read_content(rq, content, form, where, at, in, m);
+}
+
+enum err chat_read_messages(struct request *rq, yyjson_val *messages, enum chat_content_form form, str where,
+                            struct chat_input *in)
+{
+    size_t      i, n;
+    yyjson_val *v;
+
+    if (!yyjson_is_arr(messages))
+        return fail_parameter_missing_named(&rq->fault, S("messages"));
+    in->message_count = yyjson_arr_size(messages);
+    in->messages = arena_array(rq->arena, struct chat_message, in->message_count);
+    yyjson_arr_foreach(messages, i, n, v) {
+        enum err e = read_message(rq, v, form, where, i, in, &in->messages[i]);
+
+        if (e)
+            return e;
+    }
+    return OK;
+}
+
+enum err chat_read_prompt(struct request *rq, yyjson_val *prompt, yyjson_val *history, struct chat_input *in)
+{
+    size_t               turns = yyjson_is_arr(history) ? yyjson_arr_size(history) : 0, i, n;
+    yyjson_val          *turn;
+    struct chat_message *m;
+
+    if (prompt && !yyjson_is_str(prompt))
+        return fail_string_expected(&rq->fault, S("input.prompt"));
+    m = in->messages = arena_array(rq->arena, struct chat_message, 2 * turns + 1);
+    yyjson_arr_foreach(history, i, n, turn) {
+        yyjson_val *user = json_get(turn, "user"), *bot = json_get(turn, "bot");
+
+        if (yyjson_is_str(user))
+            *m++ = (struct chat_message){ .role = CHAT_USER, .content = json_str(user) };
+        if (yyjson_is_str(bot))
+            *m++ = (struct chat_message){ .role = CHAT_ASSISTANT, .content = json_str(bot) };
+    }
+    *m++ = (struct chat_message){ .role = CHAT_USER, .content = json_str(prompt) };
+    in->message_count = (size_t)(m - in->messages);
+    return OK;
+}
+
+/* ---- parameters that do not fit the columns of data/params/chat.txt ---- */
+
+enum err chat_read_stream(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+
+    if (!yyjson_is_bool(v))
+        return param_refuse_type(rq, p, v, in->model);
+    in->stream = yyjson_get_bool(v);
+    return OK;
+}
+
+enum err chat_read_stream_options(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    yyjson_val        *usage = json_get(v, "include_usage");
+
+    if (!yyjson_is_obj(v) || (usage && !yyjson_is_bool(usage)))
+        return param_refuse_type(rq, p, v, in->model);
+    if (!in->stream)
+        return fail_stream_options_without_stream(&rq->fault);
+    in->include_usage = yyjson_is_true(usage);
+    return OK;
+}
+
+enum err chat_read_template_kwargs(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    yyjson_val        *thinking = json_get(v, "enable_thinking");
+
+    (void)rq, (void)p;
+    if (yyjson_is_bool(thinking) && !in->enable_thinking.set)
+        in->enable_thinking = (opt_bool){ .v = yyjson_get_bool(thinking), .set = true };
+    return OK;
+}
+
+/* REF: E035: a string, or an array of strings, of integers, or of arrays of integers, all of one kind. */
+static bool stop_kind(yyjson_val *v, int *kind)
+{
+    size_t      i, n;
+    yyjson_val *id;
+    int         k = yyjson_is_str(v) ? 1 : yyjson_is_int(v) ? 2 : yyjson_is_arr(v) ? 3 : 0;
+
+    if (k == 0 || (*kind && *kind != k))
+        return false;
+    *kind = k;
+    yyjson_arr_foreach(v, i, n, id) {
+        if (!yyjson_is_int(id))
+            return false;
+    }
+    return true;
+}
+
+enum err chat_read_stop(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    size_t             i, n, count = 0;
+    yyjson_val        *item;
+    int                kind = 0;
+
+    in->stop_raw = v;
+    if (yyjson_is_str(v)) {
+        in->stop = arena_new(rq->arena, str);
+        in->stop[0] = json_str(v);
+        in->stop_count = in->stop[0].len > 0;
+        return OK;
+    }
+    if (!yyjson_is_arr(v))
+        return param_refuse_type(rq, p, v, in->model);
+    in->stop = arena_array(rq->arena, str, yyjson_arr_size(v));
+    yyjson_arr_foreach(v, i, n, item) {
+        if (!stop_kind(item, &kind))
+            return param_refuse_type(rq, p, v, in->model);
+        if (kind == 1 && yyjson_get_len(item))
+            in->stop[count++] = json_str(item);
+    }
+    in->stop_count = count;
+    return OK;
+}
+
+enum err chat_read_response_format(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    str                type = json_str(json_get(v, "type"));
+
+    (void)p;
+    in->format_raw = v;
+    if (str_eq(type, S("text"))) {
+        in->format = CHAT_FORMAT_TEXT;
+    } else if (str_eq(type, S("json_object"))) {
+        in->format = CHAT_FORMAT_JSON_OBJECT;
+    } else if (str_eq(type, S("json_schema")) && yyjson_is_obj(json_get(v, "json_schema"))) {
+        in->format = CHAT_FORMAT_JSON_SCHEMA;
+        in->format_schema = json_get(json_get(v, "json_schema"), "schema");
+    } else {
+        /* REF: E027 quotes what was sent: the type, or the whole value when it has none. */
+        str sent = type.ptr ? type : yyjson_is_str(v) ? json_str(v) : json_text(rq->arena, v);
+
+        return fail_response_format_invalid(&rq->fault, sent);
+    }
+    return OK;
+}
+
+static bool tool_name_ok(str name)
+{
+    if (name.len == 0 || name.len > 64)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    size_t             i, n;
+    yyjson_val        *item;
+
+    if (!yyjson_is_arr(v))
+        return param_refuse_type(rq, p, v, in->model);
+    in->tool_count = yyjson_arr_size(v);
+    in->tools = arena_array(rq->arena, struct chat_tool, in->tool_count);
+    yyjson_arr_foreach(v, i, n, item) {
+        yyjson_val       *function = json_get(item, "function"), *parameters = json_get(function, "parameters");
+        struct chat_tool *t = &in->tools[i];
+
+        t->raw = item;
+        t->name = json_str(json_get(function, "name"));
+        t->description = json_str(json_get(function, "description"));
+        if (!yyjson_is_obj(function) || !tool_name_ok(t->name))
+            return fail_parameter_missing_named(&rq->fault, S("tools.function.name"));
+        if (str_eq(t->name, S("search")))
+            return fail_tool_name_reserved(&rq->fault); /* REF: E026 */
+        if (parameters && (!yyjson_is_obj(parameters) || yyjson_obj_size(parameters) == 0))
+            return fail_tool_schema_invalid(&rq->fault, t->name);
+        t->parameters = parameters;
+        t->text = json_text(rq->arena, item);
+    }
+    return OK;
+}
+
+enum err chat_read_tool_choice(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    str                word = json_str(v);
+
+    if (str_eq(word, S("auto"))) {
+        in->tool_choice = CHAT_TOOLS_AUTO;
+    } else if (str_eq(word, S("none"))) {
+        in->tool_choice = CHAT_TOOLS_NONE;
+    } else if (str_eq(word, S("required")) && !str_eq(in->model->provider, S("qwen"))) {
+        in->tool_choice = CHAT_TOOLS_REQUIRED; /* some third-party models take it (chat.md §3.9) */
+    } else if (str_eq(json_str(json_get(v, "type")), S("function"))) {
+        in->tool_choice = CHAT_TOOLS_NAMED;
+        in->tool_choice_name = json_str(json_get(json_get(v, "function"), "name"));
+        for (size_t i = 0; i < in->tool_count; i++) {
+            if (str_eq(in->tools[i].name, in->tool_choice_name))
+                return OK;
+        }
+        return param_refuse_type(rq, p, v, in->model);
+    } else {
+        return param_refuse_type(rq, p, v, in->model); /* REF: E030 */
+    }
+    return OK;
+}
+
+enum err chat_read_modalities(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    size_t             i, n;
+    yyjson_val        *item;
+
+    if (!yyjson_is_arr(v))
+        return param_refuse_type(rq, p, v, in->model);
+    yyjson_arr_foreach(v, i, n, item) {
+        if (str_eq(json_str(item), S("audio")))
+            in->audio_out = true;
+        else if (!str_eq(json_str(item), S("text")))
+            return param_refuse_type(rq, p, v, in->model);
+    }
+    return OK;
+}
+
+enum err chat_read_audio(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+
+    if (!yyjson_is_obj(v))
+        return param_refuse_type(rq, p, v, in->model);
+    in->voice = json_str(json_get(v, "voice"));
+    return OK;
+}

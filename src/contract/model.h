@@ -1,0 +1,137 @@
+/* model.h - what is known of each model: where it is called, what it can do, its limits.
+ *
+ * The rows come from data/models (tools/gen_models.py) and are static: never freed, valid for ever. Every id of the
+ * catalogue is here, the retired ones too; see `status`. Token counts are 0 where nobody tells them.
+ */
+#ifndef DASHBOX_CONTRACT_MODEL_H
+#define DASHBOX_CONTRACT_MODEL_H
+
+#include "base/str.h"
+#include "contract/models.gen.h" /* enum model_task, enum model_path */
+
+enum model_status {
+    MODEL_ACTIVE,
+    MODEL_RETIRING, /* has an offline date, and is served until then */
+    MODEL_NAMED,    /* only other sources than the catalogue name it; served */
+    MODEL_RETIRED,  /* answered like an unknown id */
+};
+
+enum model_thinking {
+    MODEL_THINKING_NONE,
+    MODEL_THINKING_HYBRID, /* enable_thinking decides; without it, `thinking_default` */
+    MODEL_THINKING_ONLY,
+};
+
+enum model_stream_only {
+    MODEL_STREAM_FREE,
+    MODEL_STREAM_THINKING, /* whole answers are refused while it thinks (E001) */
+    MODEL_STREAM_ONLY,     /* always (E003) */
+};
+
+/* incremental_output of native streams. */
+enum model_incremental {
+    MODEL_INCREMENTAL_OFF,  /* each event repeats the whole text, unless asked otherwise */
+    MODEL_INCREMENTAL_ON,   /* each event holds what is new, unless asked otherwise */
+    MODEL_INCREMENTAL_ONLY, /* the same, and false is refused (E007) */
+};
+
+/* result_format of native answers, when absent. */
+enum model_result {
+    MODEL_RESULT_TEXT,
+    MODEL_RESULT_MESSAGE,
+    MODEL_RESULT_ALWAYS, /* message whatever is asked */
+};
+
+/* Message content given as an array. */
+enum model_content {
+    MODEL_CONTENT_PARTS,      /* is taken */
+    MODEL_CONTENT_STRING,     /* is refused (E020) */
+    MODEL_CONTENT_PREPROCESS, /* is refused in other words (E090) */
+};
+
+/* Bits of model.calls. */
+enum model_call { MODEL_CALL_SYNC, MODEL_CALL_SSE, MODEL_CALL_ASYNC, MODEL_CALL_RUN_TASK, MODEL_CALL_REALTIME };
+
+/* Bits of model.in and model.out. */
+enum model_modality {
+    MODEL_TEXT,
+    MODEL_IMAGE,
+    MODEL_VIDEO,
+    MODEL_AUDIO,
+    MODEL_VECTOR,
+    MODEL_SCORES,
+    MODEL_JSON,
+    MODEL_3D,
+    MODEL_TEMPLATE,
+    MODEL_RESOURCE,
+};
+
+/* Bits of model.regions and model.batch. */
+enum model_region { MODEL_CN, MODEL_GLOBAL, MODEL_INTL, MODEL_US, MODEL_EU };
+
+struct model {
+    str               id, family, provider;
+    str               equals;  /* the dated snapshot that the id stands for now; may be empty */
+    str               offline; /* "2026-07-13", when retiring or retired */
+    enum model_task   task;
+    enum model_status status;
+
+    /* Tokens. The thinking ones equal the others where the catalogue makes no difference. */
+    int64_t context, input_max, input_max_thinking, output_max, output_max_thinking;
+    int64_t budget_max; /* of thinking_budget; 0: unknown, or no thinking */
+
+    enum model_thinking    thinking;
+    bool                   thinking_default; /* what an absent enable_thinking comes to */
+    enum model_stream_only stream_only;
+    enum model_incremental incremental;
+    enum model_result      result;
+    enum model_content     content;
+
+    bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs;
+    bool can_json_thinking; /* response_format json_… while it thinks (else E025) */
+    bool openai; /* some path of the OpenAI-compatible protocol takes it (else E199) */
+
+    unsigned calls, in, out, regions, batch;
+    uint64_t paths; /* bits of enum model_path */
+
+    /* Limits of one main account; 0: none published. */
+    int64_t rpm, tpm, rps, rpm_intl, tpm_intl, rps_intl;
+
+    str facts; /* everything else that is published, as "key value" lines; see model_fact() */
+};
+
+extern const struct model models[]; /* in the order of their ids */
+extern const unsigned     model_count;
+
+/* By the id exactly as sent: case and blanks count. NULL when unknown. */
+const struct model *model_find(str id);
+
+/* A published fact that no code needs to compute with: "price.cn", "free", "window", "notes"… Empty when there is none. */
+str model_fact(const struct model *m, str key);
+
+static inline bool model_on_path(const struct model *m, enum model_path path)
+{
+    return m->paths >> path & 1;
+}
+
+/* Whether requests for it are answered at all. */
+static inline bool model_is_served(const struct model *m)
+{
+    return m->status != MODEL_RETIRED;
+}
+
+static inline int64_t model_input_max(const struct model *m, bool thinking)
+{
+    return thinking ? m->input_max_thinking : m->input_max;
+}
+
+static inline int64_t model_output_max(const struct model *m, bool thinking)
+{
+    return thinking ? m->output_max_thinking : m->output_max;
+}
+
+/* The word of data/models, "vision-chat"; and the path's "/api/v1/…". */
+str model_task_name(enum model_task task);
+str model_path_url(enum model_path path);
+
+#endif

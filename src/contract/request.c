@@ -1,0 +1,60 @@
+/* request.c - the small common parts of a request. */
+#include "contract/request.h"
+
+#include "base/clock.h"
+#include "contract/errors.gen.h"
+#include "contract/json.h"
+#include "net/http_server.h"
+
+#define PHASE_NAME(name, text) [name] = { "" text, sizeof(text) - 1 },
+static const str names[] = { PHASES(PHASE_NAME) };
+#undef PHASE_NAME
+
+str phase_name(enum phase p)
+{
+    ASSERT((size_t)p < ARRAY_LEN(names));
+    return names[p];
+}
+
+void request_phase(struct request *rq, enum phase next)
+{
+    int64_t now = clock_mono_us();
+
+    rq->phase_us[rq->phase] += now - rq->phase_started_us;
+    rq->phase_started_us = now;
+    rq->phase = next;
+}
+
+str request_header(const struct request *rq, str name)
+{
+    return http_field(rq->x, name);
+}
+
+enum err request_json(struct request *rq, struct yyjson_val **ret)
+{
+    char       *text;
+    size_t      len;
+    yyjson_val *root;
+    enum err    e;
+
+    static_assert(HTTP_BODY_PADDING >= YYJSON_PADDING_SIZE, "the body is parsed in place");
+    might_suspend();
+    rq->action = "receiving the body";
+    request_phase(rq, PHASE_BODY);
+    e = http_body(rq->x, &text, &len);
+    request_phase(rq, PHASE_READ);
+    rq->action = "reading the body";
+    if (e == ERR_LIMIT)
+        return rq->settings->wording.wording == WORDING_WIRE
+                   ? fail_request_body_too_large(&rq->fault, rq->body_max) /* REF: X103 */
+                   : fail_body_too_large_gateway(&rq->fault);              /* REF: E280 */
+    if (e == ERR_PROTOCOL || e == ERR_TIMEOUT)
+        return fail_body_invalid(&rq->fault);
+    if (e)
+        return e;
+    root = json_parse(rq->arena, text, len);
+    if (!yyjson_is_obj(root))
+        return fail_body_invalid(&rq->fault); /* REF: E019 */
+    *ret = root;
+    return OK;
+}
