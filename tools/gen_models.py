@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""gen_models.py - data/models → the C table of models, its index, and the reference page.
+
+    gen_models.py --data data/models --header models.gen.h --source models.gen.c [--depfile F] [--doc DIR]
+
+Each output is optional. The format is described at the head of data/models/paths.txt. Bad data is refused with
+file:line and status 1.
+"""
+
+import argparse
+import os
+import re
+import sys
+
+sys.dont_write_bytecode = True
+import stanza as st  # noqa: E402
+
+# key → (member, {word: constant})
+CHOICES = {
+    'status': ('status', {'active': 'MODEL_ACTIVE', 'retiring': 'MODEL_RETIRING', 'named': 'MODEL_NAMED',
+                          'retired': 'MODEL_RETIRED'}),
+    'thinking': ('thinking', {'none': 'MODEL_THINKING_NONE', 'hybrid': 'MODEL_THINKING_HYBRID',
+                              'only': 'MODEL_THINKING_ONLY'}),
+    'stream_only': ('stream_only', {'thinking': 'MODEL_STREAM_THINKING', 'yes': 'MODEL_STREAM_ONLY'}),
+    'incremental': ('incremental', {'default': 'MODEL_INCREMENTAL_ON', 'only': 'MODEL_INCREMENTAL_ONLY'}),
+    'result': ('result', {'message': 'MODEL_RESULT_MESSAGE', 'always': 'MODEL_RESULT_ALWAYS'}),
+    'content': ('content', {'string': 'MODEL_CONTENT_STRING', 'preprocess': 'MODEL_CONTENT_PREPROCESS'}),
+}
+REGIONS = {'cn': 'MODEL_CN', 'global': 'MODEL_GLOBAL', 'intl': 'MODEL_INTL', 'us': 'MODEL_US', 'eu': 'MODEL_EU'}
+MODALITIES = {'text': 'MODEL_TEXT', 'image': 'MODEL_IMAGE', 'video': 'MODEL_VIDEO', 'audio': 'MODEL_AUDIO',
+              'vector': 'MODEL_VECTOR', 'scores': 'MODEL_SCORES', 'json': 'MODEL_JSON', '3d': 'MODEL_3D',
+              'template': 'MODEL_TEMPLATE', 'resource': 'MODEL_RESOURCE'}
+BITS = {
+    'call': ('calls', {'sync': 'MODEL_CALL_SYNC', 'sse': 'MODEL_CALL_SSE', 'async': 'MODEL_CALL_ASYNC',
+                       'run-task': 'MODEL_CALL_RUN_TASK', 'realtime': 'MODEL_CALL_REALTIME'}),
+    'in': ('in', MODALITIES), 'out': ('out', MODALITIES), 'regions': ('regions', REGIONS), 'batch': ('batch', REGIONS),
+}
+NUMBERS = {'context': 'context', 'input': 'input_max', 'output': 'output_max', 'budget': 'budget_max', 'rpm': 'rpm',
+           'tpm': 'tpm', 'rps': 'rps', 'rpm.intl': 'rpm_intl', 'tpm.intl': 'tpm_intl', 'rps.intl': 'rps_intl'}
+THINKING_NUMBERS = {'input.thinking': ('input_max_thinking', 'input'),
+                    'output.thinking': ('output_max_thinking', 'output')}
+TEXTS = ('family', 'provider', 'equals', 'offline')
+ABILITIES = ('tools', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs')
+FACTS = ('voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
+         'concurrency', 'concurrency.intl', 'window', 'limits.global', 'limits.us', 'limits.eu', 'notes')
+KEYS = {'task', 'default', 'can', 'paths', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
+
+
+def constant(prefix, word):
+    return prefix + re.sub(r'[^A-Z0-9]', '_', word.upper())
+
+
+def choice(s, key, words):
+    value = s.get(key)
+    if value is not None and value not in words:
+        s.fail(f'"{key}" must be one of: {" ".join(words)}', key)
+    return value
+
+
+def word_list(s, key, words):
+    values = s.get(key, '').split()
+    for value in values:
+        if value not in words:
+            s.fail(f'"{key}": "{value}" is none of: {" ".join(words)}', key)
+    return values
+
+
+def number(s, key):
+    value = s.get(key)
+    if value is None:
+        return 0
+    if not re.match(r'[0-9]{1,15}$', value):
+        s.fail(f'"{key}" must be a number', key)
+    return int(value)
+
+
+def read_all(folder):
+    files = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith('.txt'))
+    paths, found, by_id = {}, [], {}
+    for file in files:
+        for s in st.read_file(file, ['model', 'path']):
+            if s.kind == 'path':
+                s.only({'url'})
+                if s.name in paths:
+                    s.fail('is there twice')
+                paths[s.name] = s.need('url')
+                continue
+            if not re.match(r'[A-Za-z0-9][A-Za-z0-9._/-]*$', s.name):
+                s.fail('the id has a strange character')
+            if s.name in by_id:
+                s.fail(f'is there twice: {by_id[s.name].path}:{by_id[s.name].line}')
+            by_id[s.name] = s
+            found.append(s)
+    found.sort(key=lambda s: s.name.encode())
+    if len(paths) > 64:
+        raise st.BadData(f'{folder}: more than 64 paths')
+    for s in found:
+        check(s, paths, by_id)
+    return paths, found, files
+
+
+def check(s, paths, by_id):
+    s.only(KEYS)
+    s.need('task')
+    s.need('status')
+    for key, (_, words) in CHOICES.items():
+        choice(s, key, words)
+    for key, (_, words) in BITS.items():
+        word_list(s, key, words)
+    word_list(s, 'can', ABILITIES)
+    word_list(s, 'paths', paths)
+    for key in (*NUMBERS, *THINKING_NUMBERS):
+        number(s, key)
+    default = choice(s, 'default', ('on', 'off'))
+    if (default is not None) != (s.get('thinking') == 'hybrid'):
+        s.fail('"default" belongs to thinking hybrid, and only there', 'default')
+    equals = s.get('equals')
+    if equals is not None and equals not in by_id:
+        s.fail(f'equals {equals}, which is no model', 'equals')
+
+
+def members(s):
+    out = [f'.id = {st.c_str(s.name)}']
+    out += [f'.{key} = {st.c_str(s.get(key))}' for key in TEXTS if s.get(key)]
+    out.append(f'.task = {constant("MODEL_TASK_", s.get("task"))}')
+    out += [f'.{member} = {words[s.get(key)]}' for key, (member, words) in CHOICES.items() if s.get(key)]
+    out += [f'.{member} = {number(s, key)}' for key, member in NUMBERS.items() if number(s, key)]
+    for key, (member, otherwise) in THINKING_NUMBERS.items():
+        value = number(s, key) or number(s, otherwise)
+        if value:
+            out.append(f'.{member} = {value}')
+    if s.get('thinking') == 'only' or s.get('default') == 'on':
+        out.append('.thinking_default = true')
+    out += [f'.can_{word} = true' for word in s.get('can', '').split()]
+    for key, (member, words) in BITS.items():
+        if s.get(key):
+            out.append(f'.{member} = ' + ' | '.join(f'BIT({words[w]})' for w in s.get(key).split()))
+    names = s.get('paths', '').split()
+    if names:
+        out.append('.paths = ' + ' | '.join(f'UINT64_C(1) << {constant("MODEL_PATH_", name)}' for name in names))
+    if any(name.startswith('openai') for name in names):
+        out.append('.openai = true')
+    facts = ''.join(f'{key} {s.get(key)}\n' for key in FACTS if s.get(key))
+    if facts:
+        out.append(f'.facts = {st.c_str(facts)}')
+    return out
+
+
+def fnv1a(data):
+    """As model_hash() of src/contract/model.c."""
+    h = 0xcbf29ce484222325
+    for byte in data:
+        h = ((h ^ byte) * 0x100000001b3) & 0xffffffffffffffff
+    return h ^ h >> 32
+
+
+def index(found):
+    """Open addressing with linear probing: slot → row + 1, 0 is free. A quarter full, so that most ids are met at once."""
+    size = 1
+    while size < 4 * len(found):
+        size *= 2
+    slots = [0] * size
+    for row, s in enumerate(found):
+        slot = fnv1a(s.name.encode()) % size
+        while slots[slot]:
+            slot = (slot + 1) % size
+        slots[slot] = row + 1
+    return slots
+
+
+def write_header(path, paths, found):
+    tasks = sorted({s.get('task') for s in found})
+    out = ['/* Made by tools/gen_models.py from data/models; not to be edited. */',
+           '#ifndef DASHBOX_CONTRACT_MODELS_GEN_H', '#define DASHBOX_CONTRACT_MODELS_GEN_H', '', 'enum model_task {']
+    out += [f'    {constant("MODEL_TASK_", task)}, /* {task} */' for task in tasks]
+    out += ['    MODEL_TASK_COUNT', '};', '', 'enum model_path {']
+    out += [f'    {constant("MODEL_PATH_", name)}, /* {url} */' for name, url in paths.items()]
+    out += ['    MODEL_PATH_COUNT', '};', '', '#endif', '']
+    write(path, out)
+
+
+def write_source(path, paths, found):
+    tasks = sorted({s.get('task') for s in found})
+    slots = index(found)
+    out = ['/* Made by tools/gen_models.py from data/models; not to be edited. */',
+           '#include "contract/model_tables.h"', '', 'const struct model models[] = {']
+    for s in found:
+        out += ['    {', *(f'        {member},' for member in members(s)), '    },']
+    out += ['};', '', f'const unsigned model_count = {len(found)};', '',
+            f'const unsigned model_slot_mask = {len(slots) - 1};', '', 'const uint16_t model_slots[] = {']
+    out += ['    ' + ' '.join(f'{slot},' for slot in slots[i:i + 20]) for i in range(0, len(slots), 20)]
+    out += ['};', '', 'const str model_task_names[] = {']
+    out += [f'    [{constant("MODEL_TASK_", task)}] = {st.c_str(task)},' for task in tasks]
+    out += ['};', '', 'const str model_path_urls[] = {']
+    out += [f'    [{constant("MODEL_PATH_", name)}] = {st.c_str(url)},' for name, url in paths.items()]
+    out += ['};', '']
+    write(path, out)
+
+
+def write_doc(path, found):
+    out = ['# Models', '', 'Every model id that dashbox knows, with its limits in tokens. `explain` and the error pages say what '
+           'a refusal means.', '']
+    for task in sorted({s.get('task') for s in found}):
+        out += [f'## {task}', '', '| id | status | context | input | output | thinking | budget | can | paths |',
+                '|---|---|---|---|---|---|---|---|---|']
+        for s in found:
+            if s.get('task') != task:
+                continue
+            thinking = s.get('thinking', '')
+            if s.get('default'):
+                thinking += ', ' + s.get('default')
+            out.append(f'| {s.name} | {s.get("status")} | {s.get("context", "")} | {s.get("input", "")} | '
+                       f'{s.get("output", "")} | {thinking} | {s.get("budget", "")} | {s.get("can", "")} | '
+                       f'{s.get("paths", "")} |')
+        out.append('')
+    write(path, out)
+
+
+def write(path, lines):
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write('\n'.join(lines))
+
+
+def main():
+    parser = argparse.ArgumentParser(description='data/models to C tables and a reference page')
+    parser.add_argument('--data', required=True, help='the folder data/models')
+    parser.add_argument('--header', help='models.gen.h to write')
+    parser.add_argument('--source', help='models.gen.c to write')
+    parser.add_argument('--depfile', help='what the outputs depend on, for the build')
+    parser.add_argument('--doc', help='folder for models.md')
+    args = parser.parse_args()
+
+    paths, found, files = read_all(args.data)
+    if args.header:
+        write_header(args.header, paths, found)
+    if args.source:
+        write_source(args.source, paths, found)
+    if args.doc:
+        os.makedirs(args.doc, exist_ok=True)
+        write_doc(os.path.join(args.doc, 'models.md'), found)
+    if args.depfile:
+        target = args.header or args.source or os.path.join(args.doc or '.', 'models.md')
+        st.write_depfile(args.depfile, target, files + [os.path.abspath(st.__file__)])
+
+
+st.run(main)

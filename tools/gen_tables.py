@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""gen_tables.py - data/params, data/routes and data/options.txt → C tables and reference pages.
+
+    gen_tables.py params  --data FILE --name chat --header H --source C
+    gen_tables.py routes  --data FILE --header H --source C
+    gen_tables.py options --data FILE --header H --source C
+    gen_tables.py counters --data FILE --header H --source C
+    gen_tables.py doc     --params FILE… --routes FILE --options FILE --doc DIR
+
+The formats are described at the head of each data file. Bad data is refused with file:line and status 1.
+"""
+
+import argparse
+import os
+import re
+import sys
+
+sys.dont_write_bytecode = True
+import stanza as st  # noqa: E402
+
+HEAD = '/* Made by tools/gen_tables.py from {}. */\n'
+RANGE = re.compile(r'([\[(])\s*([^,\s]*)\s*,\s*([^,\s]*)\s*([\])])$')
+UNITS = {'ms': 1, 's': 1000, 'm': 60000, 'h': 3600000}
+SIZES = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}
+
+
+def guard(path):
+    return 'DASHBOX_' + re.sub(r'[^A-Za-z0-9]', '_', os.path.basename(path)).upper()
+
+
+def write(path, text):
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+def read_range(s, key):
+    match = RANGE.match(s.get(key))
+    if not match:
+        s.fail(f'"{key}" must be [a, b], with ( or ) for an open bound', key)
+    return match.groups()
+
+
+# ---- params ----
+
+PARAM_KEYS = {'type', 'into', 'native', 'openai', 'range', 'native.range', 'openai.range', 'choice', 'read',
+              'type_error', 'range_error'}
+PARAM_TYPES = {'num', 'int', 'bool', 'str', 'choice', 'any', 'read'}
+
+
+def bound_c(text, is_open):
+    if not text:
+        return '{ .set = false, .model_offset = -1 }'
+    number = re.match(r'-?[0-9.]+$', text)
+    value = f'.v = {text}{"" if "." in text else ".0"}' if number else '.v = 0'
+    offset = '-1' if number else f'(int)offsetof(struct model, {text})'
+    return f'{{ .set = true, .open = {"true" if is_open else "false"}, {value}, .model_offset = {offset} }}'
+
+
+def params(args):
+    stanzas = st.read_file(args.data, {'param'})
+    tables, reads, out = {}, set(), []
+    for s in stanzas:
+        s.only(PARAM_KEYS)
+        kind = s.need('type')
+        if kind not in PARAM_TYPES:
+            s.fail(f'unknown type "{kind}"', 'type')
+        if kind == 'read':
+            reads.add(s.need('read'))
+        elif 'read' in s.values:
+            s.fail('"read" goes with type read', 'read')
+        else:
+            s.need('into')
+        if 'native' not in s.values and 'openai' not in s.values:
+            s.fail('on no surface')
+        choices = s.get('choice', '').split()
+        if (kind == 'choice') != bool(choices):
+            s.fail('"choice" goes with type choice, and is needed there')
+        for surface in ('native', 'openai'):
+            if surface not in s.values:
+                continue
+            place, _, name = s.get(surface).partition('.')
+            name = name or s.name
+            low_open, low, high, high_open = '[', '', '', ']'
+            for key in (f'{surface}.range', 'range'):
+                if key in s.values:
+                    low_open, low, high, high_open = read_range(s, key)
+                    break
+            symbol = f'choices_{s.name}'
+            row = [f'.name = {st.c_str(name)}', f'.type = PARAM_{kind.upper()}',
+                   f'.min = {bound_c(low, low_open == "(")}', f'.max = {bound_c(high, high_open == ")")}',
+                   f'.type_error = ERROR_{s.get("type_error", "PARAMETER_MISSING_NAMED")}',
+                   f'.range_error = ERROR_{s.get("range_error", s.get("type_error", "PARAMETER_MISSING_NAMED"))}']
+            if 'into' in s.values:
+                row.append(f'.offset = offsetof(struct {args.name}_input, {s.get("into")})')
+            if kind == 'read':
+                row.append(f'.read = {s.get("read")}')
+            if choices:
+                row.append(f'.choices = {symbol}, .choice_count = {len(choices)}')
+            tables.setdefault(f'{args.name}_params_{surface}_{place}', []).append('    { ' + ', '.join(row) + ' },\n')
+        if choices:
+            out.append(f'static const str {symbol}[] = {{ {", ".join(st.c_str(c) for c in choices)} }};\n')
+    source = HEAD.format(args.data_name) + f'#include "{os.path.basename(args.header)}"\n\n' + ''.join(out)
+    header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
+        '#include "contract/params.h"\n\n'
+    for name in sorted(reads):
+        header += f'enum err {name}(struct request *rq, const struct param *p, yyjson_val *v, void *into);\n'
+    header += '\n'
+    for name, rows in tables.items():
+        source += f'\nstatic const struct param rows_{name}[] = {{\n{"".join(rows)}}};\n' \
+            f'const struct param_table {name} = {{ rows_{name}, {len(rows)} }};\n'
+        header += f'extern const struct param_table {name};\n'
+    header += '\n#endif\n'
+    write(args.header, header)
+    write(args.source, source)
+
+
+# ---- routes ----
+
+ROUTE_KEYS = {'method', 'surface', 'handler', 'auth', 'body'}
+SURFACES = {'native', 'openai', 'plain'}
+METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH']
+
+
+def routes(args):
+    stanzas = st.read_file(args.data, {'route'})
+    handlers, rows = [], []
+    # exact paths first, then the longest prefix: the first hit is the right one
+    order = sorted(stanzas, key=lambda s: (s.name.endswith('*'), -len(s.name), s.name))
+    for s in order:
+        s.only(ROUTE_KEYS)
+        methods = s.need('method').split()
+        if any(m not in METHODS for m in methods):
+            s.fail(f'methods are {" ".join(METHODS)}', 'method')
+        if s.need('surface') not in SURFACES:
+            s.fail(f'surfaces are {" ".join(sorted(SURFACES))}', 'surface')
+        if s.need('auth') not in ('key', 'none'):
+            s.fail('auth is key or none', 'auth')
+        handler = s.need('handler')
+        if handler not in handlers:
+            handlers.append(handler)
+        prefix = s.name.endswith('*')
+        path = s.name[:-1] if prefix else s.name
+        bits = ' | '.join(f'ROUTE_{m}' for m in methods)
+        body = s.get('body', '0')
+        option = '-1' if body.isdigit() else f'(int)offsetof(struct options, {body})'
+        rows.append(f'    {{ .path = {st.c_str(path)}, .prefix = {"true" if prefix else "false"}, .methods = {bits}, '
+                    f'.surface = SURFACE_{s.get("surface").upper()}, .handler = handle_{handler}, '
+                    f'.needs_key = {"true" if s.get("auth") == "key" else "false"}, '
+                    f'.body_max = {body if body.isdigit() else 0}, .body_max_option = {option} }},\n')
+    header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
+        '#include "server/route.h"\n\n'
+    header += ''.join(f'SUSPENDS enum err handle_{h}(struct request *rq);\n' for h in sorted(handlers)) + '\n#endif\n'
+    source = HEAD.format(args.data_name) + f'#include "{os.path.basename(args.header)}"\n\n#include "server/options.gen.h"\n\n'
+    source += f'const struct route route_rows[] = {{\n{"".join(rows)}}};\n'
+    source += f'const unsigned route_count = {len(rows)};\n'
+    write(args.header, header)
+    write(args.source, source)
+
+
+# ---- options ----
+
+OPTION_KEYS = {'type', 'default', 'range', 'choice', 'doc'}
+OPTION_C = {'text': 'str', 'int': 'int64_t', 'ms': 'int64_t', 'bytes': 'int64_t', 'bool': 'bool', 'choice': 'int'}
+
+
+def option_value(s, kind, text):
+    if kind == 'text':
+        return st.c_string(text)
+    if kind == 'bool':
+        if text not in ('true', 'false'):
+            s.fail('a bool is true or false', 'default')
+        return text
+    if kind == 'choice':
+        if text not in s.get('choice', '').split():
+            s.fail('the default is none of the choices', 'default')
+        return str(s.get('choice').split().index(text))
+    match = re.match(r'([0-9]+)([a-z]*)$', text)
+    units = UNITS if kind == 'ms' else SIZES
+    if not match or (match[2] not in units and not (kind == 'ms' and not match[2])):
+        s.fail(f'"{text}" is no number of type {kind}', 'default')
+    return str(int(match[1]) * units.get(match[2], 1))
+
+
+def options(args):
+    stanzas = st.read_file(args.data, {'option'})
+    fields, rows, defaults, out = [], [], [], []
+    for s in stanzas:
+        s.only(OPTION_KEYS)
+        kind = s.need('type')
+        if kind not in OPTION_C:
+            s.fail(f'unknown type "{kind}"', 'type')
+        s.need('doc')
+        field = s.name.replace('.', '_')
+        if kind == 'ms':
+            field += '_ms'
+        low, high = '0', 'INT64_MAX'
+        if 'range' in s.values:
+            _, low, high, _ = read_range(s, 'range')
+        choices = s.get('choice', '').split()
+        if choices:
+            out.append(f'static const str choices_{field}[] = {{ {", ".join(st.c_str(c) for c in choices)} }};\n')
+        value = option_value(s, kind, s.need('default'))
+        defaults.append(f'    .{field} = {"S(" + value + ")" if kind == "text" else value},\n')
+        fields.append(f'    {OPTION_C[kind]} {field};\n')
+        rows.append(f'    {{ .name = {st.c_str(s.name)}, .type = OPTION_{kind.upper()}, '
+                    f'.offset = offsetof(struct options, {field}), .min = {low}, .max = {high}, '
+                    f'.choices = {"choices_" + field if choices else "NULL"}, .choice_count = {len(choices)} }},\n')
+    header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
+        '#include "base/str.h"\n\nstruct options {\n' + ''.join(fields) + '};\n\n' \
+        'extern const struct options options_default;\n\n#endif\n'
+    source = HEAD.format(args.data_name) + '#include "server/config.h"\n\n' + ''.join(out) + \
+        '\nconst struct options options_default = {\n' + ''.join(defaults) + '};\n\n' \
+        'const struct option option_rows[] = {\n' + ''.join(rows) + '};\n' \
+        f'const unsigned option_count = {len(rows)};\n'
+    write(args.header, header)
+    write(args.source, source)
+
+
+# ---- counters ----
+
+def counters(args):
+    stanzas = st.read_file(args.data, {'counter'})
+    names, rows = [], []
+    for s in stanzas:
+        s.only({'type', 'help', 'labels'})
+        if s.need('type') not in ('counter', 'gauge'):
+            s.fail('type is counter or gauge', 'type')
+        for label in s.get('labels', '').split() or ['']:
+            symbol = s.name + ('_' + label.split('=')[1].strip('"') if label else '')
+            names.append(f'    COUNTER_{symbol.upper()},\n')
+            rows.append(f'    {{ .name = {st.c_str("dashbox_" + s.name)}, .label = {st.c_str(label)}, '
+                        f'.type = {st.c_str(s.get("type"))}, .help = {st.c_str(s.need("help"))} }},\n')
+    header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
+        'enum counter {\n' + ''.join(names) + '    COUNTER_COUNT\n};\n\n#endif\n'
+    source = HEAD.format(args.data_name) + '#include "server/metrics.h"\n\n' \
+        f'const struct counter_row counter_rows[COUNTER_COUNT] = {{\n{"".join(rows)}}};\n'
+    write(args.header, header)
+    write(args.source, source)
+
+
+# ---- reference pages ----
+
+def doc(args):
+    os.makedirs(args.doc, exist_ok=True)
+    page = '# Options\n\nOf the configuration file (YAML), with their defaults. A dot is one level of nesting.\n\n' \
+        '| option | type | default | what it does |\n| --- | --- | --- | --- |\n'
+    for s in st.read_file(args.options, {'option'}):
+        kind = ' \\| '.join(s.get('choice').split()) if 'choice' in s.values else s.get('type')
+        page += f'| `{s.name}` | {kind} | {"`" + s.get("default") + "`" if s.get("default") else "nothing"} | {s.get("doc")} |\n'
+    write(os.path.join(args.doc, 'options.md'), page)
+
+    page = '# Routes\n\n| path | methods | protocol | served |\n| --- | --- | --- | --- |\n'
+    for s in st.read_file(args.routes, {'route'}):
+        page += f'| `{s.name}` | {s.get("method")} | {s.get("surface")} | ' \
+            f'{"not yet: 501" if s.get("handler") == "later" else "yes"} |\n'
+    write(os.path.join(args.doc, 'routes.md'), page)
+
+    page = '# Parameters\n\nIn the order in which they are checked. Names in capitals are rows of the [error reference](errors.md).\n'
+    for path in args.params:
+        page += f'\n## {os.path.splitext(os.path.basename(path))[0]}\n\n' \
+            '| parameter | type | range | DashScope | OpenAI-compatible | refused with |\n| --- | --- | --- | --- | --- | --- |\n'
+        for s in st.read_file(path, {'param'}):
+            ranges = s.get('range', '')
+            for surface in ('native', 'openai'):
+                if f'{surface}.range' in s.values:
+                    ranges += f'; {surface}: {s.get(surface + ".range")}'
+            if 'choice' in s.values:
+                ranges = ' \\| '.join(s.get('choice').split())
+            errors = sorted({s.get('type_error', 'PARAMETER_MISSING_NAMED'),
+                             s.get('range_error', s.get('type_error', 'PARAMETER_MISSING_NAMED'))})
+
+            def place(surface):
+                where, _, name = s.get(surface, '').partition('.')
+                if not where:
+                    return ''
+                name = name or s.name
+                return f'`{name}`' if where == 'top' else f'`{where}.{name}`'
+            page += f'| {s.name} | {"own rules" if s.get("type") == "read" else s.get("type")} | {ranges} | {place("native")} | ' \
+                f'{place("openai")} | {", ".join(errors)} |\n'
+    write(os.path.join(args.doc, 'parameters.md'), page)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
+    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'doc'])
+    parser.add_argument('--data')
+    parser.add_argument('--name')
+    parser.add_argument('--header')
+    parser.add_argument('--source')
+    parser.add_argument('--params', nargs='*', default=[])
+    parser.add_argument('--routes')
+    parser.add_argument('--options')
+    parser.add_argument('--doc')
+    args = parser.parse_args()
+    if args.data:
+        parts = args.data.split('/')
+        args.data_name = '/'.join(parts[parts.index('data'):]) if 'data' in parts else args.data
+    {'params': params, 'routes': routes, 'options': options, 'counters': counters, 'doc': doc}[args.what](args)
+
+
+st.run(main)
