@@ -1,0 +1,210 @@
+/* store.c - the SQLite store and its tables.
+ *
+ * Thread: one connection; the lane uses it while loops run, the opening thread before.
+ * Durability: WAL with synchronous = FULL: what a job has committed survives a power cut.
+ */
+#include "store/store.h"
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "loop/lane.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+struct store {
+    sqlite3     *db;
+    struct lane *lane; /* NULL until store_start() */
+    struct arena arena;
+    str          folder;
+};
+
+/* One entry a version, run in order, each in a transaction; never changed once released. */
+static const char *const migrations[] = {
+    "CREATE TABLE workspaces ("
+    "  id TEXT PRIMARY KEY, name TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO workspaces VALUES ('default', 'Default workspace', 0);"
+    "CREATE TABLE keys ("
+    "  id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, hint TEXT NOT NULL, name TEXT NOT NULL,"
+    "  workspace TEXT NOT NULL REFERENCES workspaces (id), created_ms INTEGER NOT NULL, revoked_ms INTEGER"
+    ") WITHOUT ROWID;",
+};
+
+enum err store_err(sqlite3 *db, int result)
+{
+    if (result == SQLITE_OK || result == SQLITE_DONE || result == SQLITE_ROW)
+        return OK;
+    if (result == SQLITE_CONSTRAINT)
+        return ERR_EXISTS;
+    log_error("store: %s", sqlite3_errmsg(db));
+    return ERR_IO;
+}
+
+enum err store_exec(sqlite3 *db, const char *sql)
+{
+    return store_err(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+enum err store_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret)
+{
+    return store_err(db, sqlite3_prepare_v2(db, sql, -1, ret, NULL));
+}
+
+void store_bind_str(sqlite3_stmt *st, int at, str s)
+{
+    sqlite3_bind_text64(st, at, s.ptr ? s.ptr : "", s.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+
+str store_column_str(sqlite3_stmt *st, int at)
+{
+    const char *text = (const char *)sqlite3_column_text(st, at);
+
+    return str_of(text, (size_t)sqlite3_column_bytes(st, at));
+}
+
+static enum err version_get(sqlite3 *db, unsigned *ret)
+{
+    sqlite3_stmt *st;
+    enum err      e = store_prepare(db, "PRAGMA user_version", &st);
+
+    if (e)
+        return e;
+    if (sqlite3_step(st) == SQLITE_ROW)
+        *ret = (unsigned)sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    return OK;
+}
+
+/* Several processes may open a new folder at once: the version is read again inside the transaction. */
+static enum err migrate(sqlite3 *db)
+{
+    unsigned version = 0;
+    enum err e = version_get(db, &version);
+
+    if (e || version == ARRAY_LEN(migrations))
+        return e;
+    if (version > ARRAY_LEN(migrations)) {
+        log_error("store: the database is of a newer dashbox (version %u)", version);
+        return ERR_INVALID;
+    }
+    e = store_exec(db, "BEGIN IMMEDIATE");
+    if (e)
+        return e;
+    e = version_get(db, &version);
+    while (!e && version < ARRAY_LEN(migrations)) {
+        char sql[64];
+
+        e = store_exec(db, migrations[version++]);
+        snprintf(sql, sizeof(sql), "PRAGMA user_version = %u", version);
+        if (!e)
+            e = store_exec(db, sql);
+    }
+    if (e) {
+        (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
+        return e;
+    }
+    return store_exec(db, "COMMIT");
+}
+
+/* mkdir -p; the last folder is for its owner alone. */
+static enum err make_folder(const char *path)
+{
+    char part[1024];
+
+    for (size_t i = 1; i < sizeof(part); i++) {
+        char c = path[i - 1];
+
+        part[i - 1] = c;
+        if (path[i] != '/' && path[i] != 0)
+            continue;
+        part[i] = 0;
+        if (mkdir(part, path[i] ? 0755 : 0700) && errno != EEXIST) {
+            log_error("store: %s: %s", part, strerror(errno));
+            return ERR_IO;
+        }
+        if (path[i] == 0)
+            return OK;
+    }
+    return ERR_LIMIT;
+}
+
+enum err store_open(str folder, struct store **ret)
+{
+    struct store *s = xcalloc(1, sizeof(*s));
+    enum err      e;
+    str           file;
+
+    arena_init(&s->arena, 512);
+    s->folder = arena_str(&s->arena, folder);
+    file = arena_printf(&s->arena, "%.*s/dashbox.db", STR_ARG(folder));
+    e = make_folder(s->folder.ptr);
+    if (!e && sqlite3_open_v2(file.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
+        log_error("store: %s: %s", file.ptr, sqlite3_errmsg(s->db));
+        e = ERR_IO;
+    }
+    if (!e) {
+        sqlite3_busy_timeout(s->db, 5000);
+        e = store_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                              "PRAGMA cache_size = -512;");
+    }
+    if (!e)
+        e = migrate(s->db);
+    if (e) {
+        store_close(s);
+        return e;
+    }
+    *ret = s;
+    return OK;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    lane_close(s->lane);
+    sqlite3_close(s->db);
+    arena_free(&s->arena);
+    free(s);
+}
+
+str store_folder(const struct store *s)
+{
+    return s->folder;
+}
+
+struct run {
+    struct store *store;
+    store_job     job;
+    void         *arg;
+    enum err      e;
+};
+
+static void run_job(void *arg)
+{
+    struct run *r = arg;
+
+    r->e = r->job(r->store->db, r->arg);
+}
+
+enum err store_start(struct store *s)
+{
+    s->lane = lane_open("store");
+    return s->lane ? OK : ERR_LIMIT;
+}
+
+enum err store_run(struct store *s, store_job job, void *arg)
+{
+    struct run r = { .store = s, .job = job, .arg = arg };
+
+    might_suspend();
+    ASSERT(s->lane);
+    lane_run(s->lane, run_job, &r);
+    return r.e;
+}
+
+enum err store_run_here(struct store *s, store_job job, void *arg)
+{
+    return job(s->db, arg);
+}

@@ -1,0 +1,44 @@
+/* store.h - what must survive the process: SQLite in WAL mode, on a lane of its own.
+ *
+ * All statements run on the store's lane: a fiber calls a function of store/ or access/, which runs a job there with
+ * store_run() and suspends. The command line, which has no loop, calls the same jobs directly with store_run_here().
+ */
+#ifndef DASHBOX_STORE_STORE_H
+#define DASHBOX_STORE_STORE_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "loop/fiber.h"
+
+#include <sqlite3.h>
+
+struct store;
+
+/* Makes the folder (mode 0700) and the database where they are missing, and brings the tables up to date. On failure the
+ * reason goes to the log. */
+enum err store_open(str folder, struct store **ret);
+void     store_close(struct store *s);
+str      store_folder(const struct store *s);
+
+/* From here on jobs run on the lane: before the loops start. */
+enum err store_start(struct store *s);
+
+typedef enum err (*store_job)(sqlite3 *db, void *arg);
+
+/* Until the job has run on the lane; gives what it returned. */
+SUSPENDS enum err store_run(struct store *s, store_job job, void *arg);
+/* The same on the calling thread, before the loops start or without any. */
+enum err store_run_here(struct store *s, store_job job, void *arg);
+
+/* ---- for jobs ---- */
+
+/* Runs statements without parameters. */
+enum err store_exec(sqlite3 *db, const char *sql);
+/* A statement; ERR_IO is logged. */
+enum err store_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret);
+void     store_bind_str(sqlite3_stmt *st, int at, str s);
+str      store_column_str(sqlite3_stmt *st, int at); /* valid until the next step */
+/* SQLite's error → ours, logged. */
+enum err store_err(sqlite3 *db, int result);
+
+#endif
