@@ -2,6 +2,7 @@
 #include "engine/standin/schema_check.h"
 
 #include "base/utf8.h"
+#include "contract/json.h"
 
 #include <math.h>
 
@@ -32,11 +33,6 @@ enum schema_word schema_word(str key)
     return WORD_OTHER;
 }
 
-static str text_of(yyjson_val *v)
-{
-    return str_of(yyjson_get_str(v), yyjson_get_len(v));
-}
-
 static unsigned type_named(yyjson_val *name)
 {
     static const struct {
@@ -50,7 +46,7 @@ static unsigned type_named(yyjson_val *name)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (yyjson_is_str(name) && str_eq(text_of(name), table[i].name))
+        if (yyjson_is_str(name) && str_eq(json_str(name), table[i].name))
             return table[i].types;
     }
     return TYPE_ANY; /* "any", or what we do not know */
@@ -180,7 +176,7 @@ static yyjson_val *resolve_anchor(struct schema_doc *d, str anchor)
             yyjson_val *def = yyjson_obj_iter_get_val(key);
             yyjson_val *name = schema_member(d, def, S("$anchor"));
 
-            if (yyjson_is_str(name) && str_eq(text_of(name), anchor))
+            if (yyjson_is_str(name) && str_eq(json_str(name), anchor))
                 return def;
         }
     }
@@ -190,7 +186,7 @@ static yyjson_val *resolve_anchor(struct schema_doc *d, str anchor)
 yyjson_val *schema_resolve(struct schema_doc *d, yyjson_val *ref)
 {
     yyjson_val *found = NULL;
-    str         text = text_of(ref);
+    str         text = json_str(ref);
 
     if (yyjson_is_str(ref) && str_starts(text, S("#"))) {
         text = str_from(text, 1);
@@ -235,7 +231,7 @@ static bool equal(struct schema_doc *d, yyjson_val *a, yyjson_val *b, unsigned d
     if (yyjson_is_bool(a))
         return yyjson_get_bool(a) == yyjson_get_bool(b);
     if (yyjson_is_str(a))
-        return str_eq(text_of(a), text_of(b));
+        return str_eq(json_str(a), json_str(b));
     if (yyjson_is_arr(a)) {
         yyjson_arr_iter ia = yyjson_arr_iter_with(a), ib = yyjson_arr_iter_with(b);
         yyjson_val     *one;
@@ -255,7 +251,7 @@ static bool equal(struct schema_doc *d, yyjson_val *a, yyjson_val *b, unsigned d
         if (yyjson_obj_size(a) != yyjson_obj_size(b))
             return false;
         while ((key = yyjson_obj_iter_next(&it))) {
-            yyjson_val *other = schema_member(d, b, text_of(key));
+            yyjson_val *other = schema_member(d, b, json_str(key));
 
             if (!other || !equal(d, yyjson_obj_iter_get_val(key), other, depth + 1))
                 return false;
@@ -322,7 +318,7 @@ static bool check_required(struct schema_doc *d, yyjson_val *names, yyjson_val *
         return true; /* draft 3's flag */
     it = yyjson_arr_iter_with(names);
     while ((name = yyjson_arr_iter_next(&it))) {
-        if (yyjson_is_str(name) && !schema_member(d, value, text_of(name)))
+        if (yyjson_is_str(name) && !schema_member(d, value, json_str(name)))
             return false;
     }
     return true;
@@ -334,7 +330,7 @@ static bool check_dependent(struct schema_doc *d, yyjson_val *arg, yyjson_val *v
     yyjson_val     *key;
 
     while ((key = yyjson_obj_iter_next(&it))) {
-        if (schema_member(d, value, text_of(key)) && !check_required(d, yyjson_obj_iter_get_val(key), value))
+        if (schema_member(d, value, json_str(key)) && !check_required(d, yyjson_obj_iter_get_val(key), value))
             return false;
     }
     return true;
@@ -346,7 +342,7 @@ static bool check_properties(struct schema_doc *d, yyjson_val *properties, yyjso
     yyjson_val     *key;
 
     while ((key = yyjson_obj_iter_next(&it))) {
-        yyjson_val *schema = schema_member(d, properties, text_of(key));
+        yyjson_val *schema = schema_member(d, properties, json_str(key));
 
         if (schema && !check(d, schema, yyjson_obj_iter_get_val(key), depth + 1))
             return false;
@@ -363,7 +359,7 @@ static bool check_additional(struct schema_doc *d, yyjson_val *schema, yyjson_va
     if (schema_member(d, schema, S("patternProperties")))
         return true; /* which names it speaks of would take the patterns */
     while ((key = yyjson_obj_iter_next(&it))) {
-        if (!schema_member(d, properties, text_of(key)) && !check(d, arg, yyjson_obj_iter_get_val(key), depth + 1))
+        if (!schema_member(d, properties, json_str(key)) && !check(d, arg, yyjson_obj_iter_get_val(key), depth + 1))
             return false;
     }
     return true;
@@ -486,7 +482,7 @@ static bool check_size(enum schema_word word, yyjson_val *arg, yyjson_val *value
     case WORD_MIN_LENGTH:
         if (!yyjson_is_str(value))
             return true;
-        size = utf8_count(text_of(value));
+        size = utf8_count(json_str(value));
         break;
     case WORD_MAX_ITEMS:
         upper = true;
@@ -592,7 +588,7 @@ static bool check(struct schema_doc *d, yyjson_val *schema, yyjson_val *value, u
     it = yyjson_obj_iter_with(schema);
     while ((key = yyjson_obj_iter_next(&it))) {
         if (!schema_burn(d, 1) ||
-            !check_word(d, schema, schema_word(text_of(key)), yyjson_obj_iter_get_val(key), value, depth))
+            !check_word(d, schema, schema_word(json_str(key)), yyjson_obj_iter_get_val(key), value, depth))
             return false;
     }
     return true;

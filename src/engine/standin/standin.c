@@ -1,0 +1,710 @@
+/* standin.c - answers from the scenario or by fixed rules.
+ *
+ * A choice is planned whole when it begins, as parts (reasoning, text, tool calls) already cut at every limit; next()
+ * then hands the parts out in pieces.
+ *
+ *   open --> [first_token delay] --> choice_begin --> pieces of part 0, 1, … --> (usage) --> finish --> next choice
+ *                                                            |
+ *                                                            +--> the scenario's error, after so many tokens
+ */
+#include "engine/standin/standin.h"
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "base/rand.h"
+#include "base/utf8.h"
+#include "contract/catalog.h"
+#include "contract/json.h"
+#include "engine/standin/scenario.h"
+#include "engine/standin/schema.h"
+#include "loop/loop.h"
+#include "tokens/tokenizer.h"
+
+#define PIECES_SINGLE 3 /* events of one token each at the beginning of a choice */
+#define PIECE_TOKENS 8  /* and of those after them */
+#define CHOICES_MAX 128
+#define STOP_IDS_MAX 64 /* in one stop sequence */
+#define UNLIMITED INT64_MAX
+#define CALL_ID_HEX 24
+
+enum part_kind { PART_REASONING, PART_TEXT, PART_CALL };
+
+struct part {
+    enum part_kind kind;
+    unsigned       index; /* of a call among the calls */
+    str            text;  /* of a call: its arguments */
+    str            id, name;
+};
+
+struct standin {
+    struct engine           base;
+    const struct tokenizer *tokenizer;
+    struct scenario        *scenario; /* NULL: none */
+    uint64_t                seed;
+    const struct error_row *(*error_find)(str name);
+    str (*header)(void *arg, str name);
+};
+
+struct standin_stream {
+    struct engine_stream     base;
+    const struct standin    *engine;
+    struct request          *rq;
+    const struct chat_input *in;
+
+    const struct scenario_answer *answer; /* NULL: the fixed rules */
+    struct scenario_question      question;
+    int64_t                       call;
+    str                           prefix; /* partial mode: what the client has already */
+
+    unsigned          choice, choice_count;
+    int64_t           tokens; /* handed out, as far as they were counted */
+    int64_t           due_us; /* loop time of the next event; 0 before the first */
+    struct chat_usage counted;
+
+    uint64_t         dice;
+    struct part     *parts;
+    struct part      own_parts[2]; /* enough without tool calls */
+    size_t           part_count, part;
+    bool             begun;     /* the choice is planned */
+    bool             announced; /* the current call's name is out */
+    bool             usage_sent;
+    unsigned         pieces;
+    enum chat_finish finish;
+};
+
+/* --- What is said ------------------------------------------------------------------------------------------------ */
+
+static const struct chat_message *message_last(const struct chat_input *in, enum chat_role role)
+{
+    for (size_t i = in->message_count; i > 0; i--) {
+        if (in->messages[i - 1].role == role)
+            return &in->messages[i - 1];
+    }
+    return NULL;
+}
+
+static bool is_tool_result(const struct chat_message *m)
+{
+    return m->role == CHAT_TOOL || m->role == CHAT_FUNCTION;
+}
+
+/* "dashbox stand-in: ", `label`, and the message or the words for an empty one, in one copy. */
+static str echo_compose(const struct standin_stream *st, str label, str message, bool bare)
+{
+    str    head = S("dashbox stand-in: "), tail = S("");
+    char   numbered[48], *text;
+    size_t len;
+
+    if (st->choice)
+        head = str_of(numbered, (size_t)snprintf(numbered, sizeof(numbered), "dashbox stand-in (answer %u): ",
+                                                 st->choice + 1));
+    if (bare)
+        head = S("");
+    if (message.len > STANDIN_ECHO_MAX) {
+        message = str_first(message, utf8_cut(message, STANDIN_ECHO_MAX));
+        tail = S(" […]");
+    } else if (message.len == 0) {
+        message = S("(no text)");
+    }
+    len = head.len + label.len + message.len + tail.len;
+    text = arena_bytes(st->rq->arena, len);
+    memcpy(text, head.ptr, head.len);
+    memcpy(text + head.len, label.ptr, label.len);
+    memcpy(text + head.len + label.len, message.ptr, message.len);
+    memcpy(text + len - tail.len, tail.ptr, tail.len);
+    return str_of(text, len);
+}
+
+/* `bare`: without "dashbox stand-in: ". */
+static str echo_text(const struct standin_stream *st, bool bare)
+{
+    if (st->question.has_tool_result)
+        return echo_compose(st, S("tool result: "), st->question.tool_result, bare);
+    return echo_compose(st, S(""), st->question.message, bare);
+}
+
+static str json_object_text(const struct standin_stream *st)
+{
+    struct buf out;
+
+    buf_init(&out, st->rq->arena, STANDIN_ECHO_MAX * 6 + 200); /* every byte may become \u00xx */
+    buf_add(&out, S("{\"engine\": \"dashbox stand-in\", \"message\": "));
+    json_add_str(&out, echo_text(st, true));
+    if (st->choice) {
+        buf_add(&out, S(", \"answer\": "));
+        buf_add_i64(&out, (int64_t)st->choice + 1);
+    }
+    buf_add_char(&out, '}');
+    return buf_str(&out);
+}
+
+/* No instance was found: what an engine that cannot do as asked says. */
+static enum err instance_refuse(const struct standin_stream *st, const char *why)
+{
+    const struct error_row *row = st->engine->error_find ? st->engine->error_find(S("E219")) : NULL;
+    struct fault_arg        args[FAULT_ARGS_MAX] = { 0 };
+
+    if (!row)
+        return ERR_INVALID;
+    for (unsigned i = 0; i < row->arg_count; i++) {
+        args[i].kind = row->args[i].kind;
+        if (args[i].kind == FAULT_ARG_STR)
+            args[i].s = S("Request rejected by inference engine!");
+    }
+    fault_raise(&st->rq->fault, row, args, row->arg_count);
+    return fault_detail(&st->rq->fault, str_from_cstr(why));
+}
+
+static enum err instance_make(struct standin_stream *st, struct yyjson_val *schema, str *ret)
+{
+    const char *why = NULL;
+
+    if (schema_instance(st->rq->arena, schema, rand_next(&st->dice), ret, &why))
+        return instance_refuse(st, why);
+    return OK;
+}
+
+static struct yyjson_val *tool_schema(const struct chat_input *in, str name)
+{
+    for (size_t i = 0; i < in->tool_count; i++) {
+        if (str_eq(in->tools[i].name, name))
+            return in->tools[i].parameters;
+    }
+    return NULL;
+}
+
+static str call_id_make(struct standin_stream *st)
+{
+    char    *text = arena_bytes(st->rq->arena, 5 + CALL_ID_HEX);
+    uint64_t bits[2];
+
+    memcpy(text, "call_", 5);
+    if (st->in->seed.set) {
+        bits[0] = rand_next(&st->dice);
+        bits[1] = rand_next(&st->dice);
+        num_hex(text + 5, bits, CALL_ID_HEX / 2);
+    } else {
+        rand_hex(text + 5, CALL_ID_HEX);
+    }
+    return str_of(text, 5 + CALL_ID_HEX);
+}
+
+/* --- Planning a choice ------------------------------------------------------------------------------------------- */
+
+static struct part *part_add(struct standin_stream *st, enum part_kind kind, str text)
+{
+    struct part *p = &st->parts[st->part_count++];
+
+    *p = (struct part){ .kind = kind, .text = text };
+    return p;
+}
+
+static bool is_forced(const struct chat_input *in)
+{
+    return in->tool_choice == CHAT_TOOLS_NAMED || (in->tool_choice == CHAT_TOOLS_REQUIRED && in->tool_count > 0);
+}
+
+static enum err plan_forced_call(struct standin_stream *st)
+{
+    const struct chat_input *in = st->in;
+    struct part             *p;
+
+    p = part_add(st, PART_CALL, S(""));
+    p->name = in->tool_choice == CHAT_TOOLS_NAMED ? in->tool_choice_name : in->tools[0].name;
+    p->id = call_id_make(st);
+    st->finish = CHAT_FINISH_STOP;
+    return instance_make(st, tool_schema(in, p->name), &p->text);
+}
+
+static enum err plan_by_rules(struct standin_stream *st)
+{
+    const struct chat_input *in = st->in;
+    str                      text;
+    enum err                 e;
+
+    if (is_forced(in))
+        return plan_forced_call(st);
+    if (in->format == CHAT_FORMAT_JSON_SCHEMA && in->format_schema) {
+        e = instance_make(st, in->format_schema, &text);
+        if (e)
+            return e;
+    } else if (in->format != CHAT_FORMAT_TEXT) {
+        text = json_object_text(st);
+    } else {
+        text = echo_text(st, false);
+    }
+    part_add(st, PART_TEXT, text);
+    return OK;
+}
+
+static enum err plan_scenario_calls(struct standin_stream *st)
+{
+    const struct scenario_answer *a = st->answer;
+
+    for (size_t i = 0; i < a->call_count; i++) {
+        const struct scenario_call *call = &a->calls[i];
+        struct part                *p = part_add(st, PART_CALL, S(""));
+        enum err                    e;
+
+        p->name = call->name;
+        p->id = call->id.len ? call->id : call_id_make(st);
+        p->index = (unsigned)i;
+        if (call->arguments.given) {
+            p->text = scenario_fill(st->rq->arena, &call->arguments, call->is_json, &st->question, st->call);
+            continue;
+        }
+        e = instance_make(st, tool_schema(st->in, call->name), &p->text);
+        if (e)
+            return e;
+    }
+    if (a->call_count && !is_forced(st->in))
+        st->finish = CHAT_FINISH_TOOL_CALLS;
+    return OK;
+}
+
+static enum err plan_by_scenario(struct standin_stream *st)
+{
+    const struct scenario_answer *a = st->answer;
+
+    if (!a->text.given && a->call_count == 0)
+        return plan_by_rules(st);
+    if (a->text.given)
+        part_add(st, PART_TEXT, scenario_fill(st->rq->arena, &a->text, false, &st->question, st->call));
+    return plan_scenario_calls(st);
+}
+
+static void plan_reasoning(struct standin_stream *st)
+{
+    const struct scenario_answer *a = st->answer;
+    str                           text = S(STANDIN_REASONING);
+
+    if (!st->in->thinking)
+        return;
+    if (a && a->reasoning.given)
+        text = scenario_fill(st->rq->arena, &a->reasoning, false, &st->question, st->call);
+    if (text.len)
+        part_add(st, PART_REASONING, text);
+}
+
+/* The part that the choice ends with; what comes after it is dropped. */
+static void plan_end(struct standin_stream *st, size_t part, enum chat_finish finish)
+{
+    st->part_count = part + 1;
+    st->finish = finish;
+}
+
+static size_t stop_text_find(const struct chat_input *in, str text)
+{
+    size_t first = STR_NONE;
+
+    for (size_t i = 0; i < in->stop_count; i++) {
+        size_t at = in->stop[i].len ? str_find_str(text, in->stop[i]) : STR_NONE;
+
+        first = min_size(first, at);
+    }
+    return first;
+}
+
+/* Where the sequence of ids begins in the text, in bytes. */
+static size_t stop_ids_find(const struct standin_stream *st, const uint32_t *ids, size_t count, yyjson_val *sequence)
+{
+    uint32_t        wanted[STOP_IDS_MAX];
+    size_t          n = 0, at = 0;
+    yyjson_arr_iter it;
+    yyjson_val     *one;
+
+    if (yyjson_is_arr(sequence)) {
+        it = yyjson_arr_iter_with(sequence);
+        while ((one = yyjson_arr_iter_next(&it)) && n < STOP_IDS_MAX)
+            wanted[n++] = (uint32_t)yyjson_get_uint(one);
+    } else {
+        wanted[n++] = (uint32_t)yyjson_get_uint(sequence);
+    }
+    for (size_t i = 0; n && i + n <= count; i++) {
+        if (memcmp(ids + i, wanted, n * sizeof(*ids)) == 0)
+            return at;
+        at += tokenizer_decode(st->engine->tokenizer, ids[i]).len;
+    }
+    return STR_NONE;
+}
+
+/* `stop` as token ids: [1, 2] is two ids, each of which ends the text; [[1, 2]] is one sequence. */
+static size_t stop_token_find(const struct standin_stream *st, str text)
+{
+    yyjson_val     *first = yyjson_arr_get_first(st->in->stop_raw), *one;
+    yyjson_arr_iter it;
+    uint32_t       *ids;
+    size_t          count, least = STR_NONE;
+
+    if (!first || yyjson_is_str(first))
+        return STR_NONE;
+    count = tokenizer_encode(st->engine->tokenizer, text, NULL, 0);
+    ids = arena_array(st->rq->arena, uint32_t, count);
+    tokenizer_encode(st->engine->tokenizer, text, ids, count);
+    it = yyjson_arr_iter_with(st->in->stop_raw);
+    while ((one = yyjson_arr_iter_next(&it)))
+        least = min_size(least, stop_ids_find(st, ids, count, one));
+    return least <= text.len ? utf8_cut(text, least) : STR_NONE;
+}
+
+static void plan_stops(struct standin_stream *st)
+{
+    if (st->in->stop_count == 0 && !st->in->stop_raw)
+        return;
+    for (size_t i = 0; i < st->part_count; i++) {
+        struct part *p = &st->parts[i];
+        size_t       at;
+
+        if (p->kind != PART_TEXT)
+            continue;
+        at = min_size(stop_text_find(st->in, p->text), stop_token_find(st, p->text));
+        if (at == STR_NONE)
+            continue;
+        p->text = str_first(p->text, at);
+        plan_end(st, i, CHAT_FINISH_STOP);
+        return;
+    }
+}
+
+/* Cuts the part to `limit` tokens and counts what it has left. True when something was cut. */
+static bool part_limit(const struct standin_stream *st, struct part *p, int64_t limit, int64_t *ret_used)
+{
+    size_t len = tokenizer_prefix(st->engine->tokenizer, p->text, (size_t)max_i64(limit, 0));
+    bool   cut = len < p->text.len;
+
+    p->text = str_first(p->text, len);
+    *ret_used = (int64_t)tokenizer_count(st->engine->tokenizer, p->text);
+    return cut;
+}
+
+static void plan_limits(struct standin_stream *st)
+{
+    const struct chat_input *in = st->in;
+    int64_t                  all = in->max_completion_tokens.set ? in->max_completion_tokens.v : UNLIMITED;
+    int64_t                  answer = in->max_tokens.set ? in->max_tokens.v : UNLIMITED;
+
+    if (st->part_count && st->parts[0].kind == PART_REASONING && in->thinking_budget.set) {
+        int64_t used;
+
+        part_limit(st, &st->parts[0], in->thinking_budget.v, &used);
+    }
+    if (all == UNLIMITED && answer == UNLIMITED)
+        return;
+    for (size_t i = 0; i < st->part_count; i++) {
+        bool    counts = st->parts[i].kind != PART_REASONING;
+        int64_t limit = counts ? min_i64(all, answer) : all, used;
+
+        if (limit == UNLIMITED)
+            continue;
+        if (part_limit(st, &st->parts[i], limit, &used)) {
+            plan_end(st, i, CHAT_FINISH_LENGTH);
+            return;
+        }
+        if (all != UNLIMITED)
+            all -= used;
+        if (counts && answer != UNLIMITED)
+            answer -= used;
+    }
+}
+
+/* For the scenario's `usage`, when it does not give all of them. */
+static void plan_count(struct standin_stream *st)
+{
+    for (size_t i = 0; i < st->part_count; i++) {
+        struct part *p = &st->parts[i];
+        int64_t      n = (int64_t)tokenizer_count(st->engine->tokenizer, p->text);
+
+        if (p->kind == PART_CALL)
+            n += (int64_t)tokenizer_count(st->engine->tokenizer, p->name);
+        if (p->kind == PART_REASONING)
+            st->counted.reasoning_tokens += n;
+        st->counted.completion_tokens += n;
+    }
+}
+
+/* A client that gave the beginning of the answer gets only what follows. */
+static void plan_partial(struct standin_stream *st)
+{
+    for (size_t i = 0; i < st->part_count && st->prefix.len; i++) {
+        struct part *p = &st->parts[i];
+
+        if (p->kind == PART_TEXT && str_starts(p->text, st->prefix))
+            p->text = str_from(p->text, st->prefix.len);
+    }
+}
+
+static uint64_t dice_take(const struct standin_stream *st)
+{
+    uint64_t dice = st->engine->seed;
+
+    dice = rand_next(&dice) ^ (st->in->seed.set ? (uint64_t)st->in->seed.v : 0);
+    dice = rand_next(&dice) ^ st->in->message_count; /* so that the calls of one conversation have different ids */
+    return rand_next(&dice) ^ st->choice;
+}
+
+static enum err choice_begin(struct standin_stream *st)
+{
+    enum err e;
+
+    st->parts = st->own_parts;
+    if (st->answer && st->answer->call_count)
+        st->parts = arena_array(st->rq->arena, struct part, st->answer->call_count + ARRAY_LEN(st->own_parts));
+    st->dice = dice_take(st);
+    st->part_count = st->part = 0;
+    st->pieces = 0;
+    st->finish = CHAT_FINISH_STOP;
+    st->announced = false;
+    st->begun = true;
+    plan_reasoning(st);
+    e = st->answer ? plan_by_scenario(st) : plan_by_rules(st);
+    if (e)
+        return e;
+    if (st->answer && st->answer->finish != CHAT_FINISH_NONE)
+        st->finish = st->answer->finish;
+    plan_partial(st);
+    plan_stops(st);
+    plan_limits(st);
+    if (st->answer && st->answer->has_usage)
+        plan_count(st);
+    return OK;
+}
+
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
+
+static void question_ask(struct standin_stream *st)
+{
+    const struct chat_input   *in = st->in;
+    const struct chat_message *user = message_last(in, CHAT_USER);
+    const struct chat_message *last = in->message_count ? &in->messages[in->message_count - 1] : NULL;
+
+    if (user)
+        st->question.message = user->content;
+    if (last && is_tool_result(last)) {
+        st->question.has_tool_result = true;
+        st->question.tool_result = last->content;
+    }
+    if (last && last->role == CHAT_ASSISTANT && last->partial)
+        st->prefix = last->content;
+}
+
+static void scenario_ask(struct standin_stream *st)
+{
+    const struct chat_input  *in = st->in;
+    struct scenario_question *q = &st->question;
+    struct scenario_hit       hit;
+
+    for (size_t i = 0; i < in->message_count; i++) {
+        if (in->messages[i].role != CHAT_SYSTEM)
+            continue;
+        q->system = in->messages[i].content;
+        break;
+    }
+    q->model = in->model_name;
+    q->tools = in->tools;
+    q->tool_count = in->tool_count;
+    q->stream = in->stream;
+    q->header = st->engine->header;
+    q->header_arg = st->rq;
+    if (!scenario_match(st->engine->scenario, q, &hit))
+        return;
+    st->answer = hit.answer;
+    st->call = hit.call;
+    log_debug("stand-in: %s answers by \"%.*s\", call %lld", st->rq->id, STR_ARG(hit.rule), (long long)hit.call);
+}
+
+static enum err error_raise(struct standin_stream *st)
+{
+    const struct scenario_error *error = &st->answer->error;
+
+    if (error->row)
+        return fault_raise(&st->rq->fault, error->row, error->args, error->arg_count);
+    return fault_raise_foreign(&st->rq->fault, error->foreign.status, error->foreign.code, error->foreign.type,
+                               error->foreign.message);
+}
+
+/* Lets `us` pass since the last event, as the scenario asks. */
+SUSPENDS static enum err delay(struct standin_stream *st, int64_t us)
+{
+    int64_t now;
+
+    if (us == 0)
+        return OK;
+    now = loop_now_us(fiber_loop());
+    st->due_us = (st->due_us ? st->due_us : now) + us;
+    st->rq->action = "waiting as the scenario says";
+    return fiber_sleep_until(st->due_us);
+}
+
+SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, const struct chat_input *in,
+                                      struct engine_stream **ret)
+{
+    struct standin        *engine = CONTAINER_OF(base, struct standin, base);
+    struct standin_stream *st = arena_new(rq->arena, struct standin_stream);
+    enum err               e;
+
+    st->base.ops = base->ops;
+    st->engine = engine;
+    st->rq = rq;
+    st->in = in;
+    st->choice_count = in->n.set ? (unsigned)max_i64(1, min_i64(in->n.v, CHOICES_MAX)) : 1;
+    question_ask(st);
+    if (engine->scenario)
+        scenario_ask(st);
+    if (st->answer) {
+        e = delay(st, st->answer->first_token_us);
+        if (e)
+            return e;
+        if (st->answer->error.given && st->answer->error.after_tokens == 0)
+            return error_raise(st);
+    }
+    e = choice_begin(st); /* what cannot be made up is refused before the answer begins */
+    if (e)
+        return e;
+    *ret = &st->base;
+    return OK;
+}
+
+/* --- Handing out ------------------------------------------------------------------------------------------------- */
+
+/* Whether the answer breaks off here: the scenario's error, after so many tokens or at the end. */
+static bool breaks_off(const struct standin_stream *st, bool at_end)
+{
+    return st->answer && st->answer->error.given && (at_end || st->tokens >= st->answer->error.after_tokens);
+}
+
+/* The next piece of the part's text, and its tokens; -1 when nobody needed to count them. */
+static str piece_cut(struct standin_stream *st, struct part *p, int64_t *ret_tokens)
+{
+    const struct tokenizer *t = st->engine->tokenizer;
+    int64_t                 most = st->pieces < PIECES_SINGLE ? 1 : PIECE_TOKENS, n = 0;
+    str                     piece = p->text;
+
+    if (!st->in->stream) {
+        bool counted = st->answer && (st->answer->error.given || st->answer->between_tokens_us);
+
+        p->text = (str){ 0 };
+        *ret_tokens = counted ? (int64_t)tokenizer_count(t, piece) : -1;
+        return piece;
+    }
+    if (st->answer && st->answer->error.given)
+        most = min_i64(most, st->answer->error.after_tokens - st->tokens);
+    while (n < most && p->text.len)
+        n += (int64_t)tokenizer_count(t, tokenizer_next(t, &p->text));
+    piece.len -= p->text.len;
+    *ret_tokens = n;
+    return piece;
+}
+
+SUSPENDS static enum err piece_next(struct standin_stream *st, struct part *p, struct chat_event *ret)
+{
+    static const enum chat_event_kind kinds[] = { [PART_REASONING] = CHAT_EV_REASONING,
+                                                  [PART_TEXT] = CHAT_EV_TEXT,
+                                                  [PART_CALL] = CHAT_EV_TOOL_ARGS };
+    int64_t                           tokens, waits;
+    str                               text;
+    enum err                          e;
+
+    if (breaks_off(st, false))
+        return error_raise(st);
+    text = piece_cut(st, p, &tokens);
+    if (st->answer && st->answer->between_tokens_us) {
+        waits = st->tokens ? tokens : tokens - 1; /* the very first token has been waited for in open() */
+        e = delay(st, max_i64(waits, 0) * st->answer->between_tokens_us);
+        if (e)
+            return e;
+    }
+    st->pieces++;
+    st->tokens += max_i64(tokens, 0);
+    if (!st->in->stream && breaks_off(st, false))
+        return error_raise(st);
+    *ret = (struct chat_event){
+        .kind = kinds[p->kind], .choice = st->choice, .text = text, .tokens = tokens, .tool_index = p->index
+    };
+    return OK;
+}
+
+static void usage_event(struct standin_stream *st, struct chat_event *ret)
+{
+    struct chat_usage u = st->answer->usage;
+
+    if (u.prompt_tokens < 0)
+        u.prompt_tokens = st->in->prompt_tokens;
+    if (u.completion_tokens < 0)
+        u.completion_tokens = max_i64(st->counted.completion_tokens, u.reasoning_tokens);
+    if (u.reasoning_tokens < 0)
+        u.reasoning_tokens = min_i64(st->counted.reasoning_tokens, u.completion_tokens);
+    if (u.cached_tokens < 0)
+        u.cached_tokens = 0;
+    st->usage_sent = true;
+    *ret = (struct chat_event){ .kind = CHAT_EV_USAGE, .choice = st->choice, .usage = u };
+}
+
+SUSPENDS static enum err standin_next(struct engine_stream *base, struct chat_event *ret)
+{
+    struct standin_stream *st = CONTAINER_OF(base, struct standin_stream, base);
+
+    if (st->choice == st->choice_count)
+        return ERR_EOF;
+    if (!st->begun) {
+        enum err e = choice_begin(st);
+
+        if (e)
+            return e;
+    }
+    for (; st->part < st->part_count; st->part++, st->announced = false) {
+        struct part *p = &st->parts[st->part];
+
+        if (p->kind == PART_CALL && !st->announced) {
+            st->announced = true;
+            *ret = (struct chat_event){ .kind = CHAT_EV_TOOL_CALL,
+                                        .choice = st->choice,
+                                        .tool_index = p->index,
+                                        .tool_id = p->id,
+                                        .tool_name = p->name };
+            return OK;
+        }
+        if (p->text.len)
+            return piece_next(st, p, ret);
+    }
+    if (breaks_off(st, true))
+        return error_raise(st);
+    if (st->answer && st->answer->has_usage && !st->usage_sent && st->choice + 1 == st->choice_count) {
+        usage_event(st, ret);
+        return OK;
+    }
+    *ret = (struct chat_event){ .kind = CHAT_EV_FINISH, .choice = st->choice, .finish = st->finish };
+    st->choice++;
+    st->begun = false;
+    return OK;
+}
+
+static bool standin_ready(const struct engine_stream *base)
+{
+    const struct standin_stream *st = CONTAINER_OF(base, const struct standin_stream, base);
+
+    return !st->answer || st->answer->between_tokens_us == 0;
+}
+
+static const struct engine_ops standin_ops = {
+    .kind = "standin",
+    .open = standin_open,
+    .next = standin_next,
+    .ready = standin_ready,
+};
+
+struct engine *standin_new(struct arena *a, const struct standin_options *o, str *why)
+{
+    struct standin         *engine = arena_new(a, struct standin);
+    struct scenario_options scenario = { .error_find = o->error_find };
+
+    ASSERT(o->tokenizer);
+    engine->base = (struct engine){ .ops = &standin_ops, .name = o->name };
+    engine->tokenizer = o->tokenizer;
+    engine->seed = o->seed;
+    engine->error_find = o->error_find;
+    engine->header = o->header;
+    if (o->scenario_path && scenario_load(a, o->scenario_path, &scenario, &engine->scenario, why))
+        return NULL;
+    return &engine->base;
+}

@@ -1,0 +1,55 @@
+/* standin.h - the engine that answers without a model.
+ *
+ * It says what it is and never pretends to be a model. A scenario (scenario.h) says what is answered to what; where it
+ * says nothing, these rules do:
+ *
+ *   text          "dashbox stand-in: " and the last user message; after a tool's result, "dashbox stand-in: tool result: "
+ *                 and that. Messages longer than STANDIN_ECHO_MAX bytes are cut and end in " […]".
+ *   n             choice 0 as above; choice i begins "dashbox stand-in (answer i+1): ", and rolls dice of its own.
+ *   json_object   {"engine": "dashbox stand-in", "message": the same text without its beginning, "answer": i+1 (i > 0)}
+ *   json_schema   a made-up instance (schema.h); E219 when none is found.
+ *   tool_choice   required or a name: one call with made-up arguments, that of the first tool for "required"; it ends
+ *                 with "stop", as the service's forced calls do. Otherwise no call, but for the scenario's.
+ *   thinking      STANDIN_REASONING first. A scenario's reasoning is given only when the request has thinking on.
+ *   partial       what follows the prefix when the answer begins with it, else the whole answer.
+ *   limits        reasoning ends at thinking_budget; text and tool arguments at max_tokens, with "length"; all of it at
+ *                 max_completion_tokens. What just fits ends with "stop". stop texts and ids end the text, and are not
+ *                 in it.
+ *   seed          the same request with the same seed has the same answer, ids of calls included. Without one, ids are
+ *                 new each time and made-up values follow the seed of the configuration.
+ *
+ * Not streamed, each text is one event and its tokens are counted by the caller, unless a limit or a delay needs them.
+ * Streamed, three events of one token come first, then up to eight tokens each.
+ *
+ * Thread: the engine is read-only but for the scenario's atomic counters; share it. Streams are the request's.
+ * Memory: the engine is in the arena given, which must outlive all its streams; streams are in the request's.
+ * Limits: scenario.h, schema.h. Spec: chat.md §3.6-3.9, 4.3-4.8.
+ */
+#ifndef DASHBOX_ENGINE_STANDIN_STANDIN_H
+#define DASHBOX_ENGINE_STANDIN_STANDIN_H
+
+#include "engine/engine.h"
+
+#define STANDIN_ECHO_MAX ((size_t)1000)
+#define STANDIN_REASONING "This is the stand-in of dashbox: no model is thinking here. It will repeat the last message."
+
+struct arena;
+struct error_row;
+struct tokenizer;
+
+struct standin_options {
+    str                     name;          /* of the configuration */
+    const struct tokenizer *tokenizer;     /* for limits and for streaming */
+    const char             *scenario_path; /* NULL: the fixed rules only */
+    uint64_t                seed;          /* made-up values follow from it */
+    /* The catalogue's look-up by name or E-number: error_find() of contract/catalog.h. */
+    const struct error_row *(*error_find)(str name);
+    /* A header of the request, empty when it has none; `arg` is its struct request. NULL: there are no headers. */
+    str (*header)(void *arg, str name);
+};
+
+/* NULL when the scenario cannot be used; *why is then a line for the operator. Loading a scenario reads a file and needs
+ * half a MiB of stack: not on a fiber. */
+struct engine *standin_new(struct arena *a, const struct standin_options *o, str *why);
+
+#endif
