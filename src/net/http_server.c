@@ -32,6 +32,7 @@ struct http_exchange {
     struct http_head  head;
     struct fiber     *fiber;
     int64_t           arrived_us;
+    const void       *tag;
 
     /* the request's body */
     struct http_body_plan plan;
@@ -723,6 +724,16 @@ str http_query(const struct http_exchange *x)
     size_t at = str_find(x->head.target, '?');
 
     return at == STR_NONE ? (str){ 0 } : str_from(x->head.target, at + 1);
+}
+
+void http_tag_set(struct http_exchange *x, const void *tag)
+{
+    x->tag = tag;
+}
+
+const void *http_tag(const struct http_exchange *x)
+{
+    return x->tag;
 }
 
 struct arena *http_arena(struct http_exchange *x)

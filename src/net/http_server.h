@@ -70,6 +70,9 @@ static inline str http_field(const struct http_exchange *x, str name)
 {
     return http_head_field(http_request(x), name);
 }
+/* A pointer of the owner's own, set in plan() and read in handle(). */
+void        http_tag_set(struct http_exchange *x, const void *tag);
+const void *http_tag(const struct http_exchange *x);
 /* Lives until the answer is out. */
 struct arena *http_arena(struct http_exchange *x);
 struct loop  *http_loop(struct http_exchange *x);

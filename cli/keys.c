@@ -1,0 +1,193 @@
+/* keys.c - dashbox keys create|list|revoke: on the store itself, whether or not a server runs. */
+#include "access/keys.h"
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "server/config.h"
+#include "contract/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct arguments {
+    const char *action, *subject, *name, *workspace, *data, *config;
+    bool        json;
+};
+
+static int usage(FILE *to)
+{
+    fputs("usage: dashbox keys create [--name NAME] [--workspace ID] [--json]\n"
+          "       dashbox keys list [--json]\n"
+          "       dashbox keys revoke ID|KEY\n"
+          "\n"
+          "  --data DIR, --config FILE   the server's; the same default\n"
+          "\n"
+          "A new key is shown once and cannot be shown again: only its hash is kept. A running server\n"
+          "takes a new key at once and forgets a revoked one within half a second.\n",
+          to);
+    return to == stdout ? 0 : 2;
+}
+
+static bool parse(int argc, char **argv, struct arguments *a)
+{
+    const struct {
+        const char  *flag;
+        const char **into;
+    } values[] = {
+        { "--name", &a->name },
+        { "--workspace", &a->workspace },
+        { "--data", &a->data },
+        { "--config", &a->config },
+    };
+
+    for (int i = 1; i < argc; i++) {
+        bool known = false;
+
+        for (size_t k = 0; k < ARRAY_LEN(values); k++) {
+            if (strcmp(argv[i], values[k].flag) == 0 && i + 1 < argc) {
+                *values[k].into = argv[++i];
+                known = true;
+                break;
+            }
+        }
+        if (known)
+            continue;
+        if (strcmp(argv[i], "--json") == 0)
+            a->json = true;
+        else if (argv[i][0] == '-')
+            return false;
+        else if (!a->action)
+            a->action = argv[i];
+        else if (!a->subject)
+            a->subject = argv[i];
+        else
+            return false;
+    }
+    return a->action != NULL;
+}
+
+static void print_json(struct arena *arena, const struct key *k, str secret)
+{
+    struct buf b;
+
+    buf_init(&b, arena, SIZE_MAX / 2);
+    buf_add(&b, S("{\"id\":"));
+    json_add_str(&b, k->id);
+    if (secret.len) {
+        buf_add(&b, S(",\"key\":"));
+        json_add_str(&b, secret);
+    }
+    buf_add(&b, S(",\"hint\":"));
+    json_add_str(&b, k->hint);
+    buf_add(&b, S(",\"name\":"));
+    json_add_str(&b, k->name);
+    buf_add(&b, S(",\"workspace\":"));
+    json_add_str(&b, k->workspace);
+    buf_addf(&b, ",\"created_ms\":%lld,\"revoked_ms\":", (long long)k->created_ms);
+    if (k->revoked_ms)
+        buf_add_i64(&b, k->revoked_ms);
+    else
+        buf_add(&b, S("null"));
+    printf("%.*s}\n", STR_ARG(buf_str(&b)));
+}
+
+static int create(struct store *s, struct arena *arena, const struct arguments *a)
+{
+    char       secret[KEY_LEN + 1];
+    struct key k;
+    enum err   e = keys_create(s, str_from_cstr(a->name), str_from_cstr(a->workspace ? a->workspace : "default"), secret,
+                               arena, &k);
+
+    if (e == ERR_EXISTS) {
+        fprintf(stderr, "dashbox keys: there is no workspace \"%s\"\n", a->workspace ? a->workspace : "default");
+        return 1;
+    }
+    if (e)
+        return 1;
+    if (a->json)
+        print_json(arena, &k, str_of(secret, KEY_LEN));
+    else
+        printf("%s\n", secret);
+    return 0;
+}
+
+static int list(struct store *s, struct arena *arena, const struct arguments *a)
+{
+    struct key *keys;
+    size_t      count;
+
+    if (keys_list(s, arena, &keys, &count))
+        return 1;
+    if (!a->json)
+        printf("%-14s %-12s %-16s %-12s %-20s %s\n", "ID", "KEY", "NAME", "WORKSPACE", "CREATED", "STATE");
+    for (size_t i = 0; i < count; i++) {
+        char when[CLOCK_ISO_LEN + 1];
+
+        if (a->json) {
+            print_json(arena, &keys[i], (str){ 0 });
+            continue;
+        }
+        clock_iso(when, keys[i].created_ms);
+        /* the hint's … is one column and three bytes */
+        printf("%-14.*s %-14.*s %-16.*s %-12.*s %-20.19s %s\n", STR_ARG(keys[i].id), STR_ARG(keys[i].hint),
+               STR_ARG(keys[i].name), STR_ARG(keys[i].workspace), when, keys[i].revoked_ms ? "revoked" : "good");
+    }
+    return 0;
+}
+
+static int revoke(struct store *s, const struct arguments *a)
+{
+    enum err e;
+
+    if (!a->subject)
+        return usage(stderr);
+    e = keys_revoke(s, str_from_cstr(a->subject));
+    if (e == ERR_NOT_FOUND)
+        fprintf(stderr, "dashbox keys: there is no good key \"%s\"\n", a->subject);
+    return e ? 1 : 0;
+}
+
+int cli_keys(int argc, char **argv)
+{
+    struct arguments a = { 0 };
+    struct config   *c = config_new();
+    struct store    *s = NULL;
+    struct arena     arena;
+    str              problem = { 0 };
+    int              status = 1;
+    enum err         e = OK;
+
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+        config_free(c);
+        return usage(stdout);
+    }
+    if (!parse(argc, argv, &a)) {
+        config_free(c);
+        return usage(stderr);
+    }
+    if (a.config)
+        e = config_read(c, a.config, &problem);
+    if (!e && a.data)
+        e = config_set(c, S("data"), str_from_cstr(a.data), &problem);
+    if (!e)
+        e = config_finish(c, &problem);
+    if (e) {
+        fprintf(stderr, "dashbox keys: %.*s\n", STR_ARG(problem));
+        config_free(c);
+        return 2;
+    }
+    arena_init(&arena, 0);
+    if (store_open(c->options.data, &s) == OK) {
+        if (strcmp(a.action, "create") == 0)
+            status = create(s, &arena, &a);
+        else if (strcmp(a.action, "list") == 0)
+            status = list(s, &arena, &a);
+        else if (strcmp(a.action, "revoke") == 0)
+            status = revoke(s, &a);
+        else
+            status = usage(stderr);
+    }
+    store_close(s);
+    arena_free(&arena);
+    config_free(c);
+    return status;
+}

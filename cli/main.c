@@ -1,0 +1,60 @@
+/* main.c - dashbox and its subcommands. */
+#include "base/str.h"
+#include "cli/cli.h"
+#include "server/serve.h"
+
+#include <stdio.h>
+
+#ifndef DASHBOX_VERSION
+#define DASHBOX_VERSION "unknown"
+#endif
+
+static int cli_version(int argc, char **argv);
+static int cli_help(int argc, char **argv);
+
+static const struct {
+    str name;
+    int (*run)(int argc, char **argv); /* argv[0] is the subcommand */
+    const char *help;
+} commands[] = {
+    { S("serve"), serve_main, "run the server" },
+    { S("keys"), cli_keys, "create, list and revoke API keys" },
+    { S("explain"), cli_explain, "what an error means and what to do about it" },
+    { S("version"), cli_version, "print the version" },
+    { S("help"), cli_help, "this" },
+};
+
+static int cli_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    puts("dashbox " DASHBOX_VERSION);
+    return 0;
+}
+
+static int cli_help(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    puts("dashbox: Qwen Cloud in a box\n\nusage: dashbox COMMAND [ARGUMENTS]\n");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        printf("  %-10.*s %s\n", STR_ARG(commands[i].name), commands[i].help);
+    puts("\n\"dashbox COMMAND --help\" says more of each.");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    str name = argc > 1 ? str_from_cstr(argv[1]) : (str){ 0 };
+
+    if (argc < 2)
+        return cli_help(argc, argv), 2;
+    if (str_eq(name, S("--help")) || str_eq(name, S("-h")))
+        name = S("help");
+    if (str_eq(name, S("--version")))
+        name = S("version");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (str_eq(commands[i].name, name))
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "dashbox: there is no command \"%.*s\"; see dashbox help\n", STR_ARG(name));
+    return 2;
+}

@@ -1,0 +1,515 @@
+/* generation.c - POST /api/v1/services/aigc/{text,multimodal}-generation/generation.
+ *
+ * Spec: chat.md §3, §4, §8; wire-forms.md §3.
+ */
+#include "api/native/native.h"
+#include "api/reply.h"
+#include "contract/chat_body.h"
+#include "net/http_server.h"
+#include "service/chat.h"
+
+/* ---- the request ---- */
+
+/* X-DashScope-SSE decides; Accept alone does too (chat.md §2.1). */
+static bool wants_stream(const struct request *rq)
+{
+    str sse = request_header(rq, S("x-dashscope-sse"));
+
+    if (sse.len)
+        return str_eq_nocase(sse, S("enable"));
+    return str_find_str_nocase(request_header(rq, S("accept")), S("text/event-stream")) != STR_NONE;
+}
+
+/* REF: E161, E031, E052, E022: what is known before the input is looked at. */
+static enum err read_model(struct request *rq, yyjson_val *root, enum model_path path, struct chat_input *in)
+{
+    yyjson_val *model = json_get(root, "model");
+
+    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
+        return fail_model_missing_native(&rq->fault);
+    rq->model_name = in->model_name = json_str(model);
+    in->model = model_find(in->model_name);
+    if (!in->model || !model_is_served(in->model))
+        return fail_model_not_found_native(&rq->fault);
+    if (!(in->model->calls & (BIT(MODEL_CALL_SYNC) | BIT(MODEL_CALL_SSE) | BIT(MODEL_CALL_ASYNC))))
+        return fail_http_call_unsupported(&rq->fault); /* a model that only speaks WebSocket */
+    if (!model_on_path(in->model, path))
+        return fail_url_model_mismatch(&rq->fault);
+    return OK;
+}
+
+/* REF: E159, E162, E023, E176. */
+static enum err read_input(struct request *rq, yyjson_val *root, struct chat_input *in)
+{
+    yyjson_val *input = yyjson_obj_get(root, "input");
+    yyjson_val *messages, *prompt, *history;
+
+    if (!input)
+        return fail_input_missing(&rq->fault);
+    if (!yyjson_is_obj(input))
+        return fail_input_not_object(&rq->fault);
+    messages = json_get(input, "messages");
+    prompt = json_get(input, "prompt");
+    history = json_get(input, "history");
+    if (messages && (!yyjson_is_arr(messages) || yyjson_arr_size(messages)))
+        return chat_read_messages(rq, messages, in->multimodal ? CHAT_CONTENT_MULTIMODAL : CHAT_CONTENT_TEXT,
+                                  S("input.messages"), in);
+    if (prompt)
+        return chat_read_prompt(rq, prompt, history, in);
+    if (messages)
+        return fail_message_role_or_empty(&rq->fault);
+    return fail_prompt_or_messages(&rq->fault);
+}
+
+static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
+{
+    enum err e = read_input(rq, root, in);
+
+    if (e)
+        return e;
+    return params_read(rq, &chat_params_native_parameters, json_get(root, "parameters"), in->model, in);
+}
+
+/* ---- the answer ---- */
+
+/* What has come of one choice so far. */
+struct choice {
+    struct buf           text, reasoning; /* all of it, where it is needed whole */
+    struct chat_tool_call *calls;
+    struct buf            *arguments; /* one a call */
+    size_t                call_count, call_cap;
+    bool                  reasoned, tool_open;
+    enum chat_finish      finish;
+};
+
+struct answer {
+    struct request          *rq;
+    const struct chat_input *in;
+    struct chat_run         *run;
+    struct choice           *choices;
+    unsigned                 count;
+    int64_t                  event_id;
+    bool                     indexed; /* choices[].index is there: tools, or several choices */
+};
+
+#define TEXT_MAX ((size_t)64 << 20) /* of one choice, gathered */
+#define CALLS_FIRST 4
+
+static void answer_init(struct answer *a, struct request *rq, const struct chat_input *in, struct chat_run *run)
+{
+    *a = (struct answer){ .rq = rq, .in = in, .run = run, .count = chat_choices(in) };
+    a->choices = arena_array(rq->arena, struct choice, a->count);
+    a->indexed = in->tool_count > 0 || a->count > 1;
+    for (unsigned i = 0; i < a->count; i++) {
+        buf_init(&a->choices[i].text, rq->arena, TEXT_MAX);
+        buf_init(&a->choices[i].reasoning, rq->arena, TEXT_MAX);
+    }
+}
+
+static void call_begin(struct answer *a, struct choice *c, const struct chat_event *ev)
+{
+    struct arena *arena = a->rq->arena;
+    size_t        n = c->call_count;
+
+    if (n == c->call_cap) {
+        size_t cap = n ? 2 * n : CALLS_FIRST;
+
+        c->calls = arena_realloc(arena, c->calls, n * sizeof(*c->calls), cap * sizeof(*c->calls));
+        c->arguments = arena_realloc(arena, c->arguments, n * sizeof(*c->arguments), cap * sizeof(*c->arguments));
+        c->call_cap = cap;
+    }
+    c->calls[n] = (struct chat_tool_call){ .id = arena_str(arena, ev->tool_id), .name = arena_str(arena, ev->tool_name) };
+    buf_init(&c->arguments[n], arena, TEXT_MAX);
+    c->call_count = n + 1;
+}
+
+/* Adds the event to what its choice holds. */
+static void gather(struct answer *a, const struct chat_event *ev)
+{
+    struct choice *c = &a->choices[ev->choice];
+
+    switch (ev->kind) {
+    case CHAT_EV_REASONING:
+        c->reasoned = true;
+        buf_add(&c->reasoning, ev->text);
+        break;
+    case CHAT_EV_TEXT:
+        buf_add(&c->text, ev->text);
+        break;
+    case CHAT_EV_TOOL_CALL:
+        call_begin(a, c, ev);
+        break;
+    case CHAT_EV_TOOL_ARGS:
+        if (c->call_count)
+            buf_add(&c->arguments[c->call_count - 1], ev->text);
+        break;
+    case CHAT_EV_FINISH:
+        c->finish = ev->finish;
+        break;
+    case CHAT_EV_USAGE:
+        break;
+    }
+}
+
+/* chat.md §4.2: flat counters for text models; the newer multimodal ones add details by modality. */
+static void add_usage(struct answer *a, struct buf *b)
+{
+    const struct chat_usage *u = &a->rq->usage;
+
+    if (a->in->multimodal) {
+        buf_add(b, S("\"usage\":{\"input_tokens\":"));
+        buf_add_i64(b, u->prompt_tokens);
+        buf_add(b, S(",\"output_tokens\":"));
+        buf_add_i64(b, u->completion_tokens);
+        buf_add(b, S(",\"total_tokens\":"));
+        buf_add_i64(b, u->prompt_tokens + u->completion_tokens);
+        buf_add(b, S(",\"input_tokens_details\":{\"text_tokens\":"));
+        buf_add_i64(b, u->prompt_tokens);
+        buf_add(b, S("},\"output_tokens_details\":{"));
+        if (u->reasoning_tokens) {
+            buf_add(b, S("\"reasoning_tokens\":"));
+            buf_add_i64(b, u->reasoning_tokens);
+            buf_add_char(b, ',');
+        }
+        buf_add(b, S("\"text_tokens\":"));
+        buf_add_i64(b, u->completion_tokens - u->reasoning_tokens);
+        buf_add(b, S("},\"prompt_tokens_details\":{"));
+        if (u->cached_tokens) {
+            buf_add(b, S("\"cached_tokens\":"));
+            buf_add_i64(b, u->cached_tokens);
+        }
+        buf_add(b, S("}}"));
+        return;
+    }
+    buf_add(b, S("\"usage\":{\"total_tokens\":"));
+    buf_add_i64(b, u->prompt_tokens + u->completion_tokens);
+    buf_add(b, S(",\"output_tokens\":"));
+    buf_add_i64(b, u->completion_tokens);
+    buf_add(b, S(",\"input_tokens\":"));
+    buf_add_i64(b, u->prompt_tokens);
+    if (u->reasoning_tokens) {
+        buf_add(b, S(",\"output_tokens_details\":{\"reasoning_tokens\":"));
+        buf_add_i64(b, u->reasoning_tokens);
+        buf_add_char(b, '}');
+    }
+    buf_add(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"));
+    buf_add_i64(b, u->cached_tokens);
+    buf_add(b, S("}}"));
+}
+
+static void add_end(struct answer *a, struct buf *b)
+{
+    buf_add_char(b, ',');
+    add_usage(a, b);
+    buf_add(b, S(",\"request_id\":\""));
+    buf_add(b, str_of(a->rq->id, UUID_LEN));
+    buf_add(b, S("\"}"));
+}
+
+/* "content": a string, or on the multimodal endpoint an array of at most one text. */
+static void add_content(struct answer *a, struct buf *b, str text)
+{
+    if (!a->in->multimodal) {
+        json_add_str(b, text);
+        return;
+    }
+    if (!text.len) {
+        buf_add(b, S("[]"));
+        return;
+    }
+    buf_add(b, S("[{\"text\":"));
+    json_add_str(b, text);
+    buf_add(b, S("}]"));
+}
+
+static void add_call(struct buf *b, size_t index, str id, str name, str arguments)
+{
+    buf_add(b, S("{\"function\":{"));
+    if (name.len) {
+        buf_add(b, S("\"name\":"));
+        json_add_str(b, name);
+        buf_add_char(b, ',');
+    }
+    buf_add(b, S("\"arguments\":"));
+    json_add_str(b, arguments);
+    buf_add(b, S("},\"index\":"));
+    buf_add_i64(b, (int64_t)index);
+    buf_add(b, S(",\"id\":"));
+    json_add_str(b, id);
+    buf_add(b, S(",\"type\":\"function\"}"));
+}
+
+static void add_calls(struct buf *b, const struct choice *c)
+{
+    buf_add(b, S("\"tool_calls\":["));
+    for (size_t i = 0; i < c->call_count; i++) {
+        if (i)
+            buf_add_char(b, ',');
+        add_call(b, i, c->calls[i].id, c->calls[i].name, buf_str(&c->arguments[i]));
+    }
+    buf_add_char(b, ']');
+}
+
+/* ---- whole ---- */
+
+static void add_choice(struct answer *a, struct buf *b, unsigned index)
+{
+    const struct choice *c = &a->choices[index];
+
+    buf_add(b, S("{\"finish_reason\":\""));
+    buf_add(b, chat_finish_name(c->finish));
+    buf_add(b, S("\",\"message\":{\"role\":\"assistant\",\"content\":"));
+    add_content(a, b, buf_str(&c->text));
+    if (c->reasoned) {
+        buf_add(b, S(",\"reasoning_content\":"));
+        json_add_str(b, buf_str(&c->reasoning));
+    }
+    if (c->call_count) {
+        buf_add_char(b, ',');
+        add_calls(b, c);
+    }
+    buf_add_char(b, '}');
+    if (a->indexed) {
+        buf_add(b, S(",\"index\":"));
+        buf_add_i64(b, index);
+    }
+    buf_add_char(b, '}');
+}
+
+static enum err answer_whole(struct answer *a)
+{
+    struct chat_event ev;
+    struct buf        b;
+    enum err          e;
+
+    while (!(e = chat_next(a->run, &ev)))
+        gather(a, &ev);
+    if (e != ERR_EOF)
+        return e;
+    buf_init(&b, a->rq->arena, SIZE_MAX / 2);
+    (void)buf_room(&b, a->choices[0].text.len + 512); /* an ordinary answer: one allocation */
+    if (a->in->result_format == CHAT_RESULT_TEXT) {
+        buf_add(&b, S("{\"output\":{\"finish_reason\":\""));
+        buf_add(&b, chat_finish_name(a->choices[0].finish));
+        buf_add(&b, S("\",\"text\":"));
+        json_add_str(&b, buf_str(&a->choices[0].text));
+        buf_add_char(&b, '}');
+    } else {
+        buf_add(&b, S("{\"output\":{\"choices\":["));
+        for (unsigned i = 0; i < a->count; i++) {
+            if (i)
+                buf_add_char(&b, ',');
+            add_choice(a, &b, i);
+        }
+        buf_add(&b, S("]}"));
+    }
+    add_end(a, &b);
+    return reply_json(a->rq, buf_str(&b));
+}
+
+/* ---- stream ---- */
+
+/* One event. `text`, `reasoning` and `calls` (JSON, or empty) are what this frame shows of its choice. */
+static void add_frame(struct answer *a, unsigned index, str text, str reasoning, str calls, enum chat_finish finish)
+{
+    struct buf          *b = http_stream_buf(a->rq->x);
+    const struct choice *c = &a->choices[index];
+
+    reply_native_event(b, ++a->event_id, S("result"), 200);
+    if (a->in->result_format == CHAT_RESULT_TEXT) {
+        buf_add(b, S("{\"output\":{\"finish_reason\":\""));
+        buf_add(b, chat_finish_name(finish));
+        buf_add(b, S("\",\"text\":"));
+        json_add_str(b, text);
+        buf_add_char(b, '}');
+    } else {
+        buf_add(b, S("{\"output\":{\"choices\":[{\"message\":{\"content\":"));
+        add_content(a, b, text);
+        if (c->reasoned) {
+            buf_add(b, S(",\"reasoning_content\":"));
+            json_add_str(b, reasoning);
+        }
+        if (calls.len) {
+            buf_add(b, S(",\"tool_calls\":["));
+            buf_add(b, calls);
+            buf_add_char(b, ']');
+        }
+        buf_add(b, S(",\"role\":\"assistant\"}"));
+        if (a->indexed) {
+            buf_add(b, S(",\"index\":"));
+            buf_add_i64(b, index);
+        }
+        buf_add(b, S(",\"finish_reason\":\""));
+        buf_add(b, chat_finish_name(finish));
+        buf_add(b, S("\"}]}"));
+    }
+    add_end(a, b);
+    buf_add(b, S("\n\n"));
+}
+
+/* The calls of a frame: what is new, or all there is so far. */
+static str frame_calls(struct answer *a, const struct choice *c, bool first, str piece)
+{
+    struct buf b;
+    size_t     i = c->call_count - 1;
+
+    buf_init(&b, a->rq->arena, SIZE_MAX / 2);
+    if (a->in->incremental.v) {
+        add_call(&b, i, first ? c->calls[i].id : S(""), first ? c->calls[i].name : S(""), piece);
+        return buf_str(&b);
+    }
+    for (i = 0; i < c->call_count; i++) {
+        if (i)
+            buf_add_char(&b, ',');
+        add_call(&b, i, c->calls[i].id, c->calls[i].name, buf_str(&c->arguments[i]));
+    }
+    return buf_str(&b);
+}
+
+/* The last piece of a call is sent with the finish, if that comes next (chat.md §4.6): it waits here for one event. */
+struct held {
+    bool     set;
+    unsigned choice;
+    bool     first;
+    struct buf piece;
+};
+
+static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
+{
+    const struct choice *c = &a->choices[h->choice];
+    bool                 all = !a->in->incremental.v;
+
+    if (!h->set)
+        return;
+    h->set = false;
+    add_frame(a, h->choice, all ? buf_str(&c->text) : S(""), all ? buf_str(&c->reasoning) : S(""),
+              frame_calls(a, c, h->first, buf_str(&h->piece)), finish);
+    buf_reset(&h->piece);
+}
+
+static void send_event(struct answer *a, struct held *h, const struct chat_event *ev)
+{
+    struct choice *c = &a->choices[ev->choice];
+    bool           all = !a->in->incremental.v;
+
+    if (h->set && (ev->kind != CHAT_EV_FINISH || ev->choice != h->choice))
+        send_held(a, h, CHAT_FINISH_NONE);
+    gather(a, ev);
+    switch (ev->kind) {
+    case CHAT_EV_REASONING:
+        add_frame(a, ev->choice, S(""), all ? buf_str(&c->reasoning) : ev->text, S(""), CHAT_FINISH_NONE);
+        break;
+    case CHAT_EV_TEXT:
+        add_frame(a, ev->choice, all ? buf_str(&c->text) : ev->text, all ? buf_str(&c->reasoning) : S(""), S(""),
+                  CHAT_FINISH_NONE);
+        break;
+    case CHAT_EV_TOOL_CALL:
+        *h = (struct held){ .set = true, .choice = ev->choice, .first = true };
+        buf_init(&h->piece, a->rq->arena, TEXT_MAX);
+        break;
+    case CHAT_EV_TOOL_ARGS:
+        *h = (struct held){ .set = true, .choice = ev->choice };
+        buf_init(&h->piece, a->rq->arena, TEXT_MAX);
+        buf_add(&h->piece, ev->text);
+        break;
+    case CHAT_EV_FINISH:
+        if (h->set)
+            send_held(a, h, ev->finish);
+        else
+            add_frame(a, ev->choice, all ? buf_str(&c->text) : S(""), all ? buf_str(&c->reasoning) : S(""), S(""),
+                      ev->finish);
+        break;
+    case CHAT_EV_USAGE:
+        break;
+    }
+}
+
+static void add_fault_frame(struct answer *a)
+{
+    struct buf       *b = http_stream_buf(a->rq->x);
+    struct fault_view v;
+
+    fault_render(&a->rq->fault, &a->rq->settings->wording, a->rq->arena, &v);
+    reply_native_event(b, ++a->event_id, S("error"), v.status);
+    buf_add(b, reply_fault_body(a->rq, &v));
+    buf_add(b, S("\n\n"));
+}
+
+static enum err answer_stream(struct answer *a)
+{
+    struct request   *rq = a->rq;
+    struct held       held = { 0 };
+    struct chat_event ev;
+    enum err          e = chat_next(a->run, &ev);
+
+    if (e)
+        return e; /* before the first token: refused as a whole */
+    reply_stream_begin(rq, 200);
+    request_phase(rq, PHASE_RUN);
+    while (!e) {
+        send_event(a, &held, &ev);
+        if (!chat_ready(a->run) || http_stream_buf(rq->x)->len >= HTTP_STREAM_MARK) {
+            e = http_stream_flush(rq->x);
+            if (e)
+                return e;
+        }
+        e = chat_next(a->run, &ev);
+    }
+    if (e == ERR_FAULT)
+        add_fault_frame(a);
+    else if (e != ERR_EOF)
+        return e;
+    return http_stream_end(rq->x);
+}
+
+/* ---- the handlers ---- */
+
+static enum err run(struct request *rq, yyjson_val *root, struct chat_input *in)
+{
+    struct chat_run *run;
+    struct answer    a;
+    enum err         e = read_body(rq, root, in);
+
+    request_phase(rq, PHASE_CHECK);
+    if (!e)
+        e = chat_check(rq, in);
+    request_phase(rq, PHASE_FIRST);
+    if (!e)
+        e = chat_open(rq, in, &run);
+    if (e)
+        return e;
+    answer_init(&a, rq, in, run);
+    return in->stream ? answer_stream(&a) : answer_whole(&a);
+}
+
+static enum err generate(struct request *rq, enum model_path path)
+{
+    struct chat_input *in = arena_new(rq->arena, struct chat_input);
+    yyjson_val        *root;
+    enum err           e = request_json(rq, &root);
+
+    if (e)
+        return e;
+    rq->stream = in->stream = wants_stream(rq);
+    in->multimodal = path == MODEL_PATH_MULTIMODAL;
+    e = read_model(rq, root, path, in);
+    if (!e && str_eq_nocase(request_header(rq, S("x-dashscope-async")), S("enable")))
+        e = fail_async_not_supported(&rq->fault); /* REF: E188 */
+    if (e)
+        return e;
+    e = run(rq, root, in);
+    /* From the input on a refusal of a streaming call is an event (chat.md §8.4). */
+    if (e == ERR_FAULT && in->stream && !http_begun(rq->x))
+        return reply_fault(rq, true);
+    return e;
+}
+
+enum err handle_native_text_generation(struct request *rq)
+{
+    return generate(rq, MODEL_PATH_TEXT);
+}
+
+enum err handle_native_multimodal_generation(struct request *rq)
+{
+    return generate(rq, MODEL_PATH_MULTIMODAL);
+}

@@ -1,0 +1,386 @@
+/* chat_completions.c - POST /compatible-mode/v1/chat/completions.
+ *
+ * Spec: chat.md §6.1-6.3, §8; wire-forms.md §2.
+ */
+#include "api/openai/openai.h"
+#include "api/reply.h"
+#include "base/clock.h"
+#include "contract/chat_body.h"
+#include "net/http_server.h"
+#include "service/chat.h"
+
+/* REF: E096, E198c, E199, E022, E052: what is known before the messages are looked at. */
+static enum err read_model(struct request *rq, yyjson_val *root, struct chat_input *in)
+{
+    yyjson_val *model = json_get(root, "model");
+
+    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
+        return fail_model_missing_compat(&rq->fault);
+    rq->model_name = in->model_name = json_str(model);
+    in->model = model_find(in->model_name);
+    if (!in->model || !model_is_served(in->model))
+        return fail_model_not_found_or_no_access(&rq->fault, in->model_name);
+    if (!in->model->openai || !model_on_path(in->model, MODEL_PATH_OPENAI))
+        return fail_model_no_openai_mode(&rq->fault, in->model_name);
+    return OK;
+}
+
+static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
+{
+    yyjson_val *messages = json_get(root, "messages");
+    enum err    e;
+
+    if (!messages)
+        return fail_messages_missing_compat(&rq->fault);
+    if (yyjson_is_arr(messages) && yyjson_arr_size(messages) == 0)
+        return fail_messages_empty(&rq->fault); /* REF: E037 */
+    e = chat_read_messages(rq, messages, CHAT_CONTENT_OPENAI, S("messages"), in);
+    if (e)
+        return e;
+    return params_read(rq, &chat_params_openai_top, root, in->model, in);
+}
+
+/* ---- what answers are made of ---- */
+
+struct choice {
+    struct buf       text, reasoning, calls; /* calls: the JSON of the array's elements, the last one's arguments open */
+    size_t           call_count;
+    bool             begun, reasoned;
+    enum chat_finish finish;
+};
+
+struct answer {
+    struct request          *rq;
+    const struct chat_input *in;
+    struct chat_run         *run;
+    struct choice           *choices;
+    unsigned                 count;
+    str                      tail; /* of every chunk: ,"created":…,"id":"chatcmpl-…"} */
+};
+
+#define TEXT_MAX ((size_t)64 << 20) /* of one choice, gathered */
+
+static void answer_init(struct answer *a, struct request *rq, const struct chat_input *in, struct chat_run *run)
+{
+    struct buf b;
+
+    *a = (struct answer){ .rq = rq, .in = in, .run = run, .count = chat_choices(in) };
+    a->choices = arena_array(rq->arena, struct choice, a->count);
+    for (unsigned i = 0; i < a->count; i++) {
+        buf_init(&a->choices[i].text, rq->arena, TEXT_MAX);
+        buf_init(&a->choices[i].reasoning, rq->arena, TEXT_MAX);
+        buf_init(&a->choices[i].calls, rq->arena, TEXT_MAX);
+    }
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    buf_add(&b, S(",\"created\":"));
+    buf_add_i64(&b, rq->arrived_ms / 1000);
+    buf_add(&b, S(",\"system_fingerprint\":null,\"model\":"));
+    json_add_str(&b, in->model_name);
+    buf_add(&b, S(",\"id\":\"chatcmpl-"));
+    buf_add(&b, str_of(rq->id, UUID_LEN));
+    buf_add(&b, S("\"}"));
+    a->tail = buf_str(&b);
+}
+
+static void add_usage(struct answer *a, struct buf *b)
+{
+    const struct chat_usage *u = &a->rq->usage;
+
+    buf_add(b, S("\"usage\":{\"prompt_tokens\":"));
+    buf_add_i64(b, u->prompt_tokens);
+    buf_add(b, S(",\"completion_tokens\":"));
+    buf_add_i64(b, u->completion_tokens);
+    buf_add(b, S(",\"total_tokens\":"));
+    buf_add_i64(b, u->prompt_tokens + u->completion_tokens);
+    if (u->reasoning_tokens) {
+        buf_add(b, S(",\"completion_tokens_details\":{\"reasoning_tokens\":"));
+        buf_add_i64(b, u->reasoning_tokens);
+        buf_add_char(b, '}');
+    }
+    buf_add(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"));
+    buf_add_i64(b, u->cached_tokens);
+    buf_add(b, S("}}"));
+}
+
+/* ---- whole ---- */
+
+static void call_begin(struct choice *c, const struct chat_event *ev)
+{
+    if (c->call_count)
+        buf_add(&c->calls, S("\"}},"));
+    buf_add(&c->calls, S("{\"index\":"));
+    buf_add_i64(&c->calls, (int64_t)c->call_count);
+    buf_add(&c->calls, S(",\"id\":"));
+    json_add_str(&c->calls, ev->tool_id);
+    buf_add(&c->calls, S(",\"type\":\"function\",\"function\":{\"name\":"));
+    json_add_str(&c->calls, ev->tool_name);
+    buf_add(&c->calls, S(",\"arguments\":\""));
+    c->call_count++;
+}
+
+static void gather(struct answer *a, const struct chat_event *ev)
+{
+    struct choice *c = &a->choices[ev->choice];
+
+    switch (ev->kind) {
+    case CHAT_EV_REASONING:
+        c->reasoned = true;
+        buf_add(&c->reasoning, ev->text);
+        break;
+    case CHAT_EV_TEXT:
+        buf_add(&c->text, ev->text);
+        break;
+    case CHAT_EV_TOOL_CALL:
+        call_begin(c, ev);
+        break;
+    case CHAT_EV_TOOL_ARGS:
+        json_add_escaped(&c->calls, ev->text);
+        break;
+    case CHAT_EV_FINISH:
+        if (c->call_count)
+            buf_add(&c->calls, S("\"}}"));
+        c->finish = ev->finish;
+        break;
+    case CHAT_EV_USAGE:
+        break;
+    }
+}
+
+static void add_choice(struct answer *a, struct buf *b, unsigned index)
+{
+    const struct choice *c = &a->choices[index];
+
+    buf_add(b, S("{\"message\":{\"content\":"));
+    json_add_str(b, buf_str(&c->text));
+    if (c->reasoned) {
+        buf_add(b, S(",\"reasoning_content\":"));
+        json_add_str(b, buf_str(&c->reasoning));
+    }
+    buf_add(b, S(",\"role\":\"assistant\""));
+    if (c->call_count) {
+        buf_add(b, S(",\"tool_calls\":["));
+        buf_add(b, buf_str(&c->calls));
+        buf_add_char(b, ']');
+    }
+    buf_add(b, S("},\"finish_reason\":\""));
+    buf_add(b, chat_finish_name(c->finish));
+    buf_add(b, S("\",\"index\":"));
+    buf_add_i64(b, index);
+    buf_add(b, S(",\"logprobs\":null}"));
+}
+
+static enum err answer_whole(struct answer *a)
+{
+    struct chat_event ev;
+    struct buf        b;
+    enum err          e;
+
+    while (!(e = chat_next(a->run, &ev)))
+        gather(a, &ev);
+    if (e != ERR_EOF)
+        return e;
+    buf_init(&b, a->rq->arena, SIZE_MAX / 2);
+    (void)buf_room(&b, a->choices[0].text.len + 640); /* an ordinary answer: one allocation */
+    buf_add(&b, S("{\"choices\":["));
+    for (unsigned i = 0; i < a->count; i++) {
+        if (i)
+            buf_add_char(&b, ',');
+        add_choice(a, &b, i);
+    }
+    buf_add(&b, S("],\"object\":\"chat.completion\","));
+    add_usage(a, &b);
+    buf_add(&b, a->tail);
+    return reply_json(a->rq, buf_str(&b));
+}
+
+/* ---- stream ---- */
+
+static struct buf *chunk_begin(struct answer *a)
+{
+    struct buf *b = http_stream_buf(a->rq->x);
+
+    buf_add(b, S("data: {\"choices\":[{\"delta\":{"));
+    return b;
+}
+
+static void chunk_end(struct answer *a, struct buf *b, unsigned index, enum chat_finish finish)
+{
+    buf_add(b, S("},\"finish_reason\":"));
+    if (finish == CHAT_FINISH_NONE) {
+        buf_add(b, S("null"));
+    } else {
+        buf_add_char(b, '"');
+        buf_add(b, chat_finish_name(finish));
+        buf_add_char(b, '"');
+    }
+    buf_add(b, S(",\"index\":"));
+    buf_add_i64(b, index);
+    buf_add(b, S(",\"logprobs\":null}],\"object\":\"chat.completion.chunk\",\"usage\":null"));
+    buf_add(b, a->tail);
+    buf_add(b, S("\n\n"));
+}
+
+/* The first chunk of a choice says the role, and what kind of answer begins. */
+static void send_first(struct answer *a, const struct chat_event *ev)
+{
+    struct choice *c = &a->choices[ev->choice];
+    struct buf    *b;
+
+    if (c->begun)
+        return;
+    c->begun = true;
+    b = chunk_begin(a);
+    if (ev->kind == CHAT_EV_REASONING)
+        buf_add(b, S("\"content\":null,\"role\":\"assistant\",\"reasoning_content\":\"\""));
+    else if (ev->kind == CHAT_EV_TOOL_CALL)
+        buf_add(b, S("\"content\":null,\"role\":\"assistant\""));
+    else
+        buf_add(b, S("\"content\":\"\",\"role\":\"assistant\""));
+    chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
+}
+
+static void send_call(struct answer *a, const struct chat_event *ev)
+{
+    struct choice *c = &a->choices[ev->choice];
+    struct buf    *b = chunk_begin(a);
+
+    buf_add(b, S("\"tool_calls\":[{\"index\":"));
+    buf_add_i64(b, (int64_t)(c->call_count - 1));
+    buf_add(b, S(",\"id\":"));
+    json_add_str(b, ev->kind == CHAT_EV_TOOL_CALL ? ev->tool_id : S(""));
+    buf_add(b, S(",\"type\":\"function\",\"function\":{"));
+    if (ev->kind == CHAT_EV_TOOL_CALL) {
+        buf_add(b, S("\"name\":"));
+        json_add_str(b, ev->tool_name);
+        buf_add(b, S(",\"arguments\":\"\"}}]"));
+    } else {
+        buf_add(b, S("\"arguments\":"));
+        json_add_str(b, ev->text);
+        buf_add(b, S("}}]"));
+    }
+    chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
+}
+
+static void send_event(struct answer *a, const struct chat_event *ev)
+{
+    struct choice *c = &a->choices[ev->choice];
+    struct buf    *b;
+
+    send_first(a, ev);
+    switch (ev->kind) {
+    case CHAT_EV_REASONING:
+        c->reasoned = true;
+        b = chunk_begin(a);
+        buf_add(b, S("\"content\":null,\"reasoning_content\":"));
+        json_add_str(b, ev->text);
+        chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
+        break;
+    case CHAT_EV_TEXT:
+        b = chunk_begin(a);
+        buf_add(b, S("\"content\":"));
+        json_add_str(b, ev->text);
+        if (c->reasoned)
+            buf_add(b, S(",\"reasoning_content\":null"));
+        chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
+        break;
+    case CHAT_EV_TOOL_CALL:
+        c->call_count++;
+        send_call(a, ev);
+        break;
+    case CHAT_EV_TOOL_ARGS:
+        if (c->call_count)
+            send_call(a, ev);
+        break;
+    case CHAT_EV_FINISH:
+        b = chunk_begin(a);
+        if (ev->finish != CHAT_FINISH_TOOL_CALLS)
+            buf_add(b, S("\"content\":\"\""));
+        chunk_end(a, b, ev->choice, ev->finish);
+        break;
+    case CHAT_EV_USAGE:
+        break;
+    }
+}
+
+/* The last chunk when the client asked for it: no choices, the usage. */
+static void send_usage(struct answer *a)
+{
+    struct buf *b = http_stream_buf(a->rq->x);
+
+    buf_add(b, S("data: {\"choices\":[],\"object\":\"chat.completion.chunk\","));
+    add_usage(a, b);
+    buf_add(b, a->tail);
+    buf_add(b, S("\n\n"));
+}
+
+/* A failure in the middle of a stream is a data line with the error object; no [DONE] follows (wire-forms.md R14). */
+static void send_fault(struct answer *a)
+{
+    struct buf       *b = http_stream_buf(a->rq->x);
+    struct fault_view v;
+
+    fault_render(&a->rq->fault, &a->rq->settings->wording, a->rq->arena, &v);
+    v.engine = true; /* a model has been reached: the body has its id */
+    buf_add(b, S("data: "));
+    buf_add(b, reply_fault_body(a->rq, &v));
+    buf_add(b, S("\n\n"));
+}
+
+static enum err answer_stream(struct answer *a)
+{
+    struct request   *rq = a->rq;
+    struct chat_event ev;
+    enum err          e = chat_next(a->run, &ev);
+
+    if (e)
+        return e; /* before the first token: refused as a whole */
+    reply_stream_begin(rq, 200);
+    request_phase(rq, PHASE_RUN);
+    while (!e) {
+        send_event(a, &ev);
+        if (!chat_ready(a->run) || http_stream_buf(rq->x)->len >= HTTP_STREAM_MARK) {
+            e = http_stream_flush(rq->x);
+            if (e)
+                return e;
+        }
+        e = chat_next(a->run, &ev);
+    }
+    if (e == ERR_FAULT) {
+        send_fault(a);
+        return http_stream_end(rq->x);
+    }
+    if (e != ERR_EOF)
+        return e;
+    if (a->in->include_usage)
+        send_usage(a);
+    buf_add(http_stream_buf(rq->x), S("data: [DONE]\n\n"));
+    return http_stream_end(rq->x);
+}
+
+/* ---- the handler ---- */
+
+enum err handle_openai_chat_completions(struct request *rq)
+{
+    struct chat_input *in = arena_new(rq->arena, struct chat_input);
+    struct chat_run   *run;
+    struct answer      a;
+    yyjson_val        *root;
+    enum err           e = request_json(rq, &root);
+
+    if (e)
+        return e;
+    e = read_model(rq, root, in);
+    if (!e)
+        e = read_body(rq, root, in);
+    rq->stream = in->stream;
+    request_phase(rq, PHASE_CHECK);
+    if (!e)
+        e = chat_check(rq, in);
+    request_phase(rq, PHASE_FIRST);
+    if (!e)
+        e = chat_open(rq, in, &run);
+    if (e)
+        return e;
+    answer_init(&a, rq, in, run);
+    return in->stream ? answer_stream(&a) : answer_whole(&a);
+}

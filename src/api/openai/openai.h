@@ -1,0 +1,12 @@
+/* openai.h - the handlers of the OpenAI-compatible protocol; data/routes names them. */
+#ifndef DASHBOX_API_OPENAI_OPENAI_H
+#define DASHBOX_API_OPENAI_OPENAI_H
+
+#include "contract/request.h"
+#include "loop/fiber.h"
+
+SUSPENDS enum err handle_openai_chat_completions(struct request *rq);
+SUSPENDS enum err handle_openai_models(struct request *rq);
+SUSPENDS enum err handle_openai_model(struct request *rq);
+
+#endif

@@ -1,0 +1,161 @@
+/* reply.c - header fields and refusals. */
+#include "api/reply.h"
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "contract/errors.gen.h"
+#include "contract/json.h"
+#include "net/http_server.h"
+
+#define FIELDS_MAX 14
+
+struct fields {
+    struct http_field at[FIELDS_MAX];
+    size_t            count;
+};
+
+static void add(struct fields *f, str name, str value)
+{
+    ASSERT(f->count < FIELDS_MAX);
+    f->at[f->count++] = (struct http_field){ name, value };
+}
+
+static str number(struct arena *a, int64_t v)
+{
+    char *text = arena_bytes(a, NUM_TEXT_MAX);
+
+    return str_of(text, num_format(text, v));
+}
+
+/* The fields of chat.md §2.2 that clients read or logs show. */
+static void common_fields(struct request *rq, struct fields *f, str content_type)
+{
+    int64_t cost_ms = (clock_mono_us() - rq->started_us) / 1000;
+    str     origin = request_header(rq, S("origin"));
+
+    add(f, S("content-type"), content_type);
+    add(f, S("x-request-id"), str_of(rq->id, UUID_LEN));
+    if (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI) {
+        add(f, S("req-cost-time"), number(rq->arena, cost_ms));
+        add(f, S("req-arrive-time"), number(rq->arena, rq->arrived_ms));
+        add(f, S("resp-start-time"), number(rq->arena, rq->arrived_ms + cost_ms));
+        add(f, S("x-dashscope-finished"), rq->stream ? S("false") : S("true"));
+        add(f, S("x-dashscope-timeout"), number(rq->arena, rq->settings->call_ms / 1000));
+    }
+    if (rq->surface == SURFACE_NATIVE)
+        add(f, S("x-dashscope-call-gateway"), S("true"));
+    add(f, S("vary"), S("Origin,Access-Control-Request-Method,Access-Control-Request-Headers,Accept-Encoding"));
+    add(f, S("server"), S("dashbox"));
+    if (origin.len && rq->settings->cors) {
+        add(f, S("access-control-allow-origin"), origin);
+        add(f, S("access-control-expose-headers"), S("x-request-id"));
+    }
+}
+
+enum err reply_json(struct request *rq, str body)
+{
+    struct fields f = { 0 };
+
+    common_fields(rq, &f, S("application/json"));
+    return http_answer(rq->x, 200, f.at, f.count, body);
+}
+
+void reply_stream_begin(struct request *rq, int status)
+{
+    struct fields f = { 0 };
+
+    common_fields(rq, &f, S("text/event-stream;charset=UTF-8"));
+    add(&f, S("cache-control"), S("no-cache"));
+    http_stream_begin(rq->x, status, f.at, f.count);
+}
+
+/* ---- refusals ---- */
+
+static void add_str_or_null(struct buf *b, str s)
+{
+    if (s.len)
+        json_add_str(b, s);
+    else
+        buf_add(b, S("null"));
+}
+
+/* {"code","message","request_id"} (wire-forms.md §3). */
+static void native_body(struct request *rq, const struct fault_view *v, struct buf *b)
+{
+    buf_add(b, S("{\"code\":"));
+    json_add_str(b, v->code);
+    buf_add(b, S(",\"message\":"));
+    json_add_str(b, v->message);
+    buf_add(b, S(",\"request_id\":\""));
+    buf_add(b, str_of(rq->id, UUID_LEN));
+    buf_add(b, S("\"}"));
+}
+
+/* {"error":{"message","type","param","code"},"id","request_id"} (wire-forms.md R1, O2); without "id" when no model was
+ * reached (R2, O3); a body that is no JSON gets message and type alone (O7). */
+static void openai_body(struct request *rq, const struct fault_view *v, struct buf *b)
+{
+    buf_add(b, S("{\"error\":{\"message\":"));
+    json_add_str(b, v->message);
+    buf_add(b, S(",\"type\":"));
+    add_str_or_null(b, v->compat_type.len ? v->compat_type : v->code);
+    if (rq->fault.row == &error_rows[ERROR_BODY_INVALID]) {
+        buf_add(b, S("}}"));
+        return;
+    }
+    buf_add(b, S(",\"param\":null,\"code\":"));
+    add_str_or_null(b, v->compat_code);
+    buf_add(b, S("}"));
+    if (v->engine) {
+        buf_add(b, S(",\"id\":\"chatcmpl-"));
+        buf_add(b, str_of(rq->id, UUID_LEN));
+        buf_add_char(b, '"');
+    }
+    buf_add(b, S(",\"request_id\":\""));
+    buf_add(b, str_of(rq->id, UUID_LEN));
+    buf_add(b, S("\"}"));
+}
+
+str reply_fault_body(struct request *rq, const struct fault_view *v)
+{
+    struct buf b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    if (rq->surface == SURFACE_OPENAI)
+        openai_body(rq, v, &b);
+    else
+        native_body(rq, v, &b);
+    return buf_str(&b);
+}
+
+void reply_native_event(struct buf *b, int64_t id, str event, int status)
+{
+    buf_add(b, S("id:"));
+    buf_add_i64(b, id);
+    buf_add(b, S("\nevent:"));
+    buf_add(b, event);
+    buf_add(b, S("\n:HTTP_STATUS/"));
+    buf_add_i64(b, status);
+    buf_add(b, S("\ndata:"));
+}
+
+enum err reply_fault(struct request *rq, bool as_event)
+{
+    struct fault_view v;
+    struct fields     f = { 0 };
+    struct buf        b;
+    str               body;
+
+    fault_render(&rq->fault, &rq->settings->wording, rq->arena, &v);
+    body = reply_fault_body(rq, &v);
+    if (!as_event) {
+        common_fields(rq, &f, S("application/json"));
+        return http_answer(rq->x, v.status, f.at, f.count, body);
+    }
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    reply_native_event(&b, 1, S("error"), v.status);
+    buf_add(&b, body);
+    buf_add(&b, S("\n\n"));
+    common_fields(rq, &f, S("text/event-stream;charset=UTF-8"));
+    return http_answer(rq->x, rq->settings->sse_error_status_200 ? 200 : v.status, f.at, f.count, buf_str(&b));
+}

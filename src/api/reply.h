@@ -1,0 +1,27 @@
+/* reply.h - what all surfaces' answers have in common: header fields, and refusals in the surface's own form.
+ *
+ * Spec: chat.md §2.2, §8.1, §8.4; wire-forms.md §1-3, §7.
+ */
+#ifndef DASHBOX_API_REPLY_H
+#define DASHBOX_API_REPLY_H
+
+#include "contract/request.h"
+#include "loop/fiber.h"
+
+/* A whole answer of 200 with a JSON body. */
+SUSPENDS enum err reply_json(struct request *rq, str body);
+
+/* The head of a stream of events; frames are then added to http_stream_buf(). */
+void reply_stream_begin(struct request *rq, int status);
+
+/* Answers with rq->fault, before anything has been sent. A native request for a stream gets it as the stream's only event
+ * when `as_event` is set. */
+SUSPENDS enum err reply_fault(struct request *rq, bool as_event);
+
+/* The fault as the surface's body. */
+str reply_fault_body(struct request *rq, const struct fault_view *v);
+
+/* One native event: id, "result" or "error", the status in its comment; the caller adds the JSON and then two line ends. */
+void reply_native_event(struct buf *b, int64_t id, str event, int status);
+
+#endif

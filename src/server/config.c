@@ -1,0 +1,662 @@
+/* config.c - reads the configuration.
+ *
+ * The file is loaded as a tree (libyaml's document), which is then walked against data/options.txt and the few lists
+ * below. Whatever is not known is refused with its line and the nearest name: a misspelt option must not be ignored.
+ */
+#include "server/config.h"
+
+#include "base/num.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#define NAME_MAX_LEN 64
+#define DEPTH_MAX 4
+
+struct reader {
+    struct config  *c;
+    yaml_document_t doc;
+    const char     *path;
+    str             problem;
+};
+
+struct config *config_new(void)
+{
+    struct config *c = xcalloc(1, sizeof(*c));
+
+    arena_init(&c->arena, 0);
+    c->options = options_default;
+    return c;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    arena_free(&c->arena);
+    free(c);
+}
+
+/* ---- values ---- */
+
+/* How many edits apart two short names are. */
+static size_t distance(str a, str b)
+{
+    size_t row[NAME_MAX_LEN + 1];
+
+    if (a.len > NAME_MAX_LEN || b.len > NAME_MAX_LEN)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t corner = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t above = row[j];
+            size_t best = corner + (a.ptr[i - 1] != b.ptr[j - 1]);
+
+            best = min_size(best, min_size(above + 1, row[j - 1] + 1));
+            corner = above;
+            row[j] = best;
+        }
+    }
+    return row[b.len];
+}
+
+static str nearest(str name, const str *names, size_t count)
+{
+    str    best = { 0 };
+    size_t best_distance = 4;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t d = distance(name, names[i]);
+
+        if (d < best_distance) {
+            best = names[i];
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+struct unit {
+    str     name;
+    int64_t factor;
+};
+
+static const struct unit times[] = {
+    { S(""), 1 }, { S("ms"), 1 }, { S("s"), 1000 }, { S("m"), 60000 }, { S("h"), 3600000 },
+};
+static const struct unit sizes[] = {
+    { S(""), 1 },           { S("k"), 1 << 10 },   { S("kib"), 1 << 10 }, { S("m"), 1 << 20 },
+    { S("mib"), 1 << 20 },  { S("g"), 1 << 30 },   { S("gib"), 1 << 30 },
+};
+
+static bool number_with_unit(str text, const struct unit *units, size_t unit_count, int64_t *ret)
+{
+    size_t  digits = 0;
+    int64_t v;
+
+    while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9')
+        digits++;
+    if (!str_to_i64(str_first(text, digits), &v))
+        return false;
+    for (size_t i = 0; i < unit_count; i++) {
+        if (str_eq_nocase(str_from(text, digits), units[i].name))
+            return !__builtin_mul_overflow(v, units[i].factor, ret);
+    }
+    return false;
+}
+
+static bool parse_bool(str text, bool *ret)
+{
+    if (str_eq(text, S("true")) || str_eq(text, S("yes")) || str_eq(text, S("on"))) {
+        *ret = true;
+        return true;
+    }
+    *ret = false;
+    return str_eq(text, S("false")) || str_eq(text, S("no")) || str_eq(text, S("off"));
+}
+
+/* Writes the value where it belongs; the text of what is wrong, or NULL. */
+static const char *option_set(struct config *c, const struct option *o, str value)
+{
+    void   *at = (char *)&c->options + o->offset;
+    int64_t number = 0;
+    bool    ok = true;
+
+    switch (o->type) {
+    case OPTION_TEXT:
+        *(str *)at = arena_str(&c->arena, value);
+        return NULL;
+    case OPTION_BOOL:
+        return parse_bool(value, at) ? NULL : "is not true or false";
+    case OPTION_CHOICE:
+        for (unsigned i = 0; i < o->choice_count; i++) {
+            if (str_eq(o->choices[i], value)) {
+                *(int *)at = (int)i;
+                return NULL;
+            }
+        }
+        return "is none of the choices";
+    case OPTION_INT:
+        ok = str_to_i64(value, &number);
+        break;
+    case OPTION_MS:
+        ok = number_with_unit(value, times, ARRAY_LEN(times), &number);
+        break;
+    case OPTION_BYTES:
+        ok = number_with_unit(value, sizes, ARRAY_LEN(sizes), &number);
+        break;
+    }
+    if (!ok)
+        return "is not a number (with a unit, such as 10s or 6m, where that fits)";
+    if (number < o->min || number > o->max)
+        return "is out of range";
+    *(int64_t *)at = number;
+    return NULL;
+}
+
+static const struct option *option_find(str name)
+{
+    for (unsigned i = 0; i < option_count; i++) {
+        if (str_eq(option_rows[i].name, name))
+            return &option_rows[i];
+    }
+    return NULL;
+}
+
+enum err config_set(struct config *c, str name, str value, str *ret_problem)
+{
+    const struct option *o = option_find(name);
+    const char          *why = o ? option_set(c, o, value) : "is no option";
+
+    if (!why)
+        return OK;
+    *ret_problem = arena_printf(&c->arena, "%.*s: \"%.*s\" %s", STR_ARG(name), STR_ARG(value), why);
+    return ERR_INVALID;
+}
+
+void config_add_key(struct config *c, str key)
+{
+    size_t n = c->api_key_count;
+
+    c->api_keys = arena_realloc(&c->arena, c->api_keys, n * sizeof(str), (n + 1) * sizeof(str));
+    c->api_keys[n] = arena_str(&c->arena, key);
+    c->api_key_count = n + 1;
+}
+
+/* ---- the tree ---- */
+
+static enum err bad(struct reader *r, const yaml_node_t *at, const char *fmt, str what, str more)
+{
+    struct arena *a = &r->c->arena;
+    str           text = arena_printf(a, fmt, STR_ARG(what), STR_ARG(more));
+
+    r->problem = arena_printf(a, "%s:%zu: %.*s", r->path, at->start_mark.line + 1, STR_ARG(text));
+    return ERR_INVALID;
+}
+
+static yaml_node_t *node(struct reader *r, int id)
+{
+    return yaml_document_get_node(&r->doc, id);
+}
+
+static str text_of(const yaml_node_t *n)
+{
+    return n->type == YAML_SCALAR_NODE ? str_of((char *)n->data.scalar.value, n->data.scalar.length) : (str){ 0 };
+}
+
+static bool is_null(const yaml_node_t *n)
+{
+    str s = text_of(n);
+
+    return n->type == YAML_SCALAR_NODE && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           (s.len == 0 || str_eq(s, S("null")) || str_eq(s, S("~")));
+}
+
+/* What a list entry (engine, model, route …) may hold: a text, number, time or bool at an offset, or a function. */
+struct field {
+    str  name;
+    enum { FIELD_TEXT, FIELD_INT, FIELD_MS, FIELD_BOOL, FIELD_READ } type;
+    size_t offset;
+    enum err (*read)(struct reader *r, yaml_node_t *n, void *into);
+};
+
+static enum err read_fields(struct reader *r, yaml_node_t *n, const struct field *fields, size_t count, void *into)
+{
+    str names[32];
+
+    ASSERT(count <= ARRAY_LEN(names));
+    for (size_t i = 0; i < count; i++)
+        names[i] = fields[i].name;
+    if (n->type != YAML_MAPPING_NODE)
+        return bad(r, n, "expected names with values%.*s%.*s", S(""), S(""));
+    for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+        yaml_node_t        *key = node(r, p->key), *value = node(r, p->value);
+        str                 name = text_of(key);
+        const struct field *f = NULL;
+        void               *at;
+        enum err            e = OK;
+
+        for (size_t i = 0; i < count; i++) {
+            if (str_eq(fields[i].name, name))
+                f = &fields[i];
+        }
+        if (!f) {
+            str near = nearest(name, names, count);
+
+            return near.len ? bad(r, key, "unknown name \"%.*s\"; did you mean \"%.*s\"?", name, near)
+                            : bad(r, key, "unknown name \"%.*s\"%.*s", name, S(""));
+        }
+        at = (char *)into + f->offset;
+        if (f->type != FIELD_READ && value->type != YAML_SCALAR_NODE)
+            return bad(r, value, "\"%.*s\" takes one value%.*s", name, S(""));
+        switch (f->type) {
+        case FIELD_TEXT:
+            *(str *)at = arena_str(&r->c->arena, text_of(value));
+            break;
+        case FIELD_INT:
+            if (!str_to_i64(text_of(value), at))
+                e = bad(r, value, "\"%.*s\" is not a whole number%.*s", name, S(""));
+            break;
+        case FIELD_MS:
+            if (!number_with_unit(text_of(value), times, ARRAY_LEN(times), at))
+                e = bad(r, value, "\"%.*s\" is not a time such as 500ms or 10s%.*s", name, S(""));
+            break;
+        case FIELD_BOOL:
+            if (!parse_bool(text_of(value), at))
+                e = bad(r, value, "\"%.*s\" is not true or false%.*s", name, S(""));
+            break;
+        case FIELD_READ:
+            e = f->read(r, value, at);
+            break;
+        }
+        if (e)
+            return e;
+    }
+    return OK;
+}
+
+/* A mapping as pairs of texts. `into` is the pointer, its count follows directly behind it. */
+struct pairs {
+    struct config_pair *pairs;
+    size_t              count;
+};
+
+static enum err read_pairs(struct reader *r, yaml_node_t *n, void *into)
+{
+    struct pairs *out = into;
+    size_t        i = 0;
+
+    if (n->type != YAML_MAPPING_NODE)
+        return bad(r, n, "expected names with values%.*s%.*s", S(""), S(""));
+    out->count = (size_t)(n->data.mapping.pairs.top - n->data.mapping.pairs.start);
+    out->pairs = arena_array(&r->c->arena, struct config_pair, out->count);
+    for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++, i++) {
+        yaml_node_t *value = node(r, p->value);
+
+        if (value->type != YAML_SCALAR_NODE)
+            return bad(r, value, "expected one value%.*s%.*s", S(""), S(""));
+        out->pairs[i].from = arena_str(&r->c->arena, text_of(node(r, p->key)));
+        out->pairs[i].to = arena_str(&r->c->arena, text_of(value));
+    }
+    return OK;
+}
+
+static const struct field endpoint_fields[] = {
+    { .name = S("url"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, url) },
+    { .name = S("api_key"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, api_key) },
+    { .name = S("weight"), .type = FIELD_INT, .offset = offsetof(struct config_endpoint, weight) },
+};
+
+/* One URL, or a list of URLs or of {url, api_key, weight}. */
+static enum err read_upstream(struct reader *r, yaml_node_t *n, void *into)
+{
+    struct config_engine *e = into;
+
+    if (n->type == YAML_SCALAR_NODE) {
+        e->endpoint_count = 1;
+        e->endpoints = arena_new(&r->c->arena, struct config_endpoint);
+        e->endpoints->url = arena_str(&r->c->arena, text_of(n));
+        return OK;
+    }
+    if (n->type != YAML_SEQUENCE_NODE)
+        return bad(r, n, "upstream is a URL or a list of them%.*s%.*s", S(""), S(""));
+    e->endpoint_count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
+    e->endpoints = arena_array(&r->c->arena, struct config_endpoint, e->endpoint_count);
+    for (size_t i = 0; i < e->endpoint_count; i++) {
+        yaml_node_t *item = node(r, n->data.sequence.items.start[i]);
+        enum err     err;
+
+        if (item->type == YAML_SCALAR_NODE) {
+            e->endpoints[i].url = arena_str(&r->c->arena, text_of(item));
+            continue;
+        }
+        err = read_fields(r, item, endpoint_fields, ARRAY_LEN(endpoint_fields), &e->endpoints[i]);
+        if (err)
+            return err;
+        if (!e->endpoints[i].url.len)
+            return bad(r, item, "an endpoint needs a url%.*s%.*s", S(""), S(""));
+    }
+    return OK;
+}
+
+/* The key for all endpoints that have none of their own; ${NAME} is taken from the environment. */
+static enum err read_engine_key(struct reader *r, yaml_node_t *n, void *into)
+{
+    struct config_engine *e = into;
+    str                   key = text_of(n);
+
+    if (str_starts(key, S("${")) && str_ends(key, S("}"))) {
+        str         name = str_of(key.ptr + 2, key.len - 3);
+        const char *value = getenv(str_to_cstr(&r->c->arena, name));
+
+        if (!value)
+            return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
+        key = str_from_cstr(value);
+    }
+    for (size_t i = 0; i < e->endpoint_count; i++) {
+        if (!e->endpoints[i].api_key.len)
+            e->endpoints[i].api_key = arena_str(&r->c->arena, key);
+    }
+    return OK;
+}
+
+#define ENGINE_TEXT(n, m) { .name = S(n), .type = FIELD_TEXT, .offset = offsetof(struct config_engine, m) }
+#define ENGINE_MS(n, m) { .name = S(n), .type = FIELD_MS, .offset = offsetof(struct config_engine, m) }
+static const struct field engine_fields[] = {
+    ENGINE_TEXT("name", name),
+    { .name = S("upstream"), .type = FIELD_READ, .read = read_upstream },
+    { .name = S("api_key"), .type = FIELD_READ, .read = read_engine_key },
+    ENGINE_TEXT("command", command),
+    ENGINE_TEXT("model_file", model_file),
+    { .name = S("models"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, models) },
+    { .name = S("headers"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, headers) },
+    { .name = S("cloud"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, cloud) },
+    ENGINE_TEXT("health_path", health_path),
+    ENGINE_MS("health_interval", health_ms),
+    ENGINE_MS("connect_timeout", connect_ms),
+    ENGINE_MS("first_timeout", first_ms),
+    ENGINE_MS("between_timeout", between_ms),
+    { .name = S("retries"), .type = FIELD_INT, .offset = offsetof(struct config_engine, retries) },
+    ENGINE_TEXT("fallback", fallback),
+    { .name = S("lazy"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, lazy) },
+};
+
+static_assert(offsetof(struct config_engine, model_count) ==
+                  offsetof(struct config_engine, models) + offsetof(struct pairs, count),
+              "read_pairs() fills a pointer and the count behind it");
+static_assert(offsetof(struct config_engine, header_count) ==
+                  offsetof(struct config_engine, headers) + offsetof(struct pairs, count),
+              "read_pairs() fills a pointer and the count behind it");
+
+static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_engine *e)
+{
+    if (!e->name.len || str_eq(e->name, S("standin")))
+        return bad(r, n, "an engine needs a name, and \"standin\" is taken%.*s%.*s", S(""), S(""));
+    if ((e->endpoint_count == 0) == (e->command.len == 0))
+        return bad(r, n, "engine %.*s needs either upstream or command%.*s", e->name, S(""));
+    return OK;
+}
+
+static enum err read_engines(struct reader *r, yaml_node_t *n)
+{
+    struct config *c = r->c;
+
+    if (n->type != YAML_SEQUENCE_NODE)
+        return bad(r, n, "engines is a list%.*s%.*s", S(""), S(""));
+    c->engine_count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
+    c->engines = arena_array(&c->arena, struct config_engine, c->engine_count);
+    for (size_t i = 0; i < c->engine_count; i++) {
+        yaml_node_t *item = node(r, n->data.sequence.items.start[i]);
+        enum err     e;
+
+        c->engines[i].retries = 1;
+        e = read_fields(r, item, engine_fields, ARRAY_LEN(engine_fields), &c->engines[i]);
+        if (!e)
+            e = check_engine(r, item, &c->engines[i]);
+        if (e)
+            return e;
+    }
+    return OK;
+}
+
+/* "route: { qwen-plus: local, qwen3-*: llama, '*': standin }", in order. */
+static enum err read_routes(struct reader *r, yaml_node_t *n)
+{
+    struct pairs p = { 0 };
+    enum err     e = read_pairs(r, n, &p);
+
+    if (e)
+        return e;
+    r->c->route_count = p.count;
+    r->c->routes = arena_array(&r->c->arena, struct config_route, p.count);
+    for (size_t i = 0; i < p.count; i++)
+        r->c->routes[i] = (struct config_route){ .model = p.pairs[i].from, .engine = p.pairs[i].to };
+    return OK;
+}
+
+static const struct field model_fields[] = {
+    { .name = S("id"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, id) },
+    { .name = S("like"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, like) },
+    { .name = S("limits"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_model, limits) },
+};
+
+static_assert(offsetof(struct config_model, limit_count) ==
+                  offsetof(struct config_model, limits) + offsetof(struct pairs, count),
+              "read_pairs() fills a pointer and the count behind it");
+
+static enum err read_models(struct reader *r, yaml_node_t *n)
+{
+    struct config *c = r->c;
+
+    if (n->type != YAML_SEQUENCE_NODE)
+        return bad(r, n, "models is a list%.*s%.*s", S(""), S(""));
+    c->model_count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
+    c->models = arena_array(&c->arena, struct config_model, c->model_count);
+    for (size_t i = 0; i < c->model_count; i++) {
+        yaml_node_t *item = node(r, n->data.sequence.items.start[i]);
+        enum err     e = read_fields(r, item, model_fields, ARRAY_LEN(model_fields), &c->models[i]);
+
+        if (e)
+            return e;
+        if (!c->models[i].id.len || !c->models[i].like.len)
+            return bad(r, item, "a model needs an id and a known model that it is like%.*s%.*s", S(""), S(""));
+    }
+    return OK;
+}
+
+static enum err read_keys(struct reader *r, yaml_node_t *n)
+{
+    if (n->type != YAML_SEQUENCE_NODE)
+        return bad(r, n, "api_keys is a list%.*s%.*s", S(""), S(""));
+    for (yaml_node_item_t *i = n->data.sequence.items.start; i < n->data.sequence.items.top; i++) {
+        yaml_node_t *item = node(r, *i);
+
+        if (!text_of(item).len)
+            return bad(r, item, "a key is a text%.*s%.*s", S(""), S(""));
+        config_add_key(r->c, text_of(item));
+    }
+    return OK;
+}
+
+static const struct {
+    str name;
+    enum err (*read)(struct reader *r, yaml_node_t *n);
+} lists[] = {
+    { S("engines"), read_engines },
+    { S("route"), read_routes },
+    { S("models"), read_models },
+    { S("api_keys"), read_keys },
+};
+
+static enum err unknown_option(struct reader *r, yaml_node_t *key, str name)
+{
+    str names[128];
+    str near;
+
+    ASSERT(option_count + ARRAY_LEN(lists) <= ARRAY_LEN(names));
+    for (unsigned i = 0; i < option_count; i++)
+        names[i] = option_rows[i].name;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        names[option_count + i] = lists[i].name;
+    near = nearest(name, names, option_count + ARRAY_LEN(lists));
+    return near.len ? bad(r, key, "unknown option \"%.*s\"; did you mean \"%.*s\"?", name, near)
+                    : bad(r, key, "unknown option \"%.*s\"%.*s", name, S(""));
+}
+
+static enum err read_options(struct reader *r, yaml_node_t *n, str prefix, unsigned depth)
+{
+    if (n->type != YAML_MAPPING_NODE || depth > DEPTH_MAX)
+        return bad(r, n, "expected options with values%.*s%.*s", S(""), S(""));
+    for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+        yaml_node_t         *key = node(r, p->key), *value = node(r, p->value);
+        str                  name = prefix.len ? arena_printf(&r->c->arena, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(text_of(key)))
+                                               : text_of(key);
+        const struct option *o = option_find(name);
+        enum err             e = OK;
+        bool                 is_list = false;
+
+        for (size_t i = 0; i < ARRAY_LEN(lists) && !prefix.len; i++) {
+            if (str_eq(lists[i].name, name)) {
+                is_list = true;
+                e = is_null(value) ? OK : lists[i].read(r, value);
+            }
+        }
+        if (is_list) {
+            /* done */
+        } else if (o && value->type == YAML_SCALAR_NODE) {
+            const char *why = option_set(r->c, o, text_of(value));
+
+            if (why)
+                e = bad(r, value, "%.*s %.*s", name, str_from_cstr(why));
+        } else if (!o && value->type == YAML_MAPPING_NODE) {
+            e = read_options(r, value, name, depth + 1);
+        } else {
+            e = o ? bad(r, value, "%.*s takes one value%.*s", name, S("")) : unknown_option(r, key, name);
+        }
+        if (e)
+            return e;
+    }
+    return OK;
+}
+
+enum err config_read(struct config *c, const char *path, str *ret_problem)
+{
+    struct reader r = { .c = c, .path = path };
+    yaml_parser_t parser;
+    FILE         *file = fopen(path, "r");
+    yaml_node_t  *root;
+    enum err      e = OK;
+
+    if (!file) {
+        *ret_problem = arena_printf(&c->arena, "%s: %s", path, strerror(errno));
+        return ERR_NOT_FOUND;
+    }
+    c->file = arena_str(&c->arena, str_from_cstr(path));
+    yaml_parser_initialize(&parser);
+    yaml_parser_set_input_file(&parser, file);
+    if (!yaml_parser_load(&parser, &r.doc)) {
+        *ret_problem = arena_printf(&c->arena, "%s:%zu: %s", path, parser.problem_mark.line + 1,
+                                    parser.problem ? parser.problem : "not YAML");
+        e = ERR_INVALID;
+    } else {
+        root = yaml_document_get_root_node(&r.doc);
+        if (root && !is_null(root))
+            e = read_options(&r, root, S(""), 0);
+        if (e)
+            *ret_problem = r.problem;
+        yaml_document_delete(&r.doc);
+    }
+    yaml_parser_delete(&parser);
+    (void)fclose(file); /* only read from */
+    return e;
+}
+
+static str expand_home(struct arena *a, str path)
+{
+    const char *home = getenv("HOME");
+
+    if (!str_starts(path, S("~/")))
+        return arena_str(a, path);
+    return arena_printf(a, "%s%.*s", home ? home : "", STR_ARG(str_from(path, 1)));
+}
+
+static bool engine_exists(const struct config *c, str name)
+{
+    if (str_eq(name, S("standin")))
+        return true;
+    for (size_t i = 0; i < c->engine_count; i++) {
+        if (str_eq(c->engines[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+enum err config_finish(struct config *c, str *ret_problem)
+{
+    struct options *o = &c->options;
+
+    o->data = expand_home(&c->arena, o->data);
+    o->tls_certificate = expand_home(&c->arena, o->tls_certificate);
+    o->tls_key = expand_home(&c->arena, o->tls_key);
+    o->scenario = expand_home(&c->arena, o->scenario);
+    o->tokenizer = expand_home(&c->arena, o->tokenizer);
+    c->wording = (struct wording_options){
+        .wording = (enum wording)o->wording,
+        .edition = (enum edition)o->edition,
+        .help_links = o->help_links,
+        .help_base = o->help_base,
+    };
+    if ((o->tls_certificate.len == 0) != (o->tls_key.len == 0)) {
+        *ret_problem = S("tls.certificate and tls.key go together");
+        return ERR_INVALID;
+    }
+    if (o->production && o->scenario.len) {
+        *ret_problem = S("a scenario file is refused with --production");
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (!engine_exists(c, c->routes[i].engine)) {
+            *ret_problem = arena_printf(&c->arena, "route %.*s: there is no engine \"%.*s\"", STR_ARG(c->routes[i].model),
+                                        STR_ARG(c->routes[i].engine));
+            return ERR_INVALID;
+        }
+    }
+    for (size_t i = 0; i < c->engine_count; i++) {
+        if (c->engines[i].fallback.len && !engine_exists(c, c->engines[i].fallback)) {
+            *ret_problem = arena_printf(&c->arena, "engine %.*s: there is no engine \"%.*s\" to fall back to",
+                                        STR_ARG(c->engines[i].name), STR_ARG(c->engines[i].fallback));
+            return ERR_INVALID;
+        }
+    }
+    return OK;
+}
+
+bool config_glob(str pattern, str text)
+{
+    size_t p = 0, t = 0, star = STR_NONE, mark = 0;
+
+    while (t < text.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = p++;
+            mark = t;
+        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+            p++;
+            t++;
+        } else if (star != STR_NONE) {
+            p = star + 1;
+            t = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*')
+        p++;
+    return p == pattern.len;
+}

@@ -1,0 +1,291 @@
+/* request.c - the way of one request:
+ *
+ *      route → authenticate → (handler: receive body → read → check → run → render) → log
+ *
+ * The handlers are the surfaces' (api/…). Whatever refuses on the way has recorded a fault; it becomes an answer here,
+ * unless the surface has begun its own.
+ *
+ * Spec: chat.md §8.5, access.md §1.5, §11.
+ */
+#include "api/reply.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "contract/catalog.h"
+#include "contract/errors.gen.h"
+#include "contract/json.h"
+#include "net/http_server.h"
+#include "server/routes.gen.h"
+#include "server/worker.h"
+
+#define LOG_LINE_MAX 4096
+
+/* ---- route ---- */
+
+static int64_t body_max(const struct worker *w, const struct route *r)
+{
+    if (!r)
+        return 0;
+    if (r->body_max_option < 0)
+        return r->body_max;
+    return *(const int64_t *)((const char *)&w->setup->shared->config->options + r->body_max_option);
+}
+
+struct http_body_plan request_plan(void *worker, struct http_exchange *x)
+{
+    const struct route *r = route_find(http_path(x));
+
+    http_tag_set(x, r);
+    return (struct http_body_plan){ .max = (size_t)body_max(worker, r) };
+}
+
+/* A browser asks whether a page of another origin may call. */
+static enum err answer_preflight(struct request *rq)
+{
+    str               origin = request_header(rq, S("origin")), wanted = request_header(rq, S("access-control-request-headers"));
+    struct http_field fields[] = {
+        { S("access-control-allow-origin"), origin.len ? origin : S("*") },
+        { S("access-control-allow-methods"), S("GET,POST,PUT,PATCH,DELETE,OPTIONS") },
+        { S("access-control-allow-headers"), wanted.len ? wanted : S("*") },
+        { S("access-control-max-age"), S("86400") },
+        { S("vary"), S("Origin,Access-Control-Request-Method,Access-Control-Request-Headers") },
+        { S("x-request-id"), str_of(rq->id, UUID_LEN) },
+    };
+
+    return http_answer(rq->x, 204, fields, ARRAY_LEN(fields), S(""));
+}
+
+/* An unknown path is 404 with nothing in it, as at the service's front (chat.md §1.2). */
+static enum err answer_unknown(struct request *rq)
+{
+    struct http_field fields[] = { { S("x-request-id"), str_of(rq->id, UUID_LEN) } };
+
+    return http_answer(rq->x, 404, fields, ARRAY_LEN(fields), S(""));
+}
+
+/* ---- authenticate ---- */
+
+/* The key of "Authorization: Bearer sk-…"; empty when there is none. */
+static str bearer(const struct request *rq)
+{
+    str value = request_header(rq, S("authorization"));
+
+    if (!str_starts_nocase(value, S("bearer ")))
+        return (str){ 0 };
+    return str_trim(str_from(value, 7));
+}
+
+static enum err refuse_key(struct request *rq, bool missing)
+{
+    if (rq->surface == SURFACE_OPENAI)
+        return fail_key_invalid_openai(&rq->fault); /* REF: E186b */
+    return missing ? fail_key_missing(&rq->fault) : fail_key_invalid_native(&rq->fault); /* REF: E186a */
+}
+
+static enum err authenticate(struct worker *w, struct request *rq)
+{
+    str               secret = bearer(rq);
+    const struct key *k;
+
+    rq->action = "checking the key";
+    if (!secret.len)
+        return refuse_key(rq, true);
+    k = keys_find(w->keys, secret);
+    if (!k) {
+        /* It may have been made a moment ago by another process. */
+        if (keys_refresh(w->process->keys) == OK)
+            k = keys_find(w->keys, secret);
+        if (!k)
+            return refuse_key(rq, false);
+    }
+    /* the view may change while the request runs: what the log needs is copied */
+    rq->key_id = arena_str(rq->arena, k->id);
+    rq->workspace = arena_str(rq->arena, k->workspace);
+    return OK;
+}
+
+/* ---- all of it ---- */
+
+static enum err answer(struct worker *w, struct request *rq)
+{
+    const struct route *r = rq->route;
+    unsigned            method = route_method(http_request(rq->x)->method);
+    enum err            e;
+
+    if (!r)
+        return answer_unknown(rq);
+    if (method == ROUTE_OPTIONS && rq->settings->cors)
+        return answer_preflight(rq);
+    if (!(r->methods & method))
+        return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
+    if (r->needs_key) {
+        e = authenticate(w, rq);
+        if (e)
+            return e;
+    }
+    return r->handler(rq);
+}
+
+static void begin(struct worker *w, struct setup *s, struct request *rq, struct http_exchange *x)
+{
+    const struct route *r = http_tag(x);
+
+    rq->arena = http_arena(x);
+    rq->x = x;
+    rq->services = &s->services;
+    rq->settings = &s->shared->settings;
+    rq->route = r;
+    rq->surface = r ? r->surface : SURFACE_PLAIN;
+    rq->body_max = body_max(w, r);
+    rq->action = "routing";
+    rq->started_us = rq->phase_started_us = http_arrived_us(x);
+    rq->arrived_ms = clock_unix_ms() - (clock_mono_us() - rq->started_us) / 1000;
+    rand_uuid(rq->id, '9');
+}
+
+/* ---- account and log ---- */
+
+static void count(struct worker *w, const struct request *rq, int status)
+{
+    static const enum counter by_surface[] = {
+        [SURFACE_PLAIN] = COUNTER_REQUESTS_TOTAL_PLAIN,
+        [SURFACE_NATIVE] = COUNTER_REQUESTS_TOTAL_NATIVE,
+        [SURFACE_OPENAI] = COUNTER_REQUESTS_TOTAL_OPENAI,
+    };
+    struct counters *c = &w->counters;
+
+    counter_add(c, by_surface[rq->surface], 1);
+    counter_add(c,
+                status == 0     ? COUNTER_ANSWERS_TOTAL_GONE
+                : status < 400  ? COUNTER_ANSWERS_TOTAL_2XX
+                : status < 500  ? COUNTER_ANSWERS_TOTAL_4XX
+                                : COUNTER_ANSWERS_TOTAL_5XX,
+                1);
+    if (rq->stream)
+        counter_add(c, COUNTER_STREAMS_TOTAL, 1);
+    counter_add(c, COUNTER_PROMPT_TOKENS_TOTAL, rq->usage.prompt_tokens);
+    counter_add(c, COUNTER_COMPLETION_TOKENS_TOTAL, rq->usage.completion_tokens);
+}
+
+static void add_text(struct buf *b, str name, str value)
+{
+    if (!value.len)
+        return;
+    buf_add(b, S(",\""));
+    buf_add(b, name);
+    buf_add(b, S("\":"));
+    json_add_str(b, value);
+}
+
+static void add_number(struct buf *b, str name, int64_t value)
+{
+    buf_add(b, S(",\""));
+    buf_add(b, name);
+    buf_add(b, S("\":"));
+    buf_add_i64(b, value);
+}
+
+/* No prompts, no keys: ids, sizes, durations. Times are microseconds. */
+static void write_line(struct request *rq, int status, enum err e)
+{
+    struct buf b;
+    char       when[CLOCK_ISO_LEN + 1];
+
+    buf_init(&b, rq->arena, LOG_LINE_MAX);
+    (void)buf_room(&b, 640); /* an ordinary line: one allocation */
+    clock_iso(when, rq->arrived_ms);
+    buf_add(&b, S("{\"time\":\""));
+    buf_add(&b, str_of(when, CLOCK_ISO_LEN));
+    buf_add(&b, S("\",\"request_id\":\""));
+    buf_add(&b, str_of(rq->id, UUID_LEN));
+    buf_add_char(&b, '"');
+    add_text(&b, S("method"), http_request(rq->x)->method);
+    add_text(&b, S("path"), str_first(http_path(rq->x), 256));
+    add_number(&b, S("status"), status ? status : 499);
+    if (fault_is_set(&rq->fault)) {
+        add_text(&b, S("error"), rq->fault.row ? rq->fault.row->id : S("foreign"));
+        add_text(&b, S("detail"), str_first(rq->fault.detail, 512));
+    } else if (e && e != ERR_EOF) {
+        add_text(&b, S("error"), str_from_cstr(err_text(e)));
+    }
+    if (!status)
+        add_text(&b, S("action"), str_from_cstr(rq->action));
+    add_text(&b, S("key"), rq->key_id);
+    add_text(&b, S("workspace"), rq->workspace);
+    add_text(&b, S("model"), str_first(rq->model_name, 128));
+    add_text(&b, S("engine"), rq->engine);
+    if (rq->stream)
+        buf_add(&b, S(",\"stream\":true"));
+    if (rq->usage.prompt_tokens) {
+        add_number(&b, S("prompt_tokens"), rq->usage.prompt_tokens);
+        add_number(&b, S("completion_tokens"), rq->usage.completion_tokens);
+        if (rq->usage.reasoning_tokens)
+            add_number(&b, S("reasoning_tokens"), rq->usage.reasoning_tokens);
+    }
+    add_number(&b, S("bytes_out"), http_bytes_out(rq->x));
+    add_number(&b, S("us"), rq->phase_started_us - rq->started_us);
+    buf_add(&b, S(",\"phases_us\":{"));
+    for (enum phase p = 0; p < PHASE_COUNT; p++) {
+        if (p)
+            buf_add_char(&b, ',');
+        buf_add_char(&b, '"');
+        buf_add(&b, phase_name(p));
+        buf_add(&b, S("\":"));
+        buf_add_i64(&b, rq->phase_us[p]);
+    }
+    buf_add(&b, S("}}\n"));
+    if (!b.full)
+        log_line(buf_str(&b));
+}
+
+void request_handle(void *worker, struct http_exchange *x)
+{
+    struct worker  *w = worker;
+    struct setup   *s = setup_hold(w);
+    struct request *rq = arena_new(http_arena(x), struct request);
+    enum err        e;
+    int             status;
+
+    begin(w, s, rq, x);
+    e = answer(w, rq);
+    if (e == ERR_FAULT && !http_begun(x))
+        e = reply_fault(rq, false);
+    else if (e && e != ERR_FAULT && e != ERR_CANCELLED && e != ERR_EOF && !http_begun(x)) {
+        (void)fault_detail(&rq->fault, str_from_cstr(err_text(e))); /* for the log; the client gets the next line */
+        (void)fail_internal_error(&rq->fault);
+        e = reply_fault(rq, false);
+    }
+    request_phase(rq, rq->phase);
+    status = e == ERR_CANCELLED || e == ERR_EOF ? 0 : http_status(x);
+    count(w, rq, status);
+    if (s->shared->log_requests)
+        write_line(rq, status, e);
+    setup_release(s);
+}
+
+/* ---- the handlers that belong to no surface ---- */
+
+enum err handle_health(struct request *rq)
+{
+    return reply_json(rq, S("{\"status\":\"ok\"}"));
+}
+
+enum err handle_metrics(struct request *rq)
+{
+    struct setup     *s = CONTAINER_OF(rq->services, struct setup, services);
+    struct process   *p = s->worker->process;
+    struct counters **all = arena_array(rq->arena, struct counters *, p->worker_count);
+    struct http_field fields[] = { { S("content-type"), S("text/plain; version=0.0.4; charset=utf-8") } };
+    struct buf        b;
+
+    for (size_t i = 0; i < p->worker_count; i++)
+        all[i] = &p->workers[i]->counters;
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    metrics_write(&b, all, p->worker_count);
+    return http_answer(rq->x, 200, fields, ARRAY_LEN(fields), buf_str(&b));
+}
+
+/* A route that a later version serves: told apart from the cloud's own refusals by its code. */
+enum err handle_later(struct request *rq)
+{
+    return fail_not_served_yet(&rq->fault, http_request(rq->x)->method, http_path(rq->x));
+}

@@ -1,0 +1,402 @@
+/* worker.c - one loop thread. */
+#include "server/worker.h"
+
+#include "base/log.h"
+#include "contract/catalog.h"
+#include "engine/standin/standin.h"
+#include "engine/upstream/upstream.h"
+#include "loop/loop.h"
+#include "net/tls.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define KEYS_POLL_US INT64_C(500000) /* how late a key made or revoked by another process is noticed */
+
+/* ---- configurations ---- */
+
+void shared_unref(struct shared *s)
+{
+    if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    tls_context_free(s->tls);
+    arena_free(&s->arena);
+    config_free(s->config);
+    free(s);
+}
+
+static str header_of(void *arg, str name)
+{
+    return request_header(arg, name);
+}
+
+enum err shared_open(struct config *c, const struct tokenizer *t, struct shared **ret, str *ret_problem)
+{
+    struct shared         *s = xcalloc(1, sizeof(*s));
+    const struct options  *o = &c->options;
+    struct standin_options standin = {
+        .name = S("standin"),
+        .tokenizer = t,
+        .error_find = error_find,
+        .header = header_of,
+    };
+
+    s->config = c;
+    s->refs = 1;
+    arena_init(&s->arena, 0);
+    s->settings = (struct request_settings){
+        .wording = c->wording,
+        .sse_error_status_200 = o->sse_error_status_200,
+        .cors = o->cors,
+        .call_ms = o->time_call_ms,
+    };
+    if (o->scenario.len)
+        standin.scenario_path = str_to_cstr(&c->arena, o->scenario);
+    s->standin = standin_new(&s->arena, &standin, ret_problem);
+    if (!s->standin) {
+        *ret_problem = arena_str(&c->arena, *ret_problem);
+        return ERR_INVALID;
+    }
+    if (o->tls_certificate.len && tls_context_server(str_to_cstr(&c->arena, o->tls_certificate),
+                                                     str_to_cstr(&c->arena, o->tls_key), &s->tls)) {
+        *ret_problem = S("TLS cannot be set up");
+        return ERR_INVALID;
+    }
+    *ret = s;
+    return OK;
+}
+
+static struct engine *engine_named(const struct setup *s, str name)
+{
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->engine_count; i++) {
+        if (str_eq(c->engines[i].name, name))
+            return s->engines[i];
+    }
+    return s->shared->standin;
+}
+
+static struct engine *engine_for(void *arg, str model)
+{
+    const struct setup  *s = arg;
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (config_glob(c->routes[i].model, model))
+            return engine_named(s, c->routes[i].engine);
+    }
+    return s->shared->standin;
+}
+
+static void setup_free(struct setup *s)
+{
+    for (size_t i = 0; i < s->shared->config->engine_count; i++) {
+        if (s->engines[i])
+            upstream_close(s->engines[i]);
+    }
+    free(s->engines);
+    shared_unref(s->shared);
+    free(s);
+}
+
+static enum err engine_open(struct worker *w, struct setup *s, const struct config_engine *ce, struct engine **ret)
+{
+    struct arena            a;
+    struct upstream_options o = { 0 };
+    struct upstream_endpoint *endpoints;
+    struct upstream_model   *models;
+    struct http_field       *fields;
+    enum err                 e;
+
+    arena_init(&a, 0);
+    endpoints = arena_array(&a, struct upstream_endpoint, ce->endpoint_count);
+    models = arena_array(&a, struct upstream_model, ce->model_count);
+    fields = arena_array(&a, struct http_field, ce->header_count);
+    for (size_t i = 0; i < ce->endpoint_count; i++)
+        endpoints[i] = (struct upstream_endpoint){ .url = ce->endpoints[i].url,
+                                                   .api_key = ce->endpoints[i].api_key,
+                                                   .weight = (unsigned)ce->endpoints[i].weight };
+    o.endpoints = endpoints;
+    o.endpoint_count = ce->endpoint_count;
+    o.models = models;
+    for (size_t i = 0; i < ce->model_count; i++) {
+        if (str_eq(ce->models[i].from, S("*")))
+            o.model_default = ce->models[i].to;
+        else
+            models[o.model_count++] = (struct upstream_model){ ce->models[i].from, ce->models[i].to };
+    }
+    for (size_t i = 0; i < ce->header_count; i++)
+        fields[i] = (struct http_field){ ce->headers[i].from, ce->headers[i].to };
+    o.name = ce->name;
+    o.fields = fields;
+    o.field_count = ce->header_count;
+    o.connect_ms = ce->connect_ms;
+    o.first_ms = ce->first_ms;
+    o.between_ms = ce->between_ms;
+    o.total_ms = s->shared->config->options.time_call_ms;
+    o.retries = ce->retries == 0 ? UPSTREAM_RETRIES_NONE : (unsigned)ce->retries;
+    o.health_path = ce->health_path;
+    o.health_interval_ms = ce->health_ms;
+    o.cloud = ce->cloud;
+    if (ce->fallback.len)
+        o.fallback = engine_named(s, ce->fallback);
+    e = upstream_open(w->loop, &o, ret);
+    arena_free(&a);
+    return e;
+}
+
+static enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
+{
+    struct setup        *s = xcalloc(1, sizeof(*s));
+    const struct config *c = shared->config;
+    enum err             e = OK;
+
+    atomic_fetch_add(&shared->refs, 1);
+    s->worker = w;
+    s->shared = shared;
+    s->engines = xcalloc(c->engine_count, sizeof(*s->engines));
+    s->services = (struct services){
+        .tokenizer = w->process->tokenizer,
+        .memo = w->memo,
+        .engine_for = engine_for,
+        .engine_arg = s,
+    };
+    /* From the last to the first: a fallback stands behind what falls back to it. */
+    for (size_t i = c->engine_count; i > 0 && !e; i--)
+        e = engine_open(w, s, &c->engines[i - 1], &s->engines[i - 1]);
+    if (e) {
+        setup_free(s);
+        return e;
+    }
+    *ret = s;
+    return OK;
+}
+
+struct setup *setup_hold(struct worker *w)
+{
+    w->setup->requests++;
+    return w->setup;
+}
+
+void setup_release(struct setup *s)
+{
+    if (--s->requests == 0 && s->retired)
+        setup_free(s);
+}
+
+static void setup_retire(struct setup *s)
+{
+    s->retired = true;
+    if (s->requests == 0)
+        setup_free(s);
+}
+
+/* ---- the loop ---- */
+
+static void update_gauges(struct worker *w)
+{
+    const struct http_counters *h = http_server_counters(w->server);
+    struct count_memo_stats     m = count_memo_stats(w->memo);
+
+    counter_set(&w->counters, COUNTER_CONNECTIONS_TOTAL, h->connections);
+    counter_set(&w->counters, COUNTER_CONNECTIONS_REFUSED_TOTAL, h->connections_refused);
+    counter_set(&w->counters, COUNTER_BAD_REQUESTS_TOTAL, h->bad_requests);
+    counter_set(&w->counters, COUNTER_BYTES_IN_TOTAL, h->bytes_in);
+    counter_set(&w->counters, COUNTER_BYTES_OUT_TOTAL, h->bytes_out);
+    counter_set(&w->counters, COUNTER_CONNECTIONS, (int64_t)h->open);
+    counter_set(&w->counters, COUNTER_REQUESTS_ACTIVE, (int64_t)h->active);
+    counter_set(&w->counters, COUNTER_FIBERS, (int64_t)loop_fiber_count(w->loop));
+    counter_set(&w->counters, COUNTER_TOKEN_MEMO_HITS_TOTAL, (int64_t)m.hits);
+    counter_set(&w->counters, COUNTER_TOKEN_MEMO_MISSES_TOTAL, (int64_t)m.misses);
+}
+
+/* Before the loop sleeps: the lines of requests go out in one write. */
+static void on_idle(void *arg)
+{
+    update_gauges(arg);
+    log_flush();
+}
+
+static void watch_keys(void *arg)
+{
+    struct worker *w = arg;
+
+    while (fiber_sleep_until(loop_now_us(w->loop) + KEYS_POLL_US) == OK)
+        (void)keys_refresh(w->process->keys); /* a failure is in the log; the old table stays */
+}
+
+enum err worker_open(struct process *p, unsigned index, struct shared *s, const struct address *at, struct worker **ret)
+{
+    struct worker             *w = xcalloc(1, sizeof(*w));
+    const struct options      *o = &s->config->options;
+    struct http_server_options http = {
+        .head_time_ms = o->time_head_ms,
+        .body_time_ms = o->time_body_ms,
+        .idle_time_ms = o->time_idle_ms,
+        .connection_max = (size_t)((o->connections + (int64_t)p->worker_count - 1) / (int64_t)p->worker_count),
+        .tls = s->tls,
+        .plan = request_plan,
+        .handle = request_handle,
+        .arg = w,
+    };
+    enum err e;
+
+    w->process = p;
+    w->index = index;
+    w->loop = loop_new();
+    if (!w->loop) {
+        free(w);
+        return ERR_LIMIT;
+    }
+    w->memo = count_memo_open(0);
+    w->keys = key_view_open(p->keys);
+    loop_on_idle(w->loop, on_idle, w);
+    e = setup_open(w, s, &w->setup);
+    if (!e)
+        e = http_server_open(w->loop, at, &http, &w->server);
+    if (e) {
+        worker_free(w);
+        return e;
+    }
+    *ret = w;
+    return OK;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->index == 0)
+        w->key_watch = fiber_start(w->loop, watch_keys, w);
+    loop_run(w->loop);
+    log_flush();
+    if (atomic_fetch_sub(&w->process->running, 1) == 1)
+        pthread_kill(w->process->main, SIGUSR2);
+    return NULL;
+}
+
+enum err worker_start(struct worker *w)
+{
+    atomic_fetch_add(&w->process->running, 1);
+    if (pthread_create(&w->thread, NULL, worker_main, w))
+        return ERR_LIMIT;
+    pthread_setname_np(w->thread, "worker");
+    return OK;
+}
+
+struct reload {
+    struct worker *worker;
+    struct shared *shared;
+};
+
+/* The keys of the configuration are the process's: one worker sees to them, on a fiber, since the store may take its
+ * time. */
+static void reload_keys(void *arg)
+{
+    struct reload *r = arg;
+
+    (void)keys_extra_set(r->worker->process->keys, r->shared->config->api_keys, r->shared->config->api_key_count);
+    shared_unref(r->shared);
+    free(r);
+}
+
+static void reload_here(void *arg)
+{
+    struct reload *r = arg;
+    struct worker *w = r->worker;
+    struct setup  *s;
+
+    if (setup_open(w, r->shared, &s) == OK) {
+        setup_retire(w->setup);
+        w->setup = s;
+        http_server_tls_set(w->server, r->shared->tls);
+    }
+    if (w->index == 0) {
+        (void)fiber_start(w->loop, reload_keys, r);
+        return;
+    }
+    shared_unref(r->shared);
+    free(r);
+}
+
+void worker_reload(struct worker *w, struct shared *s)
+{
+    struct reload *r = xmalloc(sizeof(*r));
+
+    atomic_fetch_add(&s->refs, 1);
+    *r = (struct reload){ .worker = w, .shared = s };
+    loop_post(w->loop, reload_here, r);
+}
+
+struct stop {
+    struct worker *worker;
+    int64_t        drain_ms;
+};
+
+static void on_drained(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->drain_watch)
+        fiber_cancel(w->drain_watch);
+    w->drain_watch = NULL;
+    if (w->key_watch)
+        fiber_cancel(w->key_watch);
+    w->key_watch = NULL;
+    http_server_free(w->server);
+    w->server = NULL;
+    setup_retire(w->setup);
+    w->setup = NULL;
+    loop_stop(w->loop);
+}
+
+static void watch_drain(void *arg)
+{
+    struct worker *w = arg;
+
+    if (fiber_sleep_until(loop_now_us(w->loop) + w->drain_ms * 1000) == OK && w->server)
+        http_server_cancel(w->server);
+    w->drain_watch = NULL;
+}
+
+static void stop_here(void *arg)
+{
+    struct stop   *s = arg;
+    struct worker *w = s->worker;
+
+    if (!w->draining) {
+        w->draining = true;
+        w->drain_ms = s->drain_ms;
+        w->drain_watch = fiber_start(w->loop, watch_drain, w);
+        http_server_drain(w->server, on_drained, w);
+    } else if (w->server) {
+        http_server_cancel(w->server); /* asked twice */
+    }
+    free(s);
+}
+
+void worker_stop(struct worker *w, int64_t drain_ms)
+{
+    struct stop *s = xmalloc(sizeof(*s));
+
+    *s = (struct stop){ .worker = w, .drain_ms = drain_ms };
+    loop_post(w->loop, stop_here, s);
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    if (w->setup)
+        setup_free(w->setup);
+    key_view_close(w->keys);
+    count_memo_close(w->memo);
+    loop_free(w->loop);
+    free(w);
+}

@@ -1,0 +1,485 @@
+/* chat.c - text chat.
+ *
+ * Spec: chat.md §3.2, §3.4-3.9, §8.5 (order of checks), §9.4-9.6, §10.1; models.md §3.
+ */
+#include "service/chat.h"
+
+#include "base/num.h"
+#include "contract/errors.gen.h"
+#include "contract/json.h"
+#include "contract/model.h"
+#include "loop/loop.h"
+#include "service/services.h"
+
+/* ---- thinking ---- */
+
+/* The words of reasoning_effort that some model takes (chat.md §3.7). */
+static const str efforts[] = { S("none"), S("minimal"), S("low"), S("medium"), S("high"), S("xhigh"), S("max") };
+
+static bool effort_known(str effort)
+{
+    for (size_t i = 0; i < ARRAY_LEN(efforts); i++) {
+        if (str_eq(efforts[i], effort))
+            return true;
+    }
+    return false;
+}
+
+static str effort_choices(struct arena *a)
+{
+    struct buf b;
+
+    buf_init(&b, a, 256);
+    for (size_t i = 0; i < ARRAY_LEN(efforts); i++) {
+        buf_add(&b, i ? S(", ") : S(""));
+        json_add_str(&b, efforts[i]);
+    }
+    return buf_str(&b);
+}
+
+static enum err check_budget(struct request *rq, const struct chat_input *in)
+{
+    int64_t limit = in->model->thinking == MODEL_THINKING_NONE ? 0 : in->model->budget_max;
+
+    if (!in->thinking_budget.set)
+        return OK;
+    if (in->model->thinking == MODEL_THINKING_NONE || in->thinking_budget.v < 1)
+        return fail_thinking_budget_range(&rq->fault, limit); /* REF: E002 */
+    if (in->reasoning_effort.len)
+        return fail_reasoning_effort_with_budget(&rq->fault);
+    return OK;
+}
+
+static enum err decide_thinking(struct request *rq, struct chat_input *in)
+{
+    const struct model *m = in->model;
+
+    if (in->reasoning_effort.len) {
+        if (!effort_known(in->reasoning_effort))
+            return fail_reasoning_effort_invalid(&rq->fault, effort_choices(rq->arena));
+        if (!in->enable_thinking.set && m->thinking == MODEL_THINKING_HYBRID)
+            in->enable_thinking = (opt_bool){ .v = !str_eq(in->reasoning_effort, S("none")), .set = true };
+    }
+    switch (m->thinking) {
+    case MODEL_THINKING_NONE:
+        if (in->enable_thinking.set && in->enable_thinking.v)
+            return fail_thinking_unsupported(&rq->fault, in->model_name); /* REF: E097 */
+        in->thinking = false;
+        break;
+    case MODEL_THINKING_HYBRID:
+        in->thinking = in->enable_thinking.set ? in->enable_thinking.v : m->thinking_default;
+        break;
+    case MODEL_THINKING_ONLY:
+        if (in->enable_thinking.set && !in->enable_thinking.v)
+            return fail_thinking_always_on(&rq->fault); /* REF: E028 */
+        in->thinking = true;
+        break;
+    }
+    return OK;
+}
+
+/* ---- streams ---- */
+
+/* REF: E001, E003, E022, E029: what can only be had as a stream. */
+static enum err check_stream(struct request *rq, const struct chat_input *in)
+{
+    const struct model *m = in->model;
+    bool                native = rq->surface == SURFACE_NATIVE;
+
+    if (in->stream)
+        return OK;
+    if (in->audio_out)
+        return fail_audio_needs_stream(&rq->fault);
+    if (m->stream_only == MODEL_STREAM_ONLY)
+        return native ? fail_http_call_unsupported(&rq->fault) : fail_stream_only_model(&rq->fault);
+    if (m->stream_only == MODEL_STREAM_THINKING && in->thinking)
+        return native ? fail_thinking_needs_stream_native(&rq->fault) : fail_thinking_needs_stream(&rq->fault);
+    return OK;
+}
+
+/* How a native answer is shaped, and what thinking asks of that. REF: E006, E007, E032. */
+static enum err decide_form(struct request *rq, struct chat_input *in)
+{
+    const struct model *m = in->model;
+
+    if (rq->surface != SURFACE_NATIVE) {
+        in->incremental = (opt_bool){ .v = true, .set = true };
+        in->result_format = CHAT_RESULT_MESSAGE;
+        return OK;
+    }
+    if (in->stream && in->incremental.set && !in->incremental.v && m->incremental == MODEL_INCREMENTAL_ONLY &&
+        !in->thinking)
+        return fail_incremental_false_refused(&rq->fault);
+    if (!in->incremental.set)
+        in->incremental = (opt_bool){ .v = m->incremental != MODEL_INCREMENTAL_OFF, .set = true };
+    if (in->stream && in->thinking && !in->incremental.v)
+        return fail_incremental_with_thinking(&rq->fault);
+    if (in->multimodal || m->result == MODEL_RESULT_ALWAYS)
+        in->result_format = CHAT_RESULT_MESSAGE;
+    else if (in->result_format == CHAT_RESULT_UNSET)
+        in->result_format = m->result == MODEL_RESULT_TEXT ? CHAT_RESULT_TEXT : CHAT_RESULT_MESSAGE;
+    if (in->thinking && in->result_format == CHAT_RESULT_TEXT)
+        return fail_result_format_with_thinking(&rq->fault);
+    if (in->tool_count)
+        in->result_format = CHAT_RESULT_MESSAGE; /* the text form has no place for calls */
+    return OK;
+}
+
+/* ---- what the model can do ---- */
+
+static bool says_json(const struct chat_input *in)
+{
+    for (size_t i = 0; i < in->message_count; i++) {
+        if (str_find_str_nocase(in->messages[i].content, S("json")) != STR_NONE)
+            return true;
+    }
+    return false;
+}
+
+static enum err check_abilities(struct request *rq, const struct chat_input *in)
+{
+    const struct model *m = in->model;
+
+    if (in->enable_search.v && !m->can_search)
+        return fail_search_unsupported(&rq->fault); /* REF: E004 */
+    if (in->tool_count && !m->can_tools)
+        return fail_tool_call_unsupported(&rq->fault); /* REF: E038 */
+    if (in->thinking && in->tool_choice == CHAT_TOOLS_NAMED)
+        return fail_tool_choice_invalid(&rq->fault); /* REF: E030 */
+    if (in->logprobs.v && !m->can_logprobs)
+        return fail_logprobs_unsupported(&rq->fault);
+    if (in->format != CHAT_FORMAT_TEXT && in->thinking && !m->can_json_thinking)
+        return fail_json_mode_with_thinking(&rq->fault); /* REF: E025 */
+    if (in->format == CHAT_FORMAT_JSON_OBJECT && !says_json(in))
+        return fail_json_word_missing(&rq->fault); /* REF: E024 */
+    if (in->audio_out)
+        return fail_audio_output_later(&rq->fault);
+    return OK;
+}
+
+/* ---- the order of messages ---- */
+
+static bool answers_call(const struct chat_message *tool, const struct chat_message *assistant)
+{
+    for (size_t i = 0; i < assistant->tool_call_count; i++) {
+        if (str_eq(assistant->tool_calls[i].id, tool->tool_call_id))
+            return true;
+    }
+    return tool->tool_call_id.len == 0 && assistant->tool_call_count > 0;
+}
+
+/* Tool messages stand behind the assistant message whose calls they answer, and answer all of them. REF: E018. */
+static enum err check_tool_order(struct request *rq, const struct chat_input *in)
+{
+    const struct chat_message *caller = NULL;
+    size_t                     caller_at = 0, answered = 0;
+
+    for (size_t i = 0; i <= in->message_count; i++) {
+        const struct chat_message *m = i < in->message_count ? &in->messages[i] : NULL;
+
+        if (m && m->role == CHAT_TOOL) {
+            if (!caller || !answers_call(m, caller))
+                return fail_tool_message_order(&rq->fault);
+            answered++;
+            continue;
+        }
+        if (caller && answered < caller->tool_call_count)
+            return fail_tool_calls_unanswered(&rq->fault,
+                                              arena_printf(rq->arena, "message[%zu].role", caller_at + answered + 1));
+        caller = m && m->role == CHAT_ASSISTANT && m->tool_call_count ? m : NULL;
+        caller_at = i;
+        answered = 0;
+    }
+    return OK;
+}
+
+static bool is_empty(const struct chat_message *m)
+{
+    return str_trim(m->content).len == 0 && m->part_count == 0 && m->tool_call_count == 0;
+}
+
+static enum err check_translation(struct request *rq, const struct chat_input *in)
+{
+    if (in->message_count != 1 || in->messages[0].role != CHAT_USER)
+        return fail_translation_role(&rq->fault); /* REF: E222 */
+    return OK;
+}
+
+static enum err check_messages(struct request *rq, const struct chat_input *in)
+{
+    const struct chat_message *last = &in->messages[in->message_count - 1];
+    bool                       native = rq->surface == SURFACE_NATIVE, has_user = false, all_empty = true;
+    enum err                   e;
+
+    if (in->model->task == MODEL_TASK_TRANSLATION)
+        return check_translation(rq, in);
+    for (size_t i = 0; i < in->message_count; i++) {
+        const struct chat_message *m = &in->messages[i];
+
+        has_user = has_user || m->role == CHAT_USER;
+        all_empty = all_empty && is_empty(m);
+        if (native && m->role != CHAT_ASSISTANT && m->role != CHAT_TOOL && is_empty(m))
+            return fail_message_role_or_empty(&rq->fault); /* REF: E176 */
+    }
+    if (!has_user)
+        return fail_user_message_missing(&rq->fault); /* REF: E050 */
+    e = check_tool_order(rq, in);
+    if (e)
+        return e;
+    if (last->partial)
+        return in->thinking ? fail_partial_with_thinking(&rq->fault) : OK;
+    if (last->role == CHAT_ASSISTANT || last->role == CHAT_SYSTEM) {
+        if (!in->model->can_partial)
+            return fail_last_message_not_user(&rq->fault); /* REF: E226 */
+        if (native)
+            return fail_message_role_invalid(&rq->fault);
+    }
+    if (all_empty)
+        return fail_input_length_range(&rq->fault, model_input_max(in->model, in->thinking)); /* REF: E008 */
+    return OK;
+}
+
+/* ---- the length of the prompt ---- */
+
+static size_t count_turn(struct services *s, struct arena *a, const struct chat_message *m, bool keep_reasoning)
+{
+    struct chat_template_turn turn = { .content = m->content, .call_count = m->tool_call_count };
+    struct chat_template_call *calls;
+
+    if (!m->tool_call_count && !(keep_reasoning && m->reasoning.len))
+        return chat_template_message(s->memo, s->tokenizer, S("assistant"), m->content);
+    calls = arena_array(a, struct chat_template_call, m->tool_call_count);
+    for (size_t i = 0; i < m->tool_call_count; i++)
+        calls[i] = (struct chat_template_call){ m->tool_calls[i].name, m->tool_calls[i].arguments };
+    turn.calls = calls;
+    turn.has_reasoning = keep_reasoning && m->reasoning.len > 0;
+    turn.reasoning = m->reasoning;
+    return chat_template_assistant(s->memo, s->tokenizer, &turn);
+}
+
+static int64_t count_prompt(struct request *rq, const struct chat_input *in)
+{
+    struct services *s = rq->services;
+    size_t           total = CHAT_TEMPLATE_END, first = 0, last_user = 0;
+
+    if (in->tool_count && in->tool_choice != CHAT_TOOLS_NONE) {
+        bool has_system = in->messages[0].role == CHAT_SYSTEM;
+        str *texts = arena_array(rq->arena, str, in->tool_count);
+
+        for (size_t i = 0; i < in->tool_count; i++)
+            texts[i] = in->tools[i].text;
+        total += chat_template_tools(s->memo, s->tokenizer, has_system, has_system ? in->messages[0].content : S(""),
+                                     texts, in->tool_count);
+        first = has_system;
+    }
+    for (size_t i = first; i < in->message_count; i++) {
+        if (in->messages[i].role == CHAT_USER)
+            last_user = i;
+    }
+    for (size_t i = first; i < in->message_count; i++) {
+        const struct chat_message *m = &in->messages[i];
+
+        if (m->partial && i + 1 == in->message_count) {
+            total += count_memo_get(s->memo, s->tokenizer, m->content);
+        } else if (m->role == CHAT_ASSISTANT) {
+            total += count_turn(s, rq->arena, m, in->preserve_thinking.v || i > last_user);
+        } else if (m->role == CHAT_TOOL) {
+            bool follows = i > 0 && in->messages[i - 1].role == CHAT_TOOL;
+            bool followed = i + 1 < in->message_count && in->messages[i + 1].role == CHAT_TOOL;
+
+            total += chat_template_tool_result(s->memo, s->tokenizer, m->content, !follows, !followed);
+        } else {
+            total += chat_template_message(s->memo, s->tokenizer, chat_role_name(m->role), m->content);
+        }
+    }
+    return (int64_t)total;
+}
+
+/* REF: E008. */
+static enum err check_length(struct request *rq, struct chat_input *in)
+{
+    int64_t limit = model_input_max(in->model, in->thinking);
+
+    in->prompt_tokens = count_prompt(rq, in);
+    if (limit > 0 && in->prompt_tokens > limit)
+        return fail_input_length_range(&rq->fault, limit);
+    return OK;
+}
+
+enum err chat_check(struct request *rq, struct chat_input *in)
+{
+    enum err e = decide_thinking(rq, in);
+
+    if (!e)
+        e = check_stream(rq, in);
+    if (!e)
+        e = check_messages(rq, in);
+    if (!e)
+        e = decide_form(rq, in);
+    if (!e)
+        e = check_budget(rq, in);
+    if (!e)
+        e = check_abilities(rq, in);
+    if (!e)
+        e = check_length(rq, in);
+    return e;
+}
+
+/* ---- running ---- */
+
+
+struct chat_choice {
+    bool       reasoned, answered; /* has had reasoning; has had text or calls behind it */
+    struct buf arguments;          /* of the call that is being written, for its count */
+    str        call_name;
+    bool       in_call;
+};
+
+struct chat_run {
+    struct request       *rq;
+    struct chat_input    *in;
+    struct engine_stream *stream;
+    struct chat_choice   *choices;
+    unsigned              choice_count, finished;
+    bool                  counted; /* the engine's own usage has come: ours is not added to it */
+};
+
+#define ARGUMENTS_MAX ((size_t)1 << 20)
+
+unsigned chat_choices(const struct chat_input *in)
+{
+    return in->n.set && in->tool_count == 0 ? (unsigned)in->n.v : 1;
+}
+
+/* What an engine or a wait gave back: time-outs and lost connections become the catalogue's. */
+static enum err refuse_run(struct request *rq, enum err e)
+{
+    if (e == ERR_TIMEOUT)
+        return fail_request_timeout(&rq->fault); /* REF: E230a */
+    if (e == ERR_FAULT || e == ERR_CANCELLED || e == ERR_EOF || e == OK)
+        return e;
+    (void)fault_detail(&rq->fault, str_from_cstr(err_text(e))); /* noted; the next line says the refusal */
+    return fail_internal_error(&rq->fault);
+}
+
+enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
+{
+    struct engine   *engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
+    struct chat_run *run = arena_new(rq->arena, struct chat_run);
+    enum err         e;
+
+    might_suspend();
+    run->rq = rq;
+    run->in = in;
+    run->choice_count = chat_choices(in);
+    run->choices = arena_array(rq->arena, struct chat_choice, run->choice_count);
+    rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens };
+    rq->engine = engine->name;
+    rq->action = "waiting for the engine";
+    if (!in->stream && rq->settings->call_ms > 0)
+        fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
+    e = refuse_run(rq, engine->ops->open(engine, rq, in, &run->stream));
+    if (e)
+        return e;
+    rq->action = "passing the answer on";
+    *ret = run;
+    return OK;
+}
+
+static int64_t count_text(struct chat_run *run, const struct chat_event *ev)
+{
+    struct services *s = run->rq->services;
+
+    if (ev->tokens >= 0)
+        return ev->tokens;
+    if (run->in->stream)
+        return (int64_t)tokenizer_count(s->tokenizer, ev->text);
+    return (int64_t)count_memo_get(s->memo, s->tokenizer, ev->text);
+}
+
+/* Counts the call that has just been completed, as the model wrote it. */
+static void end_call(struct chat_run *run, struct chat_choice *c)
+{
+    struct services          *s = run->rq->services;
+    struct chat_template_call call = { .name = c->call_name, .arguments = buf_str(&c->arguments) };
+    struct chat_template_turn turn = { .calls = &call, .call_count = 1 };
+
+    if (!c->in_call)
+        return;
+    c->in_call = false;
+    if (!run->counted)
+        run->rq->usage.completion_tokens += (int64_t)chat_template_answer(s->memo, s->tokenizer, &turn);
+    buf_reset(&c->arguments);
+}
+
+/* The end of reasoning is two tokens that nobody sees: the marker and the empty line behind it. */
+static void begin_answer(struct chat_run *run, struct chat_choice *c)
+{
+    if (c->reasoned && !c->answered && !run->counted)
+        run->rq->usage.completion_tokens += 2;
+    c->answered = true;
+}
+
+static void account(struct chat_run *run, const struct chat_event *ev)
+{
+    struct chat_usage  *u = &run->rq->usage;
+    struct chat_choice *c = &run->choices[ev->choice];
+    int64_t             tokens;
+
+    switch (ev->kind) {
+    case CHAT_EV_REASONING:
+        c->reasoned = true;
+        tokens = run->counted ? 0 : count_text(run, ev);
+        u->completion_tokens += tokens;
+        u->reasoning_tokens += tokens;
+        break;
+    case CHAT_EV_TEXT:
+        begin_answer(run, c);
+        u->completion_tokens += run->counted ? 0 : count_text(run, ev);
+        break;
+    case CHAT_EV_TOOL_CALL:
+        begin_answer(run, c);
+        end_call(run, c);
+        if (!c->arguments.arena)
+            buf_init(&c->arguments, run->rq->arena, ARGUMENTS_MAX);
+        c->call_name = arena_str(run->rq->arena, ev->tool_name);
+        c->in_call = true;
+        break;
+    case CHAT_EV_TOOL_ARGS:
+        buf_add(&c->arguments, ev->text);
+        break;
+    case CHAT_EV_FINISH:
+        end_call(run, c);
+        run->finished++;
+        break;
+    case CHAT_EV_USAGE:
+        *u = ev->usage;
+        run->counted = true;
+        break;
+    }
+}
+
+enum err chat_next(struct chat_run *run, struct chat_event *ret)
+{
+    might_suspend();
+    for (;;) {
+        enum err e = refuse_run(run->rq, run->stream->ops->next(run->stream, ret));
+
+        if (e == ERR_EOF && run->finished < run->choice_count) {
+            (void)fault_detail(&run->rq->fault, S("the engine's answer ended without a finish"));
+            return fail_backend_no_response(&run->rq->fault); /* REF: E224 */
+        }
+        if (e)
+            return e;
+        if (ret->choice >= run->choice_count)
+            continue; /* an upstream that answers more choices than asked for */
+        account(run, ret);
+        if (ret->kind != CHAT_EV_USAGE)
+            return OK;
+    }
+}
+
+bool chat_ready(const struct chat_run *run)
+{
+    return run->stream->ops->ready(run->stream);
+}

@@ -1,0 +1,31 @@
+/* chat.h - text chat: what is asked is checked against the model, run by an engine, and counted.
+ *
+ * A surface reads a body into a chat_input, calls chat_check(), chat_open(), and then chat_next() until ERR_EOF.
+ */
+#ifndef DASHBOX_SERVICE_CHAT_H
+#define DASHBOX_SERVICE_CHAT_H
+
+#include "contract/chat.h"
+#include "contract/request.h"
+#include "loop/fiber.h"
+
+struct chat_run;
+
+/* Everything that is known before an engine is asked: stream and thinking rules, what the model can do, the order of
+ * messages, the length of the prompt. Decides in->thinking, in->incremental, in->result_format and in->prompt_tokens. */
+enum err chat_check(struct request *rq, struct chat_input *in);
+
+/* Until the answer begins, or is refused. */
+SUSPENDS enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret);
+
+/* Until the next event: text, reasoning, tool calls, and a finish for each choice. ERR_EOF after the last. Keeps
+ * rq->usage up to date, so that it holds for all events given so far. */
+SUSPENDS enum err chat_next(struct chat_run *run, struct chat_event *ret);
+
+/* True when chat_next() would not suspend. */
+bool chat_ready(const struct chat_run *run);
+
+/* How many choices the answer has. */
+unsigned chat_choices(const struct chat_input *in);
+
+#endif

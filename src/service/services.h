@@ -1,0 +1,16 @@
+/* services.h - what the services of one loop thread share: the tokenizer, its memo, and the engines. */
+#ifndef DASHBOX_SERVICE_SERVICES_H
+#define DASHBOX_SERVICE_SERVICES_H
+
+#include "engine/engine.h"
+#include "tokens/chat_template.h"
+
+struct services {
+    const struct tokenizer *tokenizer;
+    struct count_memo      *memo;
+    /* The engine that answers for a model; never NULL. */
+    struct engine *(*engine_for)(void *arg, str model);
+    void *engine_arg;
+};
+
+#endif
