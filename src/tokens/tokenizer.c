@@ -865,7 +865,8 @@ static size_t merge(const struct tokenizer *t, const unsigned char *p, size_t le
         if (next.len == 1) {
             ASSERT(count > 0);
             dead[at / 64] |= (uint64_t)1 << (at % 64);
-            next = (struct match){ ids[--count], token_len(t, ids[count]) };
+            count--;
+            next = (struct match){ ids[count], token_len(t, ids[count]) };
             at -= next.len;
             if (next.len == 1)
                 continue;

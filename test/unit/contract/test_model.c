@@ -1,0 +1,148 @@
+/* test_model.c - the table of models and its index. */
+#include "contract/model.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct model *find(const char *id)
+{
+    const struct model *m = model_find(str_from_cstr(id));
+
+    if (!m)
+        fail_msg("%s is unknown", id);
+    return m;
+}
+
+static void every_model_is_found_by_its_id(void **state)
+{
+    (void)state;
+    assert_int_equal(model_count, 693);
+    for (unsigned i = 0; i < model_count; i++) {
+        assert_ptr_equal(model_find(models[i].id), &models[i]);
+        if (i)
+            assert_true(str_cmp(models[i - 1].id, models[i].id) < 0);
+    }
+}
+
+static void lookup_is_exact(void **state)
+{
+    char long_id[5000];
+
+    (void)state;
+    memset(long_id, 'q', sizeof(long_id));
+    assert_null(model_find(S("Qwen-Plus")));
+    assert_null(model_find(S(" qwen-plus")));
+    assert_null(model_find(S("qwen-plus ")));
+    assert_null(model_find(S("qwen-plu")));
+    assert_null(model_find(S("")));
+    assert_null(model_find((str){ 0 }));
+    assert_null(model_find(str_of(long_id, sizeof(long_id))));
+}
+
+static void limits_and_abilities_are_those_of_the_catalogue(void **state)
+{
+    const struct model *m = find("qwen-plus");
+
+    (void)state;
+    assert_int_equal(m->input_max, 997952);
+    assert_int_equal(model_input_max(m, true), 995904);
+    assert_int_equal(m->output_max, 32768);
+    assert_int_equal(model_output_max(m, true), 32768);
+    assert_int_equal(m->budget_max, 81920);
+    assert_int_equal(m->thinking, MODEL_THINKING_HYBRID);
+    assert_false(m->thinking_default);
+    assert_true(m->can_tools);
+    assert_true(m->can_search);
+    assert_false(m->can_logprobs);
+    assert_true(m->openai);
+    assert_true(model_on_path(m, MODEL_PATH_TEXT));
+    assert_false(model_on_path(m, MODEL_PATH_MULTIMODAL));
+    assert_int_equal(m->content, MODEL_CONTENT_STRING);
+    assert_int_equal(m->result, MODEL_RESULT_TEXT);
+    assert_int_equal(m->incremental, MODEL_INCREMENTAL_OFF);
+    assert_true(str_eq(model_fact(m, S("price.unit")), S("per 1M tokens")));
+    assert_int_equal(model_fact(m, S("price")).len, 0);
+    assert_int_equal(m->rpm, 30000);
+
+    assert_int_equal(find("qwq-plus")->stream_only, MODEL_STREAM_ONLY);
+    assert_int_equal(find("qwq-plus")->incremental, MODEL_INCREMENTAL_ONLY);
+    assert_int_equal(find("qwen3-32b")->stream_only, MODEL_STREAM_THINKING);
+    assert_true(find("qwen3-32b")->thinking_default);
+    assert_int_equal(find("deepseek-r1")->content, MODEL_CONTENT_PREPROCESS);
+    assert_int_equal(find("qwen3-max")->result, MODEL_RESULT_MESSAGE);
+    assert_int_equal(find("qwen3-next-80b-a3b-instruct")->result, MODEL_RESULT_TEXT);
+    assert_true(model_on_path(find("qwen3.6-plus"), MODEL_PATH_TEXT));
+    assert_true(model_on_path(find("qwen3.6-plus"), MODEL_PATH_MULTIMODAL));
+    assert_false(find("farui-plus")->openai);
+    assert_int_equal(find("wan2.6-image")->calls & BIT(MODEL_CALL_ASYNC), BIT(MODEL_CALL_ASYNC));
+}
+
+static bool is_chat(const struct model *m)
+{
+    return model_on_path(m, MODEL_PATH_OPENAI) && (m->task == MODEL_TASK_CHAT || m->task == MODEL_TASK_VISION_CHAT);
+}
+
+/* What a check can rely on, for each chat model that is served. */
+static void chat_models_are_consistent(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < model_count; i++) {
+        const struct model *m = &models[i];
+
+        if (!model_is_served(m) || !is_chat(m) || str_eq(m->id, S("batch-test-model")))
+            continue;
+        assert_true(m->input_max > 0);
+        assert_true(m->input_max_thinking > 0);
+        assert_true(m->output_max > 0);
+        assert_true(m->output_max_thinking > 0);
+        if (m->thinking == MODEL_THINKING_NONE) {
+            assert_false(m->thinking_default);
+            assert_int_equal(m->budget_max, 0);
+            assert_int_not_equal(m->stream_only, MODEL_STREAM_THINKING);
+        }
+        if (m->thinking == MODEL_THINKING_ONLY) {
+            assert_true(m->thinking_default);
+            assert_int_not_equal(m->incremental, MODEL_INCREMENTAL_OFF);
+            assert_int_not_equal(m->result, MODEL_RESULT_TEXT);
+        }
+        assert_true(m->calls & BIT(MODEL_CALL_SSE));
+    }
+}
+
+static void retired_ids_are_known_and_marked(void **state)
+{
+    unsigned retired = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < model_count; i++)
+        retired += !model_is_served(&models[i]);
+    assert_int_equal(retired, 95);
+    assert_int_equal(find("qwen-7b-chat")->status, MODEL_RETIRED);
+    assert_true(str_eq(find("qwen-7b-chat")->offline, S("2025-05-08")));
+    assert_int_equal(find("qwen-turbo")->status, MODEL_RETIRING);
+}
+
+static void names_of_tasks_and_paths(void **state)
+{
+    (void)state;
+    assert_true(str_eq(model_task_name(MODEL_TASK_VISION_CHAT), S("vision-chat")));
+    assert_true(str_eq(model_path_url(MODEL_PATH_TEXT), S("/api/v1/services/aigc/text-generation/generation")));
+    for (int i = 0; i < MODEL_PATH_COUNT; i++)
+        assert_true(str_starts(model_path_url((enum model_path)i), S("/")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_model_is_found_by_its_id),
+        cmocka_unit_test(lookup_is_exact),
+        cmocka_unit_test(limits_and_abilities_are_those_of_the_catalogue),
+        cmocka_unit_test(chat_models_are_consistent),
+        cmocka_unit_test(retired_ids_are_known_and_marked),
+        cmocka_unit_test(names_of_tasks_and_paths),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
