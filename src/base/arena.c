@@ -2,7 +2,7 @@
  *
  *   blocks --> [ header | used ... next | free ... end ] --> [ older block, full ] --> ...
  *
- * Blocks of the usual first size are kept in a small cache a thread, so that a request costs no malloc. A big
+ * Blocks of a request's size are kept in a small cache a thread, so that a request costs no malloc. A big
  * allocation gets a block of its own behind the newest, so that the free rest of the newest is not lost.
  */
 #include "base/arena.h"
@@ -23,6 +23,7 @@
 #endif
 
 #define BLOCK_SIZE ((size_t)4096)
+#define BLOCK_SIZE_CACHED ARENA_REQUEST /* what an ordinary request needs in all */
 #define BLOCK_SIZE_MAX ((size_t)256 * 1024)
 #define ALIGNMENT _Alignof(max_align_t)
 
@@ -91,7 +92,7 @@ static struct arena_block *block_new(size_t size)
     struct arena_block *b;
 
 #if CACHE_MAX > 0
-    if (size == BLOCK_SIZE && cache) {
+    if (size == BLOCK_SIZE_CACHED && cache) {
         b = cache;
         cache = b->older;
         cache_count--;
@@ -106,7 +107,7 @@ static struct arena_block *block_new(size_t size)
 static void block_free(struct arena_block *b)
 {
 #if CACHE_MAX > 0
-    if (b->size == BLOCK_SIZE && cache_count < CACHE_MAX) {
+    if (b->size == BLOCK_SIZE_CACHED && cache_count < CACHE_MAX) {
         b->older = cache;
         cache = b;
         cache_count++;

@@ -20,6 +20,9 @@ struct arena {
     size_t                 first_size; /* of the first block; later ones double up to a bound */
 };
 
+/* The first size for a request's arena: blocks of it are reused without malloc. */
+#define ARENA_REQUEST ((size_t)16 * 1024)
+
 /* `first_size` 0 means 4 KiB. Nothing is allocated until something is asked for. */
 void arena_init(struct arena *a, size_t first_size);
 /* Runs the deferred functions and gives the memory back; the arena can be used again. */

@@ -58,9 +58,23 @@ void clock_http(char text[CLOCK_HTTP_LEN + 1], int64_t unix_s)
 
 void clock_iso(char text[CLOCK_ISO_LEN + 1], int64_t unix_ms)
 {
-    struct tm tm = utc(unix_ms / 1000);
+    /* Lines of one second share their first 20 characters. */
+    static _Thread_local int64_t second = -1;
+    static _Thread_local char    shared[20 + 1];
+    unsigned                     ms = (unsigned)(unix_ms % 1000);
 
-    snprintf(text, CLOCK_ISO_LEN + 1, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000,
-             (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
-             (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100, (unsigned)(unix_ms % 1000));
+    if (unix_ms / 1000 != second) {
+        struct tm tm = utc(unix_ms / 1000);
+
+        second = unix_ms / 1000;
+        snprintf(shared, sizeof(shared), "%04u-%02u-%02uT%02u:%02u:%02u.", (unsigned)(tm.tm_year + 1900) % 10000,
+                 (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+                 (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+    }
+    memcpy(text, shared, 20);
+    text[20] = (char)('0' + ms / 100);
+    text[21] = (char)('0' + ms / 10 % 10);
+    text[22] = (char)('0' + ms % 10);
+    text[23] = 'Z';
+    text[24] = 0;
 }

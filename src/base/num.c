@@ -9,10 +9,16 @@ size_t num_format(char text[NUM_TEXT_MAX], int64_t v)
     uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
     size_t   n = sizeof(digits), len;
 
-    do {
+    while (u >= 100) {
+        unsigned pair = (unsigned)(u % 100);
+
+        u /= 100;
+        digits[--n] = (char)('0' + pair % 10);
+        digits[--n] = (char)('0' + pair / 10);
+    }
+    if (u >= 10)
         digits[--n] = (char)('0' + u % 10);
-        u /= 10;
-    } while (u);
+    digits[--n] = (char)('0' + (u >= 10 ? u / 10 : u));
     if (v < 0)
         digits[--n] = '-';
     len = sizeof(digits) - n;

@@ -45,13 +45,6 @@ yyjson_val *json_parse_copy(struct arena *a, str text)
     return json_parse(a, copy, text.len);
 }
 
-yyjson_val *json_get(yyjson_val *obj, const char *name)
-{
-    yyjson_val *v = yyjson_obj_get(obj, name);
-
-    return yyjson_is_null(v) ? NULL : v;
-}
-
 bool json_to_i64(yyjson_val *v, int64_t *ret)
 {
     double d;

@@ -18,7 +18,12 @@ yyjson_val *json_parse(struct arena *a, char *text, size_t len);
 yyjson_val *json_parse_copy(struct arena *a, str text);
 
 /* The member, NULL when `obj` is no object, has none of that name, or has null there. */
-yyjson_val *json_get(yyjson_val *obj, const char *name);
+static inline yyjson_val *json_get(yyjson_val *obj, const char *name)
+{
+    yyjson_val *v = yyjson_obj_getn(obj, name, strlen(name));
+
+    return yyjson_is_null(v) ? NULL : v;
+}
 
 static inline bool json_is_str(yyjson_val *v)
 {

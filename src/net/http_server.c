@@ -143,6 +143,13 @@ static void on_closed(struct stream *stream)
     server_check_drained(s);
 }
 
+static void exchange_free(struct http_exchange *x)
+{
+    struct arena a = x->arena;
+
+    arena_free(&a);
+}
+
 static void conn_close(struct conn *c)
 {
     struct http_exchange *x = c->x;
@@ -153,8 +160,7 @@ static void conn_close(struct conn *c)
         fiber_cancel(x->fiber);
     else if (x) { /* its head never became complete */
         c->x = NULL;
-        arena_free(&x->arena);
-        free(x);
+        exchange_free(x);
     }
     timer_stop(&c->timer);
     if (c->tls && tls_ready(c->tls)) {
@@ -229,10 +235,14 @@ static struct conn *conn_of(struct http1 *p)
 static struct arena *on_begin(struct http1 *p)
 {
     struct conn          *c = conn_of(p);
-    struct http_exchange *x = xcalloc(1, sizeof(*x));
+    struct http_exchange *x;
+    struct arena          a;
 
     ASSERT(!c->x);
-    arena_init(&x->arena, 0);
+    /* the exchange lies in its own arena: exchange_free() */
+    arena_init(&a, ARENA_REQUEST);
+    x = arena_new(&a, struct http_exchange);
+    x->arena = a;
     x->conn = c;
     c->x = x;
     conn_timer_set(c, c->server->o.head_time_ms);
@@ -420,8 +430,7 @@ static void exchange_end(struct http_exchange *x)
     if (x->plan.pieces)
         free(x->body);
     free(x->piece);
-    arena_free(&x->arena);
-    free(x);
+    exchange_free(x);
     c->x = NULL;
     if (c->closing) {
         on_closed(&c->stream);

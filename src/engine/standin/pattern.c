@@ -1,9 +1,9 @@
-/* pattern.c - walks a regular expression and writes down what it would accept.
+/* pattern.c - walks a regular expression and writes down what it would accept; and a matcher for the same dialect.
  *
  * The pattern is not compiled: each group is cut into its alternatives, one is chosen, and its items are written as
  * often as their quantifiers ask. Lengths are met by trying: each round repeats open-ended items a little more often.
  *
- * Limits: groups NEST_MAX deep; STEPS_MAX items a text, so that ((a{99}){99}){99} ends.
+ * Limits: groups NEST_MAX deep, LEN_MAX, NODES_MAX; the rest is the caller's fuel, so that ((a{99}){99}){99} ends.
  */
 #include "engine/standin/pattern.h"
 
@@ -11,19 +11,23 @@
 #include "base/utf8.h"
 
 #define NEST_MAX 8
-#define STEPS_MAX 20000
+#define LEN_MAX 2000  /* bytes of a pattern */
+#define STEP_COST 4   /* fuel that one character of a text takes */
+#define BUILD_COST 200
 #define ROUNDS_MAX 40
-#define REPEAT_MAX 10000
+#define REPEAT_MAX 10000 /* also stands for "no end" */
+#define RANGES_MAX 6     /* beyond ASCII, in one class */
+#define NODES_MAX 2000   /* of the machine that pattern_match() builds */
 
 struct walk {
     struct buf *out;
     uint64_t   *dice;
     size_t      extra; /* how often more than its minimum an open-ended item is repeated */
-    size_t      steps;
+    int64_t    *fuel;
     bool        open_start, open_end; /* not anchored there: any text may stand before or after */
 };
 
-/* A set of the ASCII characters. Others take part in classes only as single literals. */
+/* A set of the ASCII characters. */
 struct set {
     uint64_t bits[2];
 };
@@ -38,6 +42,14 @@ static bool set_has(const struct set *s, unsigned c)
 {
     return c < 128 && (s->bits[c / 64] >> c % 64 & 1);
 }
+
+/* What one item accepts: the ASCII set, and from the other characters the ranges, or all. */
+struct chars {
+    struct set ascii;
+    bool       negative, all_others;
+    unsigned   range_count;
+    uint32_t   ranges[RANGES_MAX][2];
+};
 
 static void set_invert(struct set *s)
 {
@@ -233,27 +245,50 @@ static size_t class_char(str p, uint32_t *ret)
     return n ? n + 1 : 0;
 }
 
-/* `p` is the whole class with its brackets. */
-static bool class_write(struct walk *w, str p)
+/* \d, \p{L} and the like, from the backslash on. Returns the bytes read; 0 when it is none of them. */
+static size_t chars_add_class(struct chars *c, str p)
 {
-    struct set set = { 0 };
-    uint32_t   other = 0, cp;
-    bool       negative = p.ptr[1] == '^';
+    size_t n;
 
-    p = str_of(p.ptr + 1 + negative, p.len - 2 - negative);
+    if (p.len < 2 || p.ptr[0] != '\\')
+        return 0;
+    if (set_add_class(&c->ascii, p.ptr[1])) {
+        c->all_others |= p.ptr[1] < 'a';
+        return 2;
+    }
+    n = p.ptr[1] == 'p' ? set_add_property(&c->ascii, str_from(p, 2)) : 0;
+    c->all_others |= n > 0; /* we do not know which, and do not say no */
+    return n ? n + 2 : 0;
+}
+
+static bool chars_add_range(struct chars *c, uint32_t from, uint32_t to)
+{
+    if (to < from)
+        return false;
+    set_add(&c->ascii, from, to);
+    if (to < 128)
+        return true;
+    if (c->range_count == RANGES_MAX)
+        return false;
+    c->ranges[c->range_count][0] = from;
+    c->ranges[c->range_count++][1] = to;
+    return true;
+}
+
+/* `p` is a whole class with its brackets. */
+static bool class_read(str p, struct chars *c)
+{
+    c->negative = p.ptr[1] == '^';
+    p = str_of(p.ptr + 1 + c->negative, p.len - 2 - c->negative);
     while (p.len) {
         uint32_t from, to;
         size_t   n = class_char(p, &from);
 
         if (n == 0) {
-            if (p.len < 2 || p.ptr[0] != '\\')
-                return false;
-            n = set_add_class(&set, p.ptr[1]) ? 2 : 0;
-            if (n == 0 && p.ptr[1] == 'p')
-                n = set_add_property(&set, str_from(p, 2));
+            n = chars_add_class(c, p);
             if (n == 0)
                 return false;
-            p = str_from(p, p.ptr[1] == 'p' ? n + 2 : n);
+            p = str_from(p, n);
             continue;
         }
         p = str_from(p, n);
@@ -264,22 +299,57 @@ static bool class_write(struct walk *w, str p)
                 p = str_from(p, n + 1);
             else
                 to = from;
-            if (to < from)
-                return false;
         }
-        if (from < 128)
-            set_add(&set, from, to);
-        else
-            other = from;
+        if (!chars_add_range(c, from, to))
+            return false;
     }
-    if (negative)
+    return true;
+}
+
+/* What an item that is one character accepts. False when we do not know. */
+static bool chars_read(str atom, struct chars *ret)
+{
+    uint32_t cp;
+
+    *ret = (struct chars){ 0 };
+    switch (atom.ptr[0]) {
+    case '.':
+        ret->negative = true;
+        set_add(&ret->ascii, '\n', '\n');
+        set_add(&ret->ascii, '\r', '\r');
+        return true;
+    case '[':
+        return class_read(atom, ret);
+    case '\\':
+        if (escape_read(str_from(atom, 1), &cp))
+            return chars_add_range(ret, cp, cp);
+        return chars_add_class(ret, atom) > 0;
+    default:
+        return utf8_decode(atom.ptr, atom.ptr + atom.len, &cp) && chars_add_range(ret, cp, cp);
+    }
+}
+
+static bool chars_have(const struct chars *c, uint32_t cp)
+{
+    bool in = cp < 128 ? set_has(&c->ascii, cp) : c->all_others;
+
+    for (size_t i = 0; i < c->range_count && !in; i++)
+        in = cp >= c->ranges[i][0] && cp <= c->ranges[i][1];
+    return in != c->negative;
+}
+
+/* One of them, readable ones first; false when there is none that we would think of. */
+static bool chars_pick(const struct chars *c, uint64_t *dice, uint32_t *ret)
+{
+    struct set set = c->ascii;
+
+    if (c->negative)
         set_invert(&set);
-    if (set_pick(&set, w->dice, &cp))
-        put(w, cp);
-    else if (other && !negative)
-        put(w, other);
-    else
+    if (set_pick(&set, dice, ret))
+        return true;
+    if (c->range_count == 0 || c->negative)
         return false;
+    *ret = c->ranges[0][0];
     return true;
 }
 
@@ -334,51 +404,34 @@ static size_t quantifier_read(str p, size_t *min, size_t *max)
 
 static bool alternatives_write(struct walk *w, str p, unsigned depth);
 
-/* What is in the brackets of a group: its name or kind is cut off. */
-static bool group_write(struct walk *w, str p, unsigned depth)
+/* Cuts the brackets and the name or kind of a group off. False for look-around and flags. */
+static bool group_inside(str *p)
 {
-    if (str_starts(p, S("?:"))) {
-        p = str_from(p, 2);
-    } else if (str_starts(p, S("?<")) && p.len > 2 && p.ptr[2] != '=' && p.ptr[2] != '!') {
-        size_t close = str_find(p, '>');
+    *p = str_of(p->ptr + 1, p->len - 2);
+    if (str_starts(*p, S("?:"))) {
+        *p = str_from(*p, 2);
+    } else if (str_starts(*p, S("?<")) && p->len > 2 && p->ptr[2] != '=' && p->ptr[2] != '!') {
+        size_t close = str_find(*p, '>');
 
         if (close == STR_NONE)
             return false;
-        p = str_from(p, close + 1);
-    } else if (str_starts(p, S("?"))) {
-        return false; /* look-around, flags */
+        *p = str_from(*p, close + 1);
     }
-    return alternatives_write(w, p, depth + 1);
+    return !str_starts(*p, S("?"));
 }
 
-static bool escape_write(struct walk *w, str atom)
+static bool is_boundary(str atom)
 {
-    struct set set = { 0 };
-    uint32_t   cp;
-
-    if (escape_read(str_from(atom, 1), &cp)) {
-        put(w, cp);
-        return true;
-    }
-    if (atom.len < 2)
-        return false;
-    if (atom.ptr[1] == 'b' || atom.ptr[1] == 'B')
-        return true;
-    if (!set_add_class(&set, atom.ptr[1]) &&
-        !(atom.ptr[1] == 'p' && set_add_property(&set, str_from(atom, 2))))
-        return false;
-    if (!set_pick(&set, w->dice, &cp))
-        return false;
-    put(w, cp);
-    return true;
+    return atom.len == 2 && atom.ptr[0] == '\\' && (atom.ptr[1] | 0x20) == 'b';
 }
 
 static bool atom_write(struct walk *w, str atom, unsigned depth)
 {
-    static const struct set any = { { ~UINT64_C(0), ~UINT64_C(0) } };
-    uint32_t                cp;
+    struct chars chars;
+    uint32_t     cp;
 
-    if (++w->steps > STEPS_MAX)
+    *w->fuel -= STEP_COST;
+    if (*w->fuel < 0)
         return false;
     switch (atom.ptr[0]) {
     case '^':
@@ -388,19 +441,14 @@ static bool atom_write(struct walk *w, str atom, unsigned depth)
     case '$':
         w->open_end = false;
         return true;
-    case '.':
-        if (!set_pick(&any, w->dice, &cp))
+    case '(':
+        return group_inside(&atom) && alternatives_write(w, atom, depth + 1);
+    default:
+        if (is_boundary(atom))
+            return true;
+        if (!chars_read(atom, &chars) || !chars_pick(&chars, w->dice, &cp))
             return false;
         put(w, cp);
-        return true;
-    case '[':
-        return class_write(w, atom);
-    case '(':
-        return group_write(w, str_of(atom.ptr + 1, atom.len - 2), depth);
-    case '\\':
-        return escape_write(w, atom);
-    default:
-        buf_add(w->out, atom);
         return true;
     }
 }
@@ -450,8 +498,6 @@ static bool sequence_write(struct walk *w, str p, unsigned depth)
         if (max < min)
             return false;
         times = max - min > w->extra ? min + w->extra : max;
-        if (times == 0)
-            w->steps++;
         for (size_t i = 0; i < times; i++) {
             if (!atom_write(w, atom, depth))
                 return false;
@@ -491,6 +537,7 @@ static bool alternatives_write(struct walk *w, str p, unsigned depth)
     size_t count = 0, chosen;
     str    rest = p.ptr ? p : S(""), one = S("");
 
+    *w->fuel -= (int64_t)p.len / 8; /* it is read twice each time */
     if (depth > NEST_MAX)
         return false;
     while (alternative_next(&rest, &one))
@@ -502,18 +549,22 @@ static bool alternatives_write(struct walk *w, str p, unsigned depth)
     return sequence_write(w, one, depth);
 }
 
-bool pattern_text(str pattern, size_t min, size_t max, uint64_t *dice, struct buf *out)
+bool pattern_text(str pattern, size_t min, size_t max, uint64_t *dice, int64_t *fuel, struct buf *out)
 {
     struct arena scratch;
     struct buf   text;
     bool         found = false;
 
+    if (pattern.len > LEN_MAX)
+        return false;
     arena_init(&scratch, 0);
     buf_init(&text, &scratch, out->max - out->len);
-    for (size_t round = 0; round < ROUNDS_MAX && !found; round++) {
+    for (size_t round = 0; round < ROUNDS_MAX && !found && *fuel >= 0; round++) {
         /* 0, 1, 2, … and at last as many as the length could ask for. */
         size_t      extra = round + 1 < ROUNDS_MAX ? round : min;
-        struct walk w = { .out = &text, .dice = dice, .extra = extra, .open_start = true, .open_end = true };
+        struct walk w = {
+            .out = &text, .dice = dice, .extra = extra, .fuel = fuel, .open_start = true, .open_end = true
+        };
         size_t      length;
 
         buf_reset(&text);
@@ -535,4 +586,207 @@ bool pattern_text(str pattern, size_t min, size_t max, uint64_t *dice, struct bu
         buf_add(out, buf_str(&text));
     arena_free(&scratch);
     return found && !out->full;
+}
+
+/* --- Matching ---------------------------------------------------------------------------------------------------- */
+
+/* A machine that is in many states at once: its work grows with the text, never beyond nodes times characters. */
+enum node_kind { NODE_CHARS, NODE_SPLIT, NODE_START, NODE_END, NODE_MATCH };
+
+struct node {
+    enum node_kind kind;
+    uint32_t       next, other; /* NODE_SPLIT goes both ways; next == other: one way */
+    str            atom;
+};
+
+struct machine {
+    struct node *nodes;
+    uint32_t     count;
+};
+
+/* NODES_MAX when there is no room. */
+static uint32_t node_add(struct machine *m, enum node_kind kind)
+{
+    if (m->count == NODES_MAX)
+        return NODES_MAX;
+    m->nodes[m->count] = (struct node){ .kind = kind };
+    return m->count++;
+}
+
+static bool alternatives_build(struct machine *m, str p, unsigned depth, uint32_t from, uint32_t *ret_end);
+
+static void node_link(struct machine *m, uint32_t from, uint32_t to)
+{
+    m->nodes[from].next = m->nodes[from].other = to;
+}
+
+/* Appends one item behind the node `from`; *ret_end is a node whose `next` is to be set. */
+static bool atom_build(struct machine *m, str atom, unsigned depth, uint32_t from, uint32_t *ret_end)
+{
+    struct chars   chars;
+    enum node_kind kind = atom.ptr[0] == '^' ? NODE_START : atom.ptr[0] == '$' ? NODE_END : NODE_CHARS;
+    uint32_t       node;
+
+    if (atom.ptr[0] == '(')
+        return group_inside(&atom) && alternatives_build(m, atom, depth + 1, from, ret_end);
+    if (kind == NODE_CHARS && (is_boundary(atom) || !chars_read(atom, &chars)))
+        return false;
+    node = node_add(m, kind);
+    if (node == NODES_MAX)
+        return false;
+    m->nodes[node].atom = atom;
+    node_link(m, from, node);
+    *ret_end = node;
+    return true;
+}
+
+/* An item that may be passed over, once or (`again`) any number of times. */
+static bool optional_build(struct machine *m, str atom, bool again, unsigned depth, uint32_t from, uint32_t *ret_end)
+{
+    uint32_t split = node_add(m, NODE_SPLIT), first = node_add(m, NODE_SPLIT), end = node_add(m, NODE_SPLIT), last;
+
+    if (end == NODES_MAX || !atom_build(m, atom, depth, first, &last))
+        return false;
+    node_link(m, from, split);
+    m->nodes[split].next = first;
+    m->nodes[split].other = end;
+    node_link(m, last, again ? split : end);
+    *ret_end = end;
+    return true;
+}
+
+static bool sequence_build(struct machine *m, str p, unsigned depth, uint32_t from, uint32_t *ret_end)
+{
+    while (p.len) {
+        size_t min, max, n = atom_length(p);
+        str    atom = str_first(p, n);
+
+        if (n == 0)
+            return false;
+        p = str_from(p, n);
+        p = str_from(p, quantifier_read(p, &min, &max));
+        if (max < min || min > NODES_MAX || (max != REPEAT_MAX && max > NODES_MAX))
+            return false;
+        for (size_t i = 0; i < min; i++) {
+            if (!atom_build(m, atom, depth, from, &from))
+                return false;
+        }
+        if (max == REPEAT_MAX && !optional_build(m, atom, true, depth, from, &from))
+            return false;
+        for (size_t i = min; max != REPEAT_MAX && i < max; i++) {
+            if (!optional_build(m, atom, false, depth, from, &from))
+                return false;
+        }
+    }
+    *ret_end = from;
+    return true;
+}
+
+static bool alternatives_build(struct machine *m, str p, unsigned depth, uint32_t from, uint32_t *ret_end)
+{
+    str      rest = p.ptr ? p : S(""), one = S("");
+    uint32_t end = node_add(m, NODE_SPLIT), split = node_add(m, NODE_SPLIT), last;
+
+    if (depth > NEST_MAX || split == NODES_MAX)
+        return false;
+    node_link(m, from, split);
+    while (alternative_next(&rest, &one)) {
+        uint32_t begin = node_add(m, NODE_SPLIT), next_split = node_add(m, NODE_SPLIT);
+
+        if (next_split == NODES_MAX || !sequence_build(m, one, depth, begin, &last))
+            return false;
+        node_link(m, last, end);
+        m->nodes[split].next = begin;
+        m->nodes[split].other = rest.ptr ? next_split : begin;
+        split = next_split;
+    }
+    *ret_end = end;
+    return true;
+}
+
+struct states {
+    uint32_t *list;
+    uint32_t  count;
+};
+
+/* Adds a node and all that is reached without a character. True when that is the end. */
+static bool states_add(const struct machine *m, struct states *s, uint32_t *seen, uint32_t turn, uint32_t *stack,
+                       uint32_t node, bool at_start, bool at_end)
+{
+    uint32_t depth = 0;
+    bool     matched = false;
+
+    stack[depth++] = node;
+    while (depth) {
+        const struct node *n = &m->nodes[node = stack[--depth]];
+
+        if (seen[node] == turn)
+            continue;
+        seen[node] = turn;
+        if (n->kind == NODE_CHARS)
+            s->list[s->count++] = node;
+        else if (n->kind == NODE_MATCH)
+            matched = true;
+        else if (n->kind == NODE_SPLIT || (n->kind == NODE_START ? at_start : at_end)) {
+            stack[depth++] = n->next;
+            if (n->kind == NODE_SPLIT)
+                stack[depth++] = n->other;
+        }
+    }
+    return matched;
+}
+
+static bool machine_run(struct arena *scratch, const struct machine *m, str text)
+{
+    uint32_t     *seen = arena_array(scratch, uint32_t, m->count), *stack;
+    struct states now = { arena_array(scratch, uint32_t, m->count), 0 };
+    struct states then = { arena_array(scratch, uint32_t, m->count), 0 };
+    bool          matched;
+
+    stack = arena_array(scratch, uint32_t, (size_t)m->count * 2 + 2);
+    matched = states_add(m, &now, seen, 1, stack, 0, true, text.len == 0);
+    for (size_t at = 0, turn = 2; at < text.len && !matched; turn++) {
+        struct states old = now;
+        uint32_t      cp;
+        size_t        n = utf8_decode(text.ptr + at, text.ptr + text.len, &cp);
+
+        at += n ? n : 1;
+        then.count = 0;
+        for (uint32_t i = 0; i < now.count; i++) {
+            const struct node *node = &m->nodes[now.list[i]];
+            struct chars       chars;
+
+            if (chars_read(node->atom, &chars) && chars_have(&chars, cp))
+                matched |= states_add(m, &then, seen, (uint32_t)turn, stack, node->next, false, at == text.len);
+        }
+        matched |= states_add(m, &then, seen, (uint32_t)turn, stack, 0, false, at == text.len);
+        now = then;
+        then = old;
+    }
+    return matched;
+}
+
+enum pattern_answer pattern_match(str pattern, str text, int64_t *fuel)
+{
+    struct arena        scratch;
+    struct machine      m = { 0 };
+    enum pattern_answer answer = PATTERN_UNKNOWN;
+    uint32_t            end, last;
+
+    *fuel -= BUILD_COST;
+    if (pattern.len > LEN_MAX || *fuel < 0)
+        return PATTERN_UNKNOWN;
+    arena_init(&scratch, 0);
+    m.nodes = arena_array(&scratch, struct node, NODES_MAX);
+    node_add(&m, NODE_SPLIT);
+    if (alternatives_build(&m, pattern, 0, 0, &end)) {
+        last = node_add(&m, NODE_MATCH);
+        *fuel -= (int64_t)(m.count * (text.len + 1) / 4);
+        if (last != NODES_MAX && *fuel >= 0) {
+            node_link(&m, end, last);
+            answer = machine_run(&scratch, &m, text) ? PATTERN_MATCHES : PATTERN_DIFFERS;
+        }
+    }
+    arena_free(&scratch);
+    return answer;
 }

@@ -10,7 +10,7 @@
  *                                   \-> array_write, string_write, number_write
  *
  * Memory: a scratch arena an attempt; frames are small, because this runs on a fiber.
- * Limits: SCHEMA_DEPTH_MAX levels, FUEL steps over all attempts, SCHEMA_INSTANCE_MAX bytes.
+ * Limits: SCHEMA_DEPTH_MAX levels, FUEL steps, SCHEMA_INSTANCE_MAX bytes.
  */
 #include "engine/standin/schema.h"
 
@@ -23,7 +23,8 @@
 
 #include <math.h>
 
-#define FUEL 400000
+#define FUEL 600000        /* over all attempts: some 10 ms */
+#define FUEL_ATTEMPT 200000 /* so that one attempt that gets lost does not take the others' */
 #define ATTEMPTS 10
 #define BRANCHES_MAX 16   /* ways through the unions of one value that are tried */
 #define SCHEMAS_MAX 48    /* that one value must satisfy at once */
@@ -582,8 +583,7 @@ static bool string_write(struct maker *m, const struct want *w)
     if (w->length_min > w->length_max || w->length_min > SCHEMA_INSTANCE_MAX)
         return give_up(m, "no string is within the bounds");
     buf_init(&text, m->scratch, SCHEMA_INSTANCE_MAX);
-    if (w->pattern && schema_burn(&m->doc, 200) &&
-        pattern_text(json_str(w->pattern), w->length_min, w->length_max, &m->dice, &text)) {
+    if (w->pattern && pattern_text(json_str(w->pattern), w->length_min, w->length_max, &m->dice, &m->doc.fuel, &text)) {
         json_add_str(&m->out, text.len ? buf_str(&text) : S(""));
         return true;
     }
@@ -707,7 +707,7 @@ static bool is_required(struct maker *m, const struct want *w, str name)
         yyjson_val     *list = schema_member(&m->doc, w->all.schemas[k], S("required")), *one;
         yyjson_arr_iter it;
 
-        if (!yyjson_is_arr(list) || !schema_burn(&m->doc, yyjson_arr_size(list)))
+        if (!yyjson_is_arr(list) || !schema_burn(&m->doc, 1 + yyjson_arr_size(list) / 8))
             continue;
         it = yyjson_arr_iter_with(list);
         while ((one = yyjson_arr_iter_next(&it))) {
@@ -775,7 +775,7 @@ static bool is_required_before(struct maker *m, const struct want *w, size_t k, 
         size_t          left = before == k ? i : yyjson_arr_size(earlier);
         yyjson_arr_iter it = { 0 };
 
-        if (!yyjson_is_arr(earlier) || !schema_burn(&m->doc, left))
+        if (!yyjson_is_arr(earlier) || !schema_burn(&m->doc, 1 + left / 8))
             continue;
         it = yyjson_arr_iter_with(earlier);
         for (; left; left--) {
@@ -809,10 +809,9 @@ static bool listed_write(struct maker *m, const struct want *w, size_t k, unsign
     while ((key = yyjson_obj_iter_next(&it)) && schema_burn(&m->doc, 1)) {
         str  name = json_str(key);
         bool required = is_required(m, w, name);
+        bool needed = required || (w->closed && *count < w->props_min);
 
-        if (is_listed(m, w, k, name))
-            continue;
-        if (!required && (*count >= w->props_max || (!wants_optional(m, depth) && *count >= w->props_min)))
+        if (is_listed(m, w, k, name) || (!needed && (*count >= w->props_max || !wants_optional(m, depth))))
             continue;
         if (property_write(m, w, name, depth))
             ++*count;
@@ -1018,7 +1017,8 @@ static bool attempt_ok(struct maker *m, yyjson_val *schema)
 enum err schema_instance(struct arena *a, struct yyjson_val *schema, uint64_t seed, str *ret, const char **ret_why)
 {
     struct arena scratch;
-    struct maker m = { .doc = { .root = schema, .fuel = FUEL }, .scratch = &scratch };
+    struct maker m = { .doc = { .root = schema }, .scratch = &scratch };
+    int64_t      fuel = FUEL;
     bool         ok = false;
 
     if (!schema) {
@@ -1030,13 +1030,15 @@ enum err schema_instance(struct arena *a, struct yyjson_val *schema, uint64_t se
         return ERR_INVALID;
     }
     arena_init(&scratch, 0);
-    for (m.attempt = 0; m.attempt < ATTEMPTS && !ok && m.doc.fuel >= 0; m.attempt++) {
+    for (m.attempt = 0; m.attempt < ATTEMPTS && !ok && fuel > 0; m.attempt++) {
         arena_reset(&scratch);
         buf_init(&m.out, &scratch, SCHEMA_INSTANCE_MAX);
         m.dice = seed + m.attempt;
         m.name = (str){ 0 };
         m.doc.why = NULL;
+        m.doc.fuel = FUEL_ATTEMPT;
         ok = attempt_ok(&m, schema);
+        fuel -= FUEL_ATTEMPT - m.doc.fuel;
     }
     if (ok)
         *ret = arena_str(a, buf_str(&m.out));

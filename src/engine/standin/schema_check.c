@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 #include "contract/json.h"
+#include "engine/standin/pattern.h"
 
 #include <math.h>
 
@@ -97,7 +98,7 @@ unsigned schema_type_of(yyjson_val *value)
 
 yyjson_val *schema_member(struct schema_doc *d, yyjson_val *object, str key)
 {
-    if (!yyjson_is_obj(object) || !schema_burn(d, 1 + yyjson_obj_size(object)))
+    if (!yyjson_is_obj(object) || !schema_burn(d, 1 + yyjson_obj_size(object) / 8))
         return NULL;
     return yyjson_obj_getn(object, key.ptr, key.len);
 }
@@ -540,6 +541,9 @@ static bool check_word(struct schema_doc *d, yyjson_val *schema, enum schema_wor
     case WORD_EXCLUSIVE_MAX:
     case WORD_EXCLUSIVE_MIN:
         return check_bound(d, schema, word, arg, value);
+    case WORD_PATTERN:
+        return !yyjson_is_str(value) || !yyjson_is_str(arg) ||
+               pattern_match(json_str(arg), json_str(value), &d->fuel) != PATTERN_DIFFERS;
     case WORD_MAX_LENGTH:
     case WORD_MIN_LENGTH:
     case WORD_MAX_ITEMS:
@@ -565,7 +569,6 @@ static bool check_word(struct schema_doc *d, yyjson_val *schema, enum schema_wor
     case WORD_MAX_CONTAINS:
     case WORD_NULLABLE:
     case WORD_FORMAT:
-    case WORD_PATTERN:
     case WORD_PATTERN_PROPERTIES:
     case WORD_UNEVALUATED:
     case WORD_OTHER:

@@ -1,7 +1,7 @@
 /* schema_check.h - whether a JSON value satisfies a JSON schema, and the words of schemas.
  *
- * The part of drafts 4 to 2020-12 that schemas for models use. "pattern", "patternProperties" and "format" are not
- * checked here: the generator (schema.c) makes strings that follow them. The client wrote the schema: recursion is
+ * The part of drafts 4 to 2020-12 that schemas for models use. "format" is an annotation and not checked, nor are
+ * "patternProperties" and a "pattern" that pattern.h does not understand. The client wrote the schema: recursion is
  * bounded by SCHEMA_DEPTH_MAX and work by a fuel that every step and every look-up burns.
  */
 #ifndef DASHBOX_ENGINE_STANDIN_SCHEMA_CHECK_H

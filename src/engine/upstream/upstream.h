@@ -1,0 +1,103 @@
+/* upstream.h - an engine that asks other servers: any that speak the OpenAI chat protocol (llama.cpp, vLLM, SGLang,
+ * Ollama, …), another dashbox, or the cloud itself.
+ *
+ * An upstream is a pool of endpoints that answer alike. Each request goes to the one with the fewest under way (by weight).
+ * It is tried on another one only while nothing of an answer has come, and only when the endpoint could not be connected to,
+ * closed without an answer, or answered 502, 503 or 504. Three such failures in a row mark an endpoint down for a second,
+ * doubled each time up to 30; then one request may find out. Active checks (health_path) do both sooner. When no endpoint
+ * is left, the request goes on to the fallback engine.
+ *
+ * What happens                                                           What the client is told
+ * ---------------------------------------------------------------------  ---------------------------------------------
+ * no endpoint is up; none can be connected to (refused, unreachable,     E236 MODEL_UNAVAILABLE     → fallback
+ *   TLS, connect_ms); status 502, 503
+ * status 404: the engine does not have the model                         E236 MODEL_UNAVAILABLE
+ * status 429; no connection free and too many requests wait for one      E235 MODEL_SERVING_BUSY    → fallback
+ * closed before the first byte of an answer                              E224 BACKEND_NO_RESPONSE   → fallback
+ * status 504                                                             E230a REQUEST_TIMEOUT      → fallback
+ * no head within first_ms, a whole answer not within total_ms or         E230a REQUEST_TIMEOUT
+ *   stalled for between_ms; status 408
+ * head cut off or malformed; redirects; a 200 that is not the protocol   E224 BACKEND_NO_RESPONSE
+ *   (no JSON, HTML, no choices, too large); a whole answer cut off;
+ *   a stream cut off before its finish
+ * status 400, 409, 413, 422: it says that it will not do this request    E219 ENGINE_REJECTED
+ * status 401, 403, other 4xx: dashbox is set up wrongly for it           E228 SYSTEM_ERROR
+ * status 500 and up with an error object: it broke off computing;        E216 INFERENCE_INTERNAL
+ *   finish_reason "error" or "abort"
+ * status 500 and up with anything else                                   E225a ALGORITHM_INTERNAL
+ * an error object in a 200: by the status it names, without one          as above; E216
+ * a stream that stalls for between_ms                                    X092 RESPONSE_STREAM_TIMEOUT
+ * arguments of a tool call in a whole answer that are not JSON           E217 TOOL_CALL_BAD_JSON
+ *   (unless the answer was cut by its length limit)
+ *
+ * With `cloud`, a refusal in the contract's own form is passed on word for word instead, but for 401: that is about
+ * dashbox's key, not the client's (E228). The log has the truth of each in the fault's detail.
+ *
+ * Thread: one loop. Memory: a stream is the request's.
+ */
+#ifndef DASHBOX_ENGINE_UPSTREAM_UPSTREAM_H
+#define DASHBOX_ENGINE_UPSTREAM_UPSTREAM_H
+
+#include "engine/engine.h"
+#include "net/http1.h"
+
+struct tls_context;
+
+struct upstream_endpoint {
+    str      url;     /* "http://127.0.0.1:8000/v1", "unix:/run/llama.sock:/v1"; "/chat/completions" is added */
+    str      api_key; /* sent as "Authorization: Bearer …"; empty: none */
+    unsigned weight;  /* 0 means 1 */
+};
+
+/* Which name the upstream knows a model by; `from` may end in "*". */
+struct upstream_model {
+    str from, to;
+};
+
+/* Zero stands for the value in brackets. All texts are copied. */
+struct upstream_options {
+    str                             name;
+    const struct upstream_endpoint *endpoints;
+    size_t                          endpoint_count; /* at most UPSTREAM_ENDPOINTS_MAX */
+    const struct upstream_model    *models;
+    size_t                          model_count;
+    str                             model_default; /* for names that are not in `models` [the client's] */
+    const struct http_field        *fields;        /* sent with each request */
+    size_t                          field_count;
+
+    int64_t connect_ms; /* [5 s] */
+    int64_t first_ms;   /* to the head of the answer [300 s] */
+    int64_t between_ms; /* between two pieces of it [120 s] */
+    int64_t total_ms;   /* for an answer that is not streamed [300 s] */
+    size_t  answer_max; /* bytes of such an answer, and of one event of a stream [32 MiB] */
+    size_t  connection_max; /* an endpoint [1024] */
+
+    unsigned retries;      /* on other endpoints [2]; UPSTREAM_RETRIES_NONE: none */
+    unsigned failures_max; /* in a row, until an endpoint is marked down [3] */
+    int64_t  backoff_ms, backoff_max_ms; /* how long it is [1 s, 30 s] */
+    str      health_path;        /* "/health"; empty: no checks of its own */
+    int64_t  health_interval_ms; /* [10 s] */
+
+    bool cloud;  /* speaks the whole contract: its own parameters are sent, its refusals passed on */
+    bool strict; /* refuses what OpenAI's reference does not have: such parameters are left out */
+
+    struct tls_context *tls;      /* for https; held [the system's authorities, verified] */
+    struct engine      *fallback; /* not closed by this one */
+};
+
+#define UPSTREAM_ENDPOINTS_MAX 64
+#define UPSTREAM_RETRIES_NONE UINT32_MAX
+
+/* ERR_INVALID, and the reason in the log, when a URL or a field is malformed. Does not connect. */
+enum err upstream_open(struct loop *l, const struct upstream_options *o, struct engine **ret);
+/* Streams under way end as they end. */
+void upstream_close(struct engine *e);
+
+/* Now, for metrics. */
+struct upstream_state {
+    size_t  endpoints, up, outstanding;
+    int64_t requests, retries, failures, fallbacks;
+};
+void upstream_state(const struct engine *e, struct upstream_state *ret);
+
+#endif
