@@ -2,6 +2,7 @@
  *
  * Spec: chat.md §3, §4, §8; wire-forms.md §3.
  */
+#include "api/gather.h"
 #include "api/native/native.h"
 #include "api/reply.h"
 #include "contract/chat_body.h"
@@ -72,83 +73,21 @@ static enum err read_body(struct request *rq, yyjson_val *root, struct chat_inpu
 
 /* ---- the answer ---- */
 
-/* What has come of one choice so far. */
-struct choice {
-    struct buf           text, reasoning; /* all of it, where it is needed whole */
-    struct chat_tool_call *calls;
-    struct buf            *arguments; /* one a call */
-    size_t                call_count, call_cap;
-    bool                  reasoned, tool_open;
-    enum chat_finish      finish;
-};
-
 struct answer {
     struct request          *rq;
     const struct chat_input *in;
     struct chat_run         *run;
-    struct choice           *choices;
+    struct gathered         *choices;
     unsigned                 count;
     int64_t                  event_id;
     bool                     indexed; /* choices[].index is there: tools, or several choices */
 };
 
-#define TEXT_MAX ((size_t)64 << 20) /* of one choice, gathered */
-#define CALLS_FIRST 4
-
 static void answer_init(struct answer *a, struct request *rq, const struct chat_input *in, struct chat_run *run)
 {
     *a = (struct answer){ .rq = rq, .in = in, .run = run, .count = chat_choices(in) };
-    a->choices = arena_array(rq->arena, struct choice, a->count);
+    a->choices = gather_new(rq->arena, a->count);
     a->indexed = in->tool_count > 0 || a->count > 1;
-    for (unsigned i = 0; i < a->count; i++) {
-        buf_init(&a->choices[i].text, rq->arena, TEXT_MAX);
-        buf_init(&a->choices[i].reasoning, rq->arena, TEXT_MAX);
-    }
-}
-
-static void call_begin(struct answer *a, struct choice *c, const struct chat_event *ev)
-{
-    struct arena *arena = a->rq->arena;
-    size_t        n = c->call_count;
-
-    if (n == c->call_cap) {
-        size_t cap = n ? 2 * n : CALLS_FIRST;
-
-        c->calls = arena_realloc(arena, c->calls, n * sizeof(*c->calls), cap * sizeof(*c->calls));
-        c->arguments = arena_realloc(arena, c->arguments, n * sizeof(*c->arguments), cap * sizeof(*c->arguments));
-        c->call_cap = cap;
-    }
-    c->calls[n] = (struct chat_tool_call){ .id = arena_str(arena, ev->tool_id), .name = arena_str(arena, ev->tool_name) };
-    buf_init(&c->arguments[n], arena, TEXT_MAX);
-    c->call_count = n + 1;
-}
-
-/* Adds the event to what its choice holds. */
-static void gather(struct answer *a, const struct chat_event *ev)
-{
-    struct choice *c = &a->choices[ev->choice];
-
-    switch (ev->kind) {
-    case CHAT_EV_REASONING:
-        c->reasoned = true;
-        buf_add(&c->reasoning, ev->text);
-        break;
-    case CHAT_EV_TEXT:
-        buf_add(&c->text, ev->text);
-        break;
-    case CHAT_EV_TOOL_CALL:
-        call_begin(a, c, ev);
-        break;
-    case CHAT_EV_TOOL_ARGS:
-        if (c->call_count)
-            buf_add(&c->arguments[c->call_count - 1], ev->text);
-        break;
-    case CHAT_EV_FINISH:
-        c->finish = ev->finish;
-        break;
-    case CHAT_EV_USAGE:
-        break;
-    }
 }
 
 /* chat.md §4.2: flat counters for text models; the newer multimodal ones add details by modality. */
@@ -222,39 +161,11 @@ static void add_content(struct answer *a, struct buf *b, str text)
     buf_add(b, S("}]"));
 }
 
-static void add_call(struct buf *b, size_t index, str id, str name, str arguments)
-{
-    buf_add(b, S("{\"function\":{"));
-    if (name.len) {
-        buf_add(b, S("\"name\":"));
-        json_add_str(b, name);
-        buf_add_char(b, ',');
-    }
-    buf_add(b, S("\"arguments\":"));
-    json_add_str(b, arguments);
-    buf_add(b, S("},\"index\":"));
-    buf_add_i64(b, (int64_t)index);
-    buf_add(b, S(",\"id\":"));
-    json_add_str(b, id);
-    buf_add(b, S(",\"type\":\"function\"}"));
-}
-
-static void add_calls(struct buf *b, const struct choice *c)
-{
-    buf_add(b, S("\"tool_calls\":["));
-    for (size_t i = 0; i < c->call_count; i++) {
-        if (i)
-            buf_add_char(b, ',');
-        add_call(b, i, c->calls[i].id, c->calls[i].name, buf_str(&c->arguments[i]));
-    }
-    buf_add_char(b, ']');
-}
-
 /* ---- whole ---- */
 
 static void add_choice(struct answer *a, struct buf *b, unsigned index)
 {
-    const struct choice *c = &a->choices[index];
+    const struct gathered *c = &a->choices[index];
 
     buf_add(b, S("{\"finish_reason\":\""));
     buf_add(b, chat_finish_name(c->finish));
@@ -265,8 +176,9 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
         json_add_str(b, buf_str(&c->reasoning));
     }
     if (c->call_count) {
-        buf_add_char(b, ',');
-        add_calls(b, c);
+        buf_add(b, S(",\"tool_calls\":["));
+        gather_add_calls(b, c);
+        buf_add_char(b, ']');
     }
     buf_add_char(b, '}');
     if (a->indexed) {
@@ -283,7 +195,7 @@ static enum err answer_whole(struct answer *a)
     enum err          e;
 
     while (!(e = chat_next(a->run, &ev)))
-        gather(a, &ev);
+        gather_event(a->choices, &ev);
     if (e != ERR_EOF)
         return e;
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
@@ -313,7 +225,7 @@ static enum err answer_whole(struct answer *a)
 static void add_frame(struct answer *a, unsigned index, str text, str reasoning, str calls, enum chat_finish finish)
 {
     struct buf          *b = http_stream_buf(a->rq->x);
-    const struct choice *c = &a->choices[index];
+    const struct gathered *c = &a->choices[index];
 
     reply_native_event(b, ++a->event_id, S("result"), 200);
     if (a->in->result_format == CHAT_RESULT_TEXT) {
@@ -348,21 +260,16 @@ static void add_frame(struct answer *a, unsigned index, str text, str reasoning,
 }
 
 /* The calls of a frame: what is new, or all there is so far. */
-static str frame_calls(struct answer *a, const struct choice *c, bool first, str piece)
+static str frame_calls(struct answer *a, const struct gathered *c, bool first, str piece)
 {
     struct buf b;
     size_t     i = c->call_count - 1;
 
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
-    if (a->in->incremental.v) {
-        add_call(&b, i, first ? c->calls[i].id : S(""), first ? c->calls[i].name : S(""), piece);
-        return buf_str(&b);
-    }
-    for (i = 0; i < c->call_count; i++) {
-        if (i)
-            buf_add_char(&b, ',');
-        add_call(&b, i, c->calls[i].id, c->calls[i].name, buf_str(&c->arguments[i]));
-    }
+    if (a->in->incremental.v)
+        gather_add_call(&b, i, first ? c->calls[i].id : S(""), first ? c->calls[i].name : S(""), piece);
+    else
+        gather_add_calls(&b, c);
     return buf_str(&b);
 }
 
@@ -376,7 +283,7 @@ struct held {
 
 static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
 {
-    const struct choice *c = &a->choices[h->choice];
+    const struct gathered *c = &a->choices[h->choice];
     bool                 all = !a->in->incremental.v;
 
     if (!h->set)
@@ -389,12 +296,12 @@ static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
 
 static void send_event(struct answer *a, struct held *h, const struct chat_event *ev)
 {
-    struct choice *c = &a->choices[ev->choice];
+    struct gathered *c = &a->choices[ev->choice];
     bool           all = !a->in->incremental.v;
 
     if (h->set && (ev->kind != CHAT_EV_FINISH || ev->choice != h->choice))
         send_held(a, h, CHAT_FINISH_NONE);
-    gather(a, ev);
+    gather_event(a->choices, ev);
     switch (ev->kind) {
     case CHAT_EV_REASONING:
         add_frame(a, ev->choice, S(""), all ? buf_str(&c->reasoning) : ev->text, S(""), CHAT_FINISH_NONE);
@@ -405,11 +312,11 @@ static void send_event(struct answer *a, struct held *h, const struct chat_event
         break;
     case CHAT_EV_TOOL_CALL:
         *h = (struct held){ .set = true, .choice = ev->choice, .first = true };
-        buf_init(&h->piece, a->rq->arena, TEXT_MAX);
+        buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
         break;
     case CHAT_EV_TOOL_ARGS:
         *h = (struct held){ .set = true, .choice = ev->choice };
-        buf_init(&h->piece, a->rq->arena, TEXT_MAX);
+        buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
         buf_add(&h->piece, ev->text);
         break;
     case CHAT_EV_FINISH:

@@ -2,6 +2,7 @@
  *
  * Spec: chat.md §6.1-6.3, §8; wire-forms.md §2.
  */
+#include "api/gather.h"
 #include "api/openai/openai.h"
 #include "api/reply.h"
 #include "base/clock.h"
@@ -42,35 +43,31 @@ static enum err read_body(struct request *rq, yyjson_val *root, struct chat_inpu
 
 /* ---- what answers are made of ---- */
 
-struct choice {
-    struct buf       text, reasoning, calls; /* calls: the JSON of the array's elements, the last one's arguments open */
-    size_t           call_count;
-    bool             begun, reasoned;
-    enum chat_finish finish;
+/* What a stream has shown of one choice. */
+struct shown {
+    bool   begun, reasoned;
+    size_t call_count;
 };
 
 struct answer {
     struct request          *rq;
     const struct chat_input *in;
     struct chat_run         *run;
-    struct choice           *choices;
     unsigned                 count;
-    str                      tail; /* of every chunk: ,"created":…,"id":"chatcmpl-…"} */
+    struct gathered         *choices; /* of an answer that is sent whole */
+    struct shown            *shown;   /* of a stream */
+    str                      tail;    /* of every body: ,"created":…,"id":"chatcmpl-…"} */
 };
-
-#define TEXT_MAX ((size_t)64 << 20) /* of one choice, gathered */
 
 static void answer_init(struct answer *a, struct request *rq, const struct chat_input *in, struct chat_run *run)
 {
     struct buf b;
 
     *a = (struct answer){ .rq = rq, .in = in, .run = run, .count = chat_choices(in) };
-    a->choices = arena_array(rq->arena, struct choice, a->count);
-    for (unsigned i = 0; i < a->count; i++) {
-        buf_init(&a->choices[i].text, rq->arena, TEXT_MAX);
-        buf_init(&a->choices[i].reasoning, rq->arena, TEXT_MAX);
-        buf_init(&a->choices[i].calls, rq->arena, TEXT_MAX);
-    }
+    if (in->stream)
+        a->shown = arena_array(rq->arena, struct shown, a->count);
+    else
+        a->choices = gather_new(rq->arena, a->count);
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     buf_add(&b, S(",\"created\":"));
     buf_add_i64(&b, rq->arrived_ms / 1000);
@@ -104,51 +101,9 @@ static void add_usage(struct answer *a, struct buf *b)
 
 /* ---- whole ---- */
 
-static void call_begin(struct choice *c, const struct chat_event *ev)
-{
-    if (c->call_count)
-        buf_add(&c->calls, S("\"}},"));
-    buf_add(&c->calls, S("{\"index\":"));
-    buf_add_i64(&c->calls, (int64_t)c->call_count);
-    buf_add(&c->calls, S(",\"id\":"));
-    json_add_str(&c->calls, ev->tool_id);
-    buf_add(&c->calls, S(",\"type\":\"function\",\"function\":{\"name\":"));
-    json_add_str(&c->calls, ev->tool_name);
-    buf_add(&c->calls, S(",\"arguments\":\""));
-    c->call_count++;
-}
-
-static void gather(struct answer *a, const struct chat_event *ev)
-{
-    struct choice *c = &a->choices[ev->choice];
-
-    switch (ev->kind) {
-    case CHAT_EV_REASONING:
-        c->reasoned = true;
-        buf_add(&c->reasoning, ev->text);
-        break;
-    case CHAT_EV_TEXT:
-        buf_add(&c->text, ev->text);
-        break;
-    case CHAT_EV_TOOL_CALL:
-        call_begin(c, ev);
-        break;
-    case CHAT_EV_TOOL_ARGS:
-        json_add_escaped(&c->calls, ev->text);
-        break;
-    case CHAT_EV_FINISH:
-        if (c->call_count)
-            buf_add(&c->calls, S("\"}}"));
-        c->finish = ev->finish;
-        break;
-    case CHAT_EV_USAGE:
-        break;
-    }
-}
-
 static void add_choice(struct answer *a, struct buf *b, unsigned index)
 {
-    const struct choice *c = &a->choices[index];
+    const struct gathered *c = &a->choices[index];
 
     buf_add(b, S("{\"message\":{\"content\":"));
     json_add_str(b, buf_str(&c->text));
@@ -159,7 +114,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
     buf_add(b, S(",\"role\":\"assistant\""));
     if (c->call_count) {
         buf_add(b, S(",\"tool_calls\":["));
-        buf_add(b, buf_str(&c->calls));
+        gather_add_calls(b, c);
         buf_add_char(b, ']');
     }
     buf_add(b, S("},\"finish_reason\":\""));
@@ -176,7 +131,7 @@ static enum err answer_whole(struct answer *a)
     enum err          e;
 
     while (!(e = chat_next(a->run, &ev)))
-        gather(a, &ev);
+        gather_event(a->choices, &ev);
     if (e != ERR_EOF)
         return e;
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
@@ -223,8 +178,8 @@ static void chunk_end(struct answer *a, struct buf *b, unsigned index, enum chat
 /* The first chunk of a choice says the role, and what kind of answer begins. */
 static void send_first(struct answer *a, const struct chat_event *ev)
 {
-    struct choice *c = &a->choices[ev->choice];
-    struct buf    *b;
+    struct shown *c = &a->shown[ev->choice];
+    struct buf   *b;
 
     if (c->begun)
         return;
@@ -241,8 +196,8 @@ static void send_first(struct answer *a, const struct chat_event *ev)
 
 static void send_call(struct answer *a, const struct chat_event *ev)
 {
-    struct choice *c = &a->choices[ev->choice];
-    struct buf    *b = chunk_begin(a);
+    struct shown *c = &a->shown[ev->choice];
+    struct buf   *b = chunk_begin(a);
 
     buf_add(b, S("\"tool_calls\":[{\"index\":"));
     buf_add_i64(b, (int64_t)(c->call_count - 1));
@@ -263,8 +218,8 @@ static void send_call(struct answer *a, const struct chat_event *ev)
 
 static void send_event(struct answer *a, const struct chat_event *ev)
 {
-    struct choice *c = &a->choices[ev->choice];
-    struct buf    *b;
+    struct shown *c = &a->shown[ev->choice];
+    struct buf   *b;
 
     send_first(a, ev);
     switch (ev->kind) {

@@ -383,6 +383,7 @@ static void plan_limits(struct standin_stream *st)
     const struct chat_input *in = st->in;
     int64_t                  all = in->max_completion_tokens.set ? in->max_completion_tokens.v : UNLIMITED;
     int64_t                  answer = in->max_tokens.set ? in->max_tokens.v : UNLIMITED;
+    size_t                   bytes = 0;
 
     if (st->part_count && st->parts[0].kind == PART_REASONING && in->thinking_budget.set) {
         int64_t used;
@@ -390,6 +391,11 @@ static void plan_limits(struct standin_stream *st)
         part_limit(st, &st->parts[0], in->thinking_budget.v, &used);
     }
     if (all == UNLIMITED && answer == UNLIMITED)
+        return;
+    /* A byte is at most three tokens: what is shorter than that cannot reach the limit, and is not tokenised. */
+    for (size_t i = 0; i < st->part_count; i++)
+        bytes += st->parts[i].text.len;
+    if ((int64_t)bytes <= min_i64(all, answer) / 3)
         return;
     for (size_t i = 0; i < st->part_count; i++) {
         bool    counts = st->parts[i].kind != PART_REASONING;

@@ -355,7 +355,8 @@ static enum outcome not_opened(struct upstream_stream *st, enum err e, struct fa
         (void)fail_backend_no_response(problem);
         return elsewhere(st, problem, "closed without an answer", true);
     case ERR_TIMEOUT:
-        endpoint_failed(st->endpoint, "no answer in time");
+        if (st->streamed) /* a whole answer may just be long */
+            endpoint_failed(st->endpoint, "no answer in time");
         (void)fail_request_timeout(f);
         (void)fault_detail(f, arena_printf(st->rq->arena, "%s: no answer in time", st->endpoint->url));
         return refused(st, ERR_FAULT);
@@ -455,7 +456,6 @@ static SUSPENDS enum outcome ask(struct upstream_stream *st, const struct chat_i
     endpoint_worked(ep);
     /* A server may answer the other way round; when it does not say, as it was asked to. */
     type = http_head_field(http_client_head(st->client), S("content-type"));
-    st->streamed = in->stream;
     if (str_starts_nocase(type, S("text/event-stream")))
         st->streamed = true;
     else if (str_starts_nocase(type, S("application/json")))
@@ -475,6 +475,7 @@ static struct upstream_stream *stream_new(struct upstream *up, struct endpoint *
     st->base.ops = &upstream_ops;
     st->up = up;
     st->rq = rq;
+    st->streamed = in->stream;
     st->endpoint = ep;
     ep->outstanding++;
     ep->probing = endpoint_is_down(ep);

@@ -1,0 +1,91 @@
+/* gather.c - the events of an answer put together.
+ *
+ * Limits: GATHER_MAX bytes a text; what an engine says beyond is dropped, and was beyond any model's output.
+ */
+#include "api/gather.h"
+
+#include "contract/json.h"
+
+#define GATHER_MAX ((size_t)64 << 20)
+#define CALLS_FIRST 4
+
+struct gathered *gather_new(struct arena *a, unsigned choices)
+{
+    struct gathered *all = arena_array(a, struct gathered, choices);
+
+    for (unsigned i = 0; i < choices; i++) {
+        all[i].arena = a;
+        buf_init(&all[i].text, a, GATHER_MAX);
+        buf_init(&all[i].reasoning, a, GATHER_MAX);
+    }
+    return all;
+}
+
+static void call_begin(struct gathered *g, const struct chat_event *ev)
+{
+    struct gathered_call *call;
+
+    if (g->call_count == g->call_cap) {
+        size_t cap = g->call_cap ? 2 * g->call_cap : CALLS_FIRST;
+
+        g->calls = arena_realloc(g->arena, g->calls, g->call_cap * sizeof(*g->calls), cap * sizeof(*g->calls));
+        g->call_cap = cap;
+    }
+    call = &g->calls[g->call_count++];
+    call->id = arena_str(g->arena, ev->tool_id);
+    call->name = arena_str(g->arena, ev->tool_name);
+    buf_init(&call->arguments, g->arena, GATHER_MAX);
+}
+
+void gather_event(struct gathered *all, const struct chat_event *ev)
+{
+    struct gathered *g = &all[ev->choice];
+
+    switch (ev->kind) {
+    case CHAT_EV_REASONING:
+        g->reasoned = true;
+        buf_add(&g->reasoning, ev->text);
+        break;
+    case CHAT_EV_TEXT:
+        buf_add(&g->text, ev->text);
+        break;
+    case CHAT_EV_TOOL_CALL:
+        call_begin(g, ev);
+        break;
+    case CHAT_EV_TOOL_ARGS:
+        if (g->call_count)
+            buf_add(&g->calls[g->call_count - 1].arguments, ev->text);
+        break;
+    case CHAT_EV_FINISH:
+        g->finish = ev->finish;
+        break;
+    case CHAT_EV_USAGE:
+        break;
+    }
+}
+
+void gather_add_call(struct buf *b, size_t index, str id, str name, str arguments)
+{
+    buf_add(b, S("{\"function\":{"));
+    if (name.len) {
+        buf_add(b, S("\"name\":"));
+        json_add_str(b, name);
+        buf_add_char(b, ',');
+    }
+    buf_add(b, S("\"arguments\":"));
+    json_add_str(b, arguments);
+    buf_add(b, S("},\"index\":"));
+    buf_add_i64(b, (int64_t)index);
+    buf_add(b, S(",\"id\":"));
+    json_add_str(b, id);
+    buf_add(b, S(",\"type\":\"function\"}"));
+}
+
+void gather_add_calls(struct buf *b, const struct gathered *g)
+{
+    for (size_t i = 0; i < g->call_count; i++) {
+        if (i)
+            buf_add_char(b, ',');
+        gather_add_call(b, i, g->calls[i].id, g->calls[i].name, buf_str(&g->calls[i].arguments));
+    }
+}

@@ -1,0 +1,188 @@
+/* count_memo.c - a set-associative table: a text's hash names a set of four entries; the one not used since the hand
+ * last passed makes room.
+ *
+ *   sets      [ used bits 4 | hand 2 ] …                  a byte a set
+ *   entries   [ hash | check | length | count ] × 4 …     one cache line and a half a set
+ *
+ * A wrong hit would charge a client for another's text. `hash` alone would not do: its constants are public. `check`
+ * multiplies with two secrets of the process, so that nobody can prepare two texts with the same.
+ *
+ * Thread: the worker that owns it. Memory: its own, of fixed size.
+ */
+#include "tokens/count_memo.h"
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/rand.h"
+
+#include <stdlib.h>
+
+#define WAYS 4
+#define ENTRIES_DEFAULT 8192
+#define ENTRIES_MAX ((size_t)1 << 24)
+#define JOINED_SHORT 1024 /* bytes that are joined on the stack */
+
+struct memo_key {
+    uint64_t hash, check;
+};
+
+struct memo_entry {
+    struct memo_key key;
+    uint32_t        len; /* 0 marks a free entry */
+    uint32_t        count;
+};
+
+struct count_memo {
+    struct memo_entry      *entries;
+    uint8_t                *sets;
+    size_t                  set_mask;
+    uint64_t                seed, secrets[3];
+    struct count_memo_stats stats;
+};
+
+struct count_memo *count_memo_open(size_t entries)
+{
+    struct count_memo *m = xcalloc(1, sizeof(*m));
+    size_t             sets = 1;
+
+    if (entries == 0)
+        entries = ENTRIES_DEFAULT;
+    if (entries > ENTRIES_MAX)
+        entries = ENTRIES_MAX;
+    while (sets * WAYS < entries)
+        sets *= 2;
+    m->set_mask = sets - 1;
+    m->sets = xcalloc(sets, sizeof(*m->sets));
+    m->entries = xcalloc(sets * WAYS, sizeof(*m->entries));
+    m->seed = rand_u64();
+    rand_secret(m->secrets, sizeof(m->secrets));
+    return m;
+}
+
+void count_memo_close(struct count_memo *m)
+{
+    if (!m)
+        return;
+    free(m->entries);
+    free(m->sets);
+    free(m);
+}
+
+struct count_memo_stats count_memo_stats(const struct count_memo *m)
+{
+    return m->stats;
+}
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 r = (unsigned __int128)a * b;
+
+    return (uint64_t)r ^ (uint64_t)(r >> 64);
+}
+
+/* Sixteen bytes a step, each half hidden by a secret before it is multiplied. */
+static uint64_t check_hash(const uint64_t secrets[3], str s, uint64_t h)
+{
+    const char *p = s.ptr;
+    size_t      left = s.len;
+    uint64_t    a, b;
+
+    for (; left >= 16; p += 16, left -= 16) {
+        memcpy(&a, p, 8);
+        memcpy(&b, p + 8, 8);
+        h = fold(a ^ secrets[0] ^ h, b ^ secrets[1]) + h;
+    }
+    if (left > 0) {
+        char last[16] = { 0 };
+
+        memcpy(last, p, left);
+        memcpy(&a, last, 8);
+        memcpy(&b, last + 8, 8);
+        h = fold(a ^ secrets[0] ^ h, b ^ secrets[1]) + h;
+    }
+    return fold(h ^ secrets[1], s.len ^ secrets[2]);
+}
+
+static void key_add(const struct count_memo *m, struct memo_key *key, str s)
+{
+    key->hash = hash_bytes(s, key->hash);
+    key->check = check_hash(m->secrets, s, key->check);
+}
+
+/* Where the count of the key is or will be; *ret_found says which. */
+static struct memo_entry *memo_find(struct count_memo *m, struct memo_key key, uint32_t len, bool *ret_found)
+{
+    size_t             set = (size_t)key.hash & m->set_mask;
+    struct memo_entry *e = m->entries + set * WAYS;
+    uint8_t           *state = &m->sets[set];
+    unsigned           hand;
+
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (e[way].key.hash == key.hash && e[way].key.check == key.check && e[way].len == len) {
+            *state |= (uint8_t)BIT(way);
+            *ret_found = true;
+            return &e[way];
+        }
+    }
+    hand = *state >> 4;
+    while (*state & BIT(hand)) {
+        *state &= (uint8_t)~BIT(hand);
+        hand = (hand + 1) % WAYS;
+    }
+    /* A new entry is not marked as used: texts seen once go first. */
+    *state = (uint8_t)((*state & 0xF) | ((hand + 1) % WAYS) << 4);
+    *ret_found = false;
+    return &e[hand];
+}
+
+static size_t count_joined(const struct tokenizer *t, str before, str text, str after)
+{
+    char   few[JOINED_SHORT], *all = few;
+    size_t len = before.len + text.len + after.len, count;
+
+    if (before.len + after.len == 0)
+        return tokenizer_count(t, text);
+    if (len > JOINED_SHORT)
+        all = xmalloc(len);
+    if (before.len)
+        memcpy(all, before.ptr, before.len);
+    if (text.len)
+        memcpy(all + before.len, text.ptr, text.len);
+    if (after.len)
+        memcpy(all + before.len + text.len, after.ptr, after.len);
+    count = tokenizer_count(t, str_of(all, len));
+    if (all != few)
+        free(all);
+    return count;
+}
+
+size_t count_memo_get_joined(struct count_memo *m, const struct tokenizer *t, str before, str text, str after)
+{
+    size_t             len = before.len + text.len + after.len, count;
+    struct memo_key    key;
+    struct memo_entry *e;
+    bool               found;
+
+    if (!m || len < COUNT_MEMO_MIN || len > UINT32_MAX / 3)
+        return count_joined(t, before, text, after);
+    key = (struct memo_key){ m->seed, 0 };
+    if (before.len + after.len) {
+        key_add(m, &key, before);
+        key_add(m, &key, after);
+    }
+    key_add(m, &key, text);
+    e = memo_find(m, key, (uint32_t)len, &found);
+    if (found) {
+        m->stats.hits++;
+        return e->count;
+    }
+    m->stats.misses++;
+    count = count_joined(t, before, text, after);
+    *e = (struct memo_entry){ .key = key, .len = (uint32_t)len, .count = (uint32_t)count };
+    return count;
+}
+
+size_t count_memo_get(struct count_memo *m, const struct tokenizer *t, str text)
+{
+    return count_memo_get_joined(m, t, (str){ 0 }, text, (str){ 0 });
+}
