@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "contract/model.h"
 #include "net/http_server.h"
 
 #define PHASE_NAME(name, text) [name] = { "" text, sizeof(text) - 1 },
@@ -28,6 +29,18 @@ void request_phase(struct request *rq, enum phase next)
 str request_header(const struct request *rq, str name)
 {
     return http_field(rq->x, name);
+}
+
+const struct model *request_model(const struct request *rq, str id)
+{
+    const struct model *m;
+
+    for (size_t i = 0; i < rq->settings->model_count; i++) {
+        if (str_eq(rq->settings->models[i].id, id))
+            return &rq->settings->models[i];
+    }
+    m = model_find(id);
+    return m && model_is_served(m) ? m : NULL;
 }
 
 enum err request_json(struct request *rq, struct yyjson_val **ret)

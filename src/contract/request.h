@@ -37,6 +37,8 @@ struct request_settings {
     bool                   sse_error_status_200; /* native: a refused stream is HTTP 200 with the error as its event */
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
+    const struct model    *models;  /* the user's own, beside the catalogue's */
+    size_t                 model_count;
 };
 
 struct request {
@@ -70,6 +72,9 @@ struct request {
 void request_phase(struct request *rq, enum phase next);
 
 str phase_name(enum phase p);
+
+/* The model of that id, the user's own first; NULL when it is unknown or retired. */
+const struct model *request_model(const struct request *rq, str id);
 
 struct yyjson_val;
 

@@ -135,7 +135,7 @@ struct loop *loop_new(void)
         free(l);
         return NULL;
     }
-    l->timer.data = l->wake.data = l->prepare.data = l;
+    l->uv.data = l->timer.data = l->wake.data = l->prepare.data = l;
     uv_prepare_start(&l->prepare, on_prepare);
     uv_unref((uv_handle_t *)&l->prepare);
     uv_unref((uv_handle_t *)&l->timer);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "contract/catalog.h"
+#include "contract/model.h"
 #include "engine/standin/standin.h"
 #include "engine/upstream/upstream.h"
 #include "loop/loop.h"
@@ -30,6 +31,56 @@ static str header_of(void *arg, str name)
     return request_header(arg, name);
 }
 
+/* The user's own models: copies of known ones with other ids and limits. */
+static enum err open_models(struct shared *s, str *ret_problem)
+{
+    static const struct {
+        str    name;
+        size_t offset, offset_thinking;
+    } limits[] = {
+        { S("context"), offsetof(struct model, context), offsetof(struct model, context) },
+        { S("input"), offsetof(struct model, input_max), offsetof(struct model, input_max_thinking) },
+        { S("output"), offsetof(struct model, output_max), offsetof(struct model, output_max_thinking) },
+        { S("budget"), offsetof(struct model, budget_max), offsetof(struct model, budget_max) },
+    };
+    struct config *c = s->config;
+    struct model  *own = arena_array(&c->arena, struct model, c->model_count);
+
+    for (size_t i = 0; i < c->model_count; i++) {
+        const struct config_model *cm = &c->models[i];
+        const struct model        *like = model_find(cm->like);
+
+        if (!like) {
+            *ret_problem = arena_printf(&c->arena, "models: %.*s is like \"%.*s\", which is unknown", STR_ARG(cm->id),
+                                        STR_ARG(cm->like));
+            return ERR_INVALID;
+        }
+        own[i] = *like;
+        own[i].id = cm->id;
+        own[i].status = MODEL_ACTIVE;
+        for (size_t k = 0; k < cm->limit_count; k++) {
+            int64_t v;
+            bool    known = false;
+
+            for (size_t n = 0; n < ARRAY_LEN(limits); n++) {
+                if (!str_eq(limits[n].name, cm->limits[k].from) || !str_to_i64(cm->limits[k].to, &v) || v < 1)
+                    continue;
+                *(int64_t *)((char *)&own[i] + limits[n].offset) = v;
+                *(int64_t *)((char *)&own[i] + limits[n].offset_thinking) = v;
+                known = true;
+            }
+            if (!known) {
+                *ret_problem = arena_printf(&c->arena, "models: %.*s: limits are context, input, output, budget, with numbers",
+                                            STR_ARG(cm->id));
+                return ERR_INVALID;
+            }
+        }
+    }
+    s->settings.models = own;
+    s->settings.model_count = c->model_count;
+    return OK;
+}
+
 enum err shared_open(struct config *c, const struct tokenizer *t, struct shared **ret, str *ret_problem)
 {
     struct shared         *s = xcalloc(1, sizeof(*s));
@@ -50,6 +101,8 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct shared 
         .cors = o->cors,
         .call_ms = o->time_call_ms,
     };
+    if (open_models(s, ret_problem))
+        return ERR_INVALID;
     if (o->scenario.len)
         standin.scenario_path = str_to_cstr(&c->arena, o->scenario);
     s->standin = standin_new(&s->arena, &standin, ret_problem);

@@ -13,21 +13,21 @@
 
 #include <stdlib.h>
 
-#define MARKUP 1   /* a token such as <|im_start|> */
+#define MARKUP   1 /* a token such as <|im_start|> */
 #define LINE_END 1 /* "\n" by itself */
 
-#define TOOLS_INTRO                                                                              \
-    "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are "   \
+#define TOOLS_INTRO                                                                            \
+    "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are " \
     "provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
 #define TOOLS_OUTRO                                                                              \
     "</tools>\n\nFor each function call, return a json object with function name and arguments " \
     "within "
-#define TOOLS_HOW " XML tags:\n"
+#define TOOLS_HOW  " XML tags:\n"
 #define TOOLS_FORM "\n{\"name\": <function-name>, \"arguments\": <args-json-object>}\n"
 
-#define CALL_NAME "\n{\"name\": \""
+#define CALL_NAME      "\n{\"name\": \""
 #define CALL_ARGUMENTS "\", \"arguments\": "
-#define CALL_END "}\n"
+#define CALL_END       "}\n"
 
 /* "\n" and a text behind a word or markup. A text that begins with white space may join the line end. */
 static size_t count_line(struct count_memo *m, const struct tokenizer *t, str text)

@@ -16,7 +16,7 @@
 
 #include "tokens/count_memo.h"
 
-#define CHAT_TEMPLATE_END 3         /* <|im_start|>assistant\n: where the answer begins */
+#define CHAT_TEMPLATE_END         3 /* <|im_start|>assistant\n: where the answer begins */
 #define CHAT_TEMPLATE_NO_THINKING 4 /* <think>\n\n</think>\n\n: after it, when a hybrid model is told not to think */
 
 /* One message: five tokens and its text. `role` is a word: system, user, assistant. */

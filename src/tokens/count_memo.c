@@ -17,10 +17,10 @@
 
 #include <stdlib.h>
 
-#define WAYS 4
+#define WAYS            4
 #define ENTRIES_DEFAULT 8192
-#define ENTRIES_MAX ((size_t)1 << 24)
-#define JOINED_SHORT 1024 /* bytes that are joined on the stack */
+#define ENTRIES_MAX     ((size_t)1 << 24)
+#define JOINED_SHORT    1024 /* bytes that are joined on the stack */
 
 struct memo_key {
     uint64_t hash, check;

@@ -43,7 +43,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TABLE_VERSION 1
+#define TABLE_VERSION  1
 #define TABLE_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
 enum section {
@@ -283,8 +283,8 @@ str tokenizer_decode(const struct tokenizer *t, uint32_t id)
 enum class { CLASS_OTHER, CLASS_LETTER, CLASS_NUMBER, CLASS_SPACE };
 
 /* The bits above: what normalising has to know. */
-#define FORM_SHIFT 2
-#define FORM_CLEAN 0  /* begins a new segment; nothing can change it */
+#define FORM_SHIFT  2
+#define FORM_CLEAN  0 /* begins a new segment; nothing can change it */
 #define FORM_CHANGE 1 /* may change, alone or with what stands before it */
                       /* else a mark that never changes: its place in the order of marks, plus 1 */
 
@@ -314,26 +314,24 @@ static inline uint32_t next_cp(const unsigned char **p)
     return (uint32_t)(s[0] & 0x07) << 18 | (uint32_t)(s[1] & 0x3F) << 12 | (uint32_t)(s[2] & 0x3F) << 6 | (s[3] & 0x3F);
 }
 
-static inline enum class class_next(const struct tokenizer *t, const unsigned char **p)
-{
-    if (LIKELY(**p < 0x80))
-        return (enum class)(t->class_ascii[*(*p)++] & 3);
+static inline enum class class_next(const struct tokenizer *t, const unsigned char **p) {
+    if (LIKELY(**p < 0x80)) return (enum class)(t->class_ascii[*(*p)++] & 3);
     return (enum class)(class_of(t, next_cp(p)) & 3);
 }
 
 /* ---- NFC ---------------------------------------------------------------------------------------------------------- */
 
 #define SYLLABLE_FIRST 0xAC00u /* Hangul: leading × vowel × trailing */
-#define SYLLABLE_LAST 0xD7A3u
-#define LEADING_FIRST 0x1100u
-#define LEADING_COUNT 19u
-#define VOWEL_FIRST 0x1161u
-#define VOWEL_COUNT 21u
+#define SYLLABLE_LAST  0xD7A3u
+#define LEADING_FIRST  0x1100u
+#define LEADING_COUNT  19u
+#define VOWEL_FIRST    0x1161u
+#define VOWEL_COUNT    21u
 #define TRAILING_FIRST 0x11A7u /* one before the first: no trailing consonant */
 #define TRAILING_COUNT 28u
 
 #define REPLACEMENT 0xFFFDu
-#define CP_MASK 0x1FFFFFu
+#define CP_MASK     0x1FFFFFu
 #define ORDER_SHIFT 24
 
 /* Length of the broken piece at `p` that one U+FFFD stands for: the longest beginning of a character, or one byte
@@ -646,7 +644,8 @@ static str normalised(const struct tokenizer *t, str text, char small[NORMALISED
 
 /* ---- the pattern -------------------------------------------------------------------------------------------------- */
 
-static inline const unsigned char *skip_letters(const struct tokenizer *t, const unsigned char *p, const unsigned char *end)
+static inline const unsigned char *skip_letters(const struct tokenizer *t, const unsigned char *p,
+                                                const unsigned char *end)
 {
     while (p < end) {
         const unsigned char *next = p;
@@ -713,10 +712,11 @@ static const unsigned char *skip_blanks(const struct tokenizer *t, const unsigne
  *   \s*[\r\n]+ | \s+(?!\S) | \s+
  *
  * `p` is before `end`. The text is valid UTF-8. */
-static inline const unsigned char *piece_end(const struct tokenizer *t, const unsigned char *p, const unsigned char *end)
+static inline const unsigned char *piece_end(const struct tokenizer *t, const unsigned char *p,
+                                             const unsigned char *end)
 {
     const unsigned char *second = p, *third;
-    enum class           first = class_next(t, &second), after;
+    enum class first = class_next(t, &second), after;
 
     if (first == CLASS_LETTER)
         return skip_letters(t, second, end);
@@ -741,11 +741,11 @@ static inline const unsigned char *piece_end(const struct tokenizer *t, const un
 
 /* ---- tokens of a piece -------------------------------------------------------------------------------------------- */
 
-#define UNIT_CHECK 0x1FFu
-#define UNIT_LEAF BIT(9)   /* of a letter's unit: only one token begins so; the unit has its id */
-#define UNIT_MORE BIT(10)  /* of a leaf: the token has more bytes; of a node: a token ends here */
-#define UNIT_SHIFT 11
-#define LABEL_VALUE 0x7Fu  /* the unit with the id of the token that ends at a node */
+#define UNIT_CHECK  0x1FFu
+#define UNIT_LEAF   BIT(9)  /* of a letter's unit: only one token begins so; the unit has its id */
+#define UNIT_MORE   BIT(10) /* of a leaf: the token has more bytes; of a node: a token ends here */
+#define UNIT_SHIFT  11
+#define LABEL_VALUE 0x7Fu /* the unit with the id of the token that ends at a node */
 
 struct match {
     uint32_t id;
@@ -788,7 +788,7 @@ static inline struct match trie_longest(const struct tokenizer *t, const unsigne
 }
 
 #define PAIR_MULTIPLIER 0x9E3779B97F4A7C15u
-#define PAIR_FREE 0xFFFFFFFFu
+#define PAIR_FREE       0xFFFFFFFFu
 
 /* The token that the two merge into, PAIR_FREE for none. */
 static inline uint32_t pair_merge(const struct tokenizer *t, uint32_t left, uint32_t right)
@@ -1040,7 +1040,7 @@ static size_t valid_len(str text, size_t max)
 }
 
 #define CUT_WINDOW_FIRST 64
-#define CUT_WINDOW_MAX 256 /* a longer piece is cut as if it ended here: a call must cost little */
+#define CUT_WINDOW_MAX   256 /* a longer piece is cut as if it ended here: a call must cost little */
 
 str tokenizer_next(const struct tokenizer *t, str *rest)
 {

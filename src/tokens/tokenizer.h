@@ -18,8 +18,8 @@ struct tokenizer;
 
 /* The markup that structures a prompt, as ids. In a user's text the same letters are ordinary text. */
 #define TOKEN_ENDOFTEXT 151643u
-#define TOKEN_IM_START 151644u
-#define TOKEN_IM_END 151645u
+#define TOKEN_IM_START  151644u
+#define TOKEN_IM_END    151645u
 
 #define TOKENIZER_PIECE_SHORT 512 /* bytes between two places where the pattern splits the text */
 

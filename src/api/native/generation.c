@@ -29,8 +29,8 @@ static enum err read_model(struct request *rq, yyjson_val *root, enum model_path
     if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
         return fail_model_missing_native(&rq->fault);
     rq->model_name = in->model_name = json_str(model);
-    in->model = model_find(in->model_name);
-    if (!in->model || !model_is_served(in->model))
+    in->model = request_model(rq, in->model_name);
+    if (!in->model)
         return fail_model_not_found_native(&rq->fault);
     if (!(in->model->calls & (BIT(MODEL_CALL_SYNC) | BIT(MODEL_CALL_SSE) | BIT(MODEL_CALL_ASYNC))))
         return fail_http_call_unsupported(&rq->fault); /* a model that only speaks WebSocket */

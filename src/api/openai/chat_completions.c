@@ -18,8 +18,8 @@ static enum err read_model(struct request *rq, yyjson_val *root, struct chat_inp
     if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
         return fail_model_missing_compat(&rq->fault);
     rq->model_name = in->model_name = json_str(model);
-    in->model = model_find(in->model_name);
-    if (!in->model || !model_is_served(in->model))
+    in->model = request_model(rq, in->model_name);
+    if (!in->model)
         return fail_model_not_found_or_no_access(&rq->fault, in->model_name);
     if (!in->model->openai || !model_on_path(in->model, MODEL_PATH_OPENAI))
         return fail_model_no_openai_mode(&rq->fault, in->model_name);

@@ -13,7 +13,7 @@
 
 static bool is_listed(const struct model *m)
 {
-    return model_is_served(m) && m->openai && model_on_path(m, MODEL_PATH_OPENAI);
+    return m->openai && model_on_path(m, MODEL_PATH_OPENAI);
 }
 
 static void add_model(struct buf *b, const struct model *m)
@@ -32,12 +32,15 @@ enum err handle_openai_models(struct request *rq)
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     buf_add(&b, S("{\"object\":\"list\",\"data\":["));
-    for (unsigned i = 0; i < model_count; i++) {
-        if (!is_listed(&models[i]))
+    for (size_t i = 0; i < rq->settings->model_count + model_count; i++) {
+        bool                own = i < rq->settings->model_count;
+        const struct model *m = own ? &rq->settings->models[i] : &models[i - rq->settings->model_count];
+
+        if (!is_listed(m) || !model_is_served(m))
             continue;
         if (!first)
             buf_add_char(&b, ',');
-        add_model(&b, &models[i]);
+        add_model(&b, m);
         first = false;
     }
     buf_add(&b, S("]}"));
@@ -48,7 +51,7 @@ enum err handle_openai_model(struct request *rq)
 {
     str                 path = http_path(rq->x);
     str                 id = str_from(path, str_find_str(path, S("/models/")) + sizeof("/models/") - 1);
-    const struct model *m = model_find(id);
+    const struct model *m = request_model(rq, id);
     struct buf          b;
 
     rq->model_name = id;
