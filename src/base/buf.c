@@ -58,7 +58,7 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 {
     va_list ap;
     char    text[256];
-    char   *at;
+    char   *longer;
     int     len;
 
     va_start(ap, fmt);
@@ -69,11 +69,11 @@ void buf_addf(struct buf *b, const char *fmt, ...)
         buf_add_bytes(b, text, (size_t)len);
         return;
     }
-    at = buf_room(b, (size_t)len + 1);
-    if (!at)
+    if (!buf_room(b, (size_t)len))
         return;
+    longer = arena_bytes(b->arena, (size_t)len + 1); /* the final NUL may not fit below the ceiling */
     va_start(ap, fmt);
-    vsnprintf(at, (size_t)len + 1, fmt, ap);
+    vsnprintf(longer, (size_t)len + 1, fmt, ap);
     va_end(ap);
-    b->len += (size_t)len;
+    buf_add_bytes(b, longer, (size_t)len);
 }

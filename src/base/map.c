@@ -65,6 +65,8 @@ void map_put(struct map *m, str key, void *value)
 
 struct map_entry *map_next(const struct map *m, struct map_entry *after)
 {
+    if (!m->count)
+        return NULL;
     for (struct map_entry *e = after ? after + 1 : m->entries; e < m->entries + m->cap; e++) {
         if (e->value)
             return e;

@@ -34,9 +34,15 @@ static inline bool str_eq(str a, str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* One past the last byte; NULL where ptr is (to which C17 does not let even 0 be added). */
+static inline const char *str_end(str s)
+{
+    return s.len ? s.ptr + s.len : s.ptr;
+}
+
 static inline str str_from(str s, size_t start)
 {
-    return start < s.len ? (str){ s.ptr + start, s.len - start } : (str){ s.ptr + s.len, 0 };
+    return start < s.len ? (str){ s.ptr + start, s.len - start } : (str){ str_end(s), 0 };
 }
 
 static inline str str_first(str s, size_t len)

@@ -63,7 +63,7 @@ size_t utf8_encode(char out[4], uint32_t cp)
 
 bool utf8_valid(str s)
 {
-    const char *p = s.ptr, *end = s.ptr + s.len;
+    const char *p = s.ptr, *end = str_end(s);
 
     while (p < end) {
         uint32_t cp;
@@ -76,9 +76,18 @@ bool utf8_valid(str s)
     return true;
 }
 
+bool utf8_is_ascii(str s)
+{
+    unsigned char all = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        all |= (unsigned char)s.ptr[i];
+    return all < 0x80;
+}
+
 size_t utf8_count(str s)
 {
-    const char *p = s.ptr, *end = s.ptr + s.len;
+    const char *p = s.ptr, *end = str_end(s);
     size_t      count = 0;
 
     while (p < end) {

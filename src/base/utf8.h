@@ -12,6 +12,7 @@ size_t utf8_decode(const char *p, const char *end, uint32_t *ret_cp);
 size_t utf8_encode(char out[4], uint32_t cp);
 
 bool utf8_valid(str s);
+bool utf8_is_ascii(str s);
 
 /* Code points in valid text; a broken byte counts as one. */
 size_t utf8_count(str s);

@@ -434,6 +434,23 @@ static bool tool_name_ok(str name)
     return true;
 }
 
+/* Whether a tool's parameters can be a JSON schema, as far as the top level shows. */
+static bool schema_ok(yyjson_val *schema)
+{
+    static const str types[] = { S("object"), S("array"), S("string"), S("number"), S("integer"), S("boolean"), S("null") };
+    yyjson_val      *type = json_get(schema, "type"), *properties = json_get(schema, "properties");
+
+    if (!yyjson_is_obj(schema) || yyjson_obj_size(schema) == 0 || (properties && !yyjson_is_obj(properties)))
+        return false;
+    if (!type || yyjson_is_arr(type))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        if (str_eq(types[i], json_str(type)))
+            return true;
+    }
+    return false;
+}
+
 enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {
     struct chat_input *in = into;
@@ -451,11 +468,13 @@ enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *
         t->raw = item;
         t->name = json_str(json_get(function, "name"));
         t->description = json_str(json_get(function, "description"));
-        if (!yyjson_is_obj(function) || !tool_name_ok(t->name))
+        if (!yyjson_is_obj(function))
+            return param_refuse_type(rq, p, v, in->model);
+        if (!tool_name_ok(t->name))
             return fail_parameter_missing_named(&rq->fault, S("tools.function.name"));
         if (str_eq(t->name, S("search")))
             return fail_tool_name_reserved(&rq->fault); /* REF: E026 */
-        if (parameters && (!yyjson_is_obj(parameters) || yyjson_obj_size(parameters) == 0))
+        if (parameters && !schema_ok(parameters))
             return fail_tool_schema_invalid(&rq->fault, t->name);
         t->parameters = parameters;
         t->text = json_text(rq->arena, item);

@@ -108,7 +108,7 @@ static bool word_needs_escape(uint64_t w)
 
 void json_add_escaped(struct buf *b, str s)
 {
-    const char *p = s.ptr, *end = s.ptr + s.len, *run = p;
+    const char *p = s.ptr, *end = str_end(s), *run = p;
 
     while (p < end) {
         uint64_t w;

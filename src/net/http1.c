@@ -51,6 +51,14 @@ static int on_method(llhttp_t *ll, const char *at, size_t len)
     return gather(of(ll), at, len);
 }
 
+/* The first line of HTTP/2's preface, which llhttp would wait for the rest of. */
+static int on_method_complete(llhttp_t *ll)
+{
+    struct http1 *p = of(ll);
+
+    return str_eq(str_of(p->text.ptr, p->method_len), S("PRI")) ? refuse(p, "HTTP/2 is not spoken here") : 0;
+}
+
 static int on_url(llhttp_t *ll, const char *at, size_t len)
 {
     of(ll)->target_len += (uint32_t)len;
@@ -145,6 +153,8 @@ static const char *head_problem(struct http_head *h)
     return NULL;
 }
 
+static str origin_form(str target);
+
 static int on_headers_complete(llhttp_t *ll)
 {
     struct http1     *p = of(ll);
@@ -153,7 +163,7 @@ static int on_headers_complete(llhttp_t *ll)
 
     if (llhttp_get_type(ll) == HTTP_REQUEST) {
         h->method = str_of(base, p->method_len);
-        h->target = str_of(base + p->method_len, p->target_len);
+        h->target = origin_form(str_of(base + p->method_len, p->target_len));
         if (h->target.len == 0)
             return refuse(p, "the request has no target");
     } else {
@@ -195,6 +205,7 @@ static int on_message_complete(llhttp_t *ll)
 static const llhttp_settings_t settings = {
     .on_message_begin = on_message_begin,
     .on_method = on_method,
+    .on_method_complete = on_method_complete,
     .on_url = on_url,
     .on_header_field = on_field,
     .on_header_value = on_value,
@@ -263,6 +274,45 @@ str http_head_field(const struct http_head *h, str name)
 bool http_head_has(const struct http_head *h, str name)
 {
     return http_head_field(h, name).ptr != NULL;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+str http_unescape(struct arena *a, str part)
+{
+    char  *text = arena_bytes(a, part.len + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < part.len; i++) {
+        int high = i + 2 < part.len && part.ptr[i] == '%' ? hex_digit(part.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(part.ptr[i + 2]) : -1;
+
+        if (low >= 0) {
+            text[n++] = (char)(high << 4 | low);
+            i += 2;
+        } else {
+            text[n++] = part.ptr[i];
+        }
+    }
+    return str_of(text, n);
+}
+
+/* "http://host/a/b" names the same as "/a/b" (RFC 9112 §3.2.2). */
+static str origin_form(str target)
+{
+    size_t scheme = str_starts_nocase(target, S("http://")) ? 7 : str_starts_nocase(target, S("https://")) ? 8 : 0;
+    size_t slash;
+
+    if (!scheme)
+        return target;
+    slash = str_find(str_from(target, scheme), '/');
+    return slash == STR_NONE ? S("/") : str_from(target, scheme + slash);
 }
 
 str http_reason(int status)

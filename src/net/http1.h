@@ -79,6 +79,9 @@ enum err http1_eof(struct http1 *p);
 /* A message is under way. */
 bool http1_busy(const struct http1 *p);
 
+/* A part of a target with its %41 escapes undone; what is no escape stays as it is. */
+str http_unescape(struct arena *a, str part);
+
 /* The standard words for a status, "OK" for 200. */
 str http_reason(int status);
 

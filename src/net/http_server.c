@@ -21,7 +21,7 @@
 
 #define PLAIN_CHUNK ((size_t)16 * 1024)   /* of a TLS session, read at once */
 #define PIECES_MAX ((size_t)64 * 1024)    /* of a body that its reader has not taken */
-#define LINGER_BYTES ((int64_t)1 << 20)   /* of an unwanted body that is read and thrown away */
+#define LINGER_BYTES ((int64_t)16 << 20)  /* of an unwanted body that is read and thrown away */
 #define LINGER_MS 2000                    /* for a client to take a last answer */
 #define BACKLOG 4096
 #define CHUNK_LINE 18                     /* "ffffffffffffffff\r\n" */
@@ -484,7 +484,12 @@ static void exchange_main(void *arg)
     struct http_exchange *x = arg;
     struct http_server   *s = x->conn->server;
 
-    s->o.handle(s->o.arg, x);
+    str                   expect = http_head_field(&x->head, S("expect"));
+
+    if (expect.len && !str_eq_nocase(expect, S("100-continue")))
+        (void)http_answer(x, 417, NULL, 0, S("")); /* RFC 9110 §10.1.1; exchange_end() sees how it went */
+    else
+        s->o.handle(s->o.arg, x);
     exchange_skip_body(x);
     exchange_end(x);
 }

@@ -3,8 +3,6 @@
 
 const struct route *route_find(str path)
 {
-    if (path.len > 1 && path.ptr[path.len - 1] == '/')
-        path.len--;
     for (unsigned i = 0; i < route_count; i++) {
         const struct route *r = &route_rows[i];
 

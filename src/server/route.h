@@ -29,7 +29,7 @@ struct route {
 extern const struct route route_rows[];
 extern const unsigned     route_count;
 
-/* NULL when nothing is served there. A final slash is ignored. */
+/* NULL when nothing is served there. The path counts to the letter. */
 const struct route *route_find(str path);
 
 /* HEAD counts as GET. */

@@ -267,7 +267,10 @@ static void update_gauges(struct worker *w)
 /* Before the loop sleeps: the lines of requests go out in one write. */
 static void on_idle(void *arg)
 {
-    update_gauges(arg);
+    struct worker *w = arg;
+
+    if (w->server)
+        update_gauges(w);
     log_flush();
 }
 

@@ -152,6 +152,8 @@ static enum err check_abilities(struct request *rq, const struct chat_input *in)
         return fail_json_mode_with_thinking(&rq->fault); /* REF: E025 */
     if (in->format == CHAT_FORMAT_JSON_OBJECT && !says_json(in))
         return fail_json_word_missing(&rq->fault); /* REF: E024 */
+    if (in->messages[in->message_count - 1].partial && in->thinking)
+        return fail_partial_with_thinking(&rq->fault);
     if (in->audio_out)
         return fail_audio_output_later(&rq->fault);
     return OK;
@@ -205,10 +207,10 @@ static enum err check_translation(struct request *rq, const struct chat_input *i
     return OK;
 }
 
-static enum err check_messages(struct request *rq, const struct chat_input *in)
+enum err chat_check_messages(struct request *rq, const struct chat_input *in)
 {
     const struct chat_message *last = &in->messages[in->message_count - 1];
-    bool                       native = rq->surface == SURFACE_NATIVE, has_user = false, all_empty = true;
+    bool                       native = rq->surface == SURFACE_NATIVE, has_user = false;
     enum err                   e;
 
     if (in->model->task == MODEL_TASK_TRANSLATION)
@@ -217,7 +219,6 @@ static enum err check_messages(struct request *rq, const struct chat_input *in)
         const struct chat_message *m = &in->messages[i];
 
         has_user = has_user || m->role == CHAT_USER;
-        all_empty = all_empty && is_empty(m);
         if (native && m->role != CHAT_ASSISTANT && m->role != CHAT_TOOL && is_empty(m))
             return fail_message_role_or_empty(&rq->fault); /* REF: E176 */
     }
@@ -227,15 +228,13 @@ static enum err check_messages(struct request *rq, const struct chat_input *in)
     if (e)
         return e;
     if (last->partial)
-        return in->thinking ? fail_partial_with_thinking(&rq->fault) : OK;
+        return OK;
     if (last->role == CHAT_ASSISTANT || last->role == CHAT_SYSTEM) {
         if (!in->model->can_partial)
             return fail_last_message_not_user(&rq->fault); /* REF: E226 */
         if (native)
             return fail_message_role_invalid(&rq->fault);
     }
-    if (all_empty)
-        return fail_input_length_range(&rq->fault, model_input_max(in->model, in->thinking)); /* REF: E008 */
     return OK;
 }
 
@@ -295,11 +294,16 @@ static int64_t count_prompt(struct request *rq, const struct chat_input *in)
     return (int64_t)total;
 }
 
-/* REF: E008. */
+/* REF: E008: no text at all, or too much. */
 static enum err check_length(struct request *rq, struct chat_input *in)
 {
     int64_t limit = model_input_max(in->model, in->thinking);
+    bool    all_empty = true;
 
+    for (size_t i = 0; i < in->message_count && all_empty; i++)
+        all_empty = is_empty(&in->messages[i]);
+    if (all_empty)
+        return fail_input_length_range(&rq->fault, limit);
     in->prompt_tokens = count_prompt(rq, in);
     if (limit > 0 && in->prompt_tokens > limit)
         return fail_input_length_range(&rq->fault, limit);
@@ -312,8 +316,6 @@ enum err chat_check(struct request *rq, struct chat_input *in)
 
     if (!e)
         e = check_stream(rq, in);
-    if (!e)
-        e = check_messages(rq, in);
     if (!e)
         e = decide_form(rq, in);
     if (!e)

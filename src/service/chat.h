@@ -1,6 +1,6 @@
 /* chat.h - text chat: what is asked is checked against the model, run by an engine, and counted.
  *
- * A surface reads a body into a chat_input, calls chat_check(), chat_open(), and then chat_next() until ERR_EOF.
+ * A surface reads messages and parameters into a chat_input, checks each, calls chat_open(), and then chat_next() until ERR_EOF.
  */
 #ifndef DASHBOX_SERVICE_CHAT_H
 #define DASHBOX_SERVICE_CHAT_H
@@ -11,8 +11,11 @@
 
 struct chat_run;
 
-/* Everything that is known before an engine is asked: stream and thinking rules, what the model can do, the order of
- * messages, the length of the prompt. Decides in->thinking, in->incremental, in->result_format and in->prompt_tokens. */
+/* The order of messages, before the parameters are read. */
+enum err chat_check_messages(struct request *rq, const struct chat_input *in);
+
+/* Everything else that is known before an engine is asked: stream and thinking rules, what the model can do, the length of the
+ * prompt. Decides in->thinking, in->incremental, in->result_format and in->prompt_tokens. */
 enum err chat_check(struct request *rq, struct chat_input *in);
 
 /* Until the answer begins, or is refused. */

@@ -131,8 +131,8 @@ static inline const char *token_ptr(const struct tokenizer *t, uint32_t id)
     return t->blob + ((e.left >> 26) << 14 | e.right >> 18);
 }
 
-/* Four FNV-1a sums over every fourth word after the header, as compile.mjs makes them. The file is read, not touched
- * through the mapping, so that only the pages that texts need become resident. */
+/* Four FNV-1a sums over every fourth word, the checksum itself taken for 0, as compile.mjs makes them. The file is read,
+ * not touched through the mapping, so that only the pages that texts need become resident. */
 static enum err table_check(int fd, const struct table_header *header)
 {
     enum { CHUNK = 64 * 1024 };
@@ -141,7 +141,7 @@ static enum err table_check(int fd, const struct table_header *header)
     uint32_t *words = xmalloc(CHUNK);
     enum err  e = OK;
 
-    for (size_t at = sizeof(*header); at < header->size;) {
+    for (size_t at = 0; at < header->size;) {
         size_t  want = header->size - at < CHUNK ? header->size - at : CHUNK;
         ssize_t got = pread(fd, words, want, (off_t)at);
 
@@ -149,6 +149,8 @@ static enum err table_check(int fd, const struct table_header *header)
             e = got < 0 ? ERR_IO : ERR_INVALID;
             goto out;
         }
+        if (at == 0)
+            words[offsetof(struct table_header, checksum) / 4] = 0;
         for (size_t i = 0; i < want / 4; i += 4) {
             for (size_t lane = 0; lane < 4; lane++)
                 sums[lane] = (sums[lane] ^ words[i + lane]) * 0x01000193u;
@@ -983,6 +985,8 @@ size_t tokenizer_encode_as(const struct tokenizer *t, str text, enum tokenizer_m
 {
     struct sink s = { .ids = ids, .cap = cap };
 
+    if (text.len == 0)
+        return 0;
     switch (mode) {
     case TOKENIZER_TEXT:
         text_tokens(t, text, &s);
@@ -1119,18 +1123,21 @@ static size_t clean_prefix(const struct tokenizer *t, str text, size_t max)
 
 size_t tokenizer_prefix(const struct tokenizer *t, str text, size_t max_tokens)
 {
-    const unsigned char *start = (const unsigned char *)text.ptr, *end = start + text.len;
+    const unsigned char *start = (const unsigned char *)text.ptr;
     char                 small[NORMALISED_SMALL], *heap;
-    str                  clean = normalised(t, text, small, &heap);
     size_t               fits, take = max_tokens, step = 1;
+    str                  clean;
 
+    if (text.len == 0)
+        return 0;
+    clean = normalised(t, text, small, &heap);
     for (;;) {
         fits = clean_prefix(t, clean, take);
         if (clean.ptr != text.ptr && fits < clean.len) {
             char  *again = xmalloc(normalised_max(text.len));
             size_t len;
 
-            fits = (size_t)(normalise(t, start, end, again, fits, &len) - start);
+            fits = (size_t)(normalise(t, start, start + text.len, again, fits, &len) - start);
             free(again);
         } else if (fits == clean.len) {
             fits = text.len;

@@ -42,7 +42,7 @@ static enum err read_model(struct request *rq, yyjson_val *root, enum model_path
 /* REF: E159, E162, E023, E176. */
 static enum err read_input(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
-    yyjson_val *input = yyjson_obj_get(root, "input");
+    yyjson_val *input = json_get(root, "input");
     yyjson_val *messages, *prompt, *history;
 
     if (!input)
@@ -64,11 +64,16 @@ static enum err read_input(struct request *rq, yyjson_val *root, struct chat_inp
 
 static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
-    enum err e = read_input(rq, root, in);
+    yyjson_val *parameters = json_get(root, "parameters");
+    enum err    e = read_input(rq, root, in);
 
+    if (!e)
+        e = chat_check_messages(rq, in);
     if (e)
         return e;
-    return params_read(rq, &chat_params_native_parameters, json_get(root, "parameters"), in->model, in);
+    if (parameters && !yyjson_is_obj(parameters))
+        return fail_parameter_missing_named(&rq->fault, S("parameters"));
+    return params_read(rq, &chat_params_native_parameters, parameters, in->model, in);
 }
 
 /* ---- the answer ---- */

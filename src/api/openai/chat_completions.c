@@ -36,6 +36,8 @@ static enum err read_body(struct request *rq, yyjson_val *root, struct chat_inpu
     if (yyjson_is_arr(messages) && yyjson_arr_size(messages) == 0)
         return fail_messages_empty(&rq->fault); /* REF: E037 */
     e = chat_read_messages(rq, messages, CHAT_CONTENT_OPENAI, S("messages"), in);
+    if (!e)
+        e = chat_check_messages(rq, in);
     if (e)
         return e;
     return params_read(rq, &chat_params_openai_top, root, in->model, in);

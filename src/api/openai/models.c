@@ -50,7 +50,7 @@ enum err handle_openai_models(struct request *rq)
 enum err handle_openai_model(struct request *rq)
 {
     str                 path = http_path(rq->x);
-    str                 id = str_from(path, str_find_str(path, S("/models/")) + sizeof("/models/") - 1);
+    str                 id = http_unescape(rq->arena, str_from(path, str_find_str(path, S("/models/")) + sizeof("/models/") - 1));
     const struct model *m = request_model(rq, id);
     struct buf          b;
 

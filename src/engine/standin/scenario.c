@@ -1145,12 +1145,19 @@ static bool glob_match(str glob, str text)
     return g == glob.len;
 }
 
+/* The copy is for the zero at its end: not every regexec() takes a length. */
 static bool regex_match(const regex_t *regex, str text)
 {
-    size_t     len = text.len > SCENARIO_REGEX_TEXT_MAX ? utf8_cut(text, SCENARIO_REGEX_TEXT_MAX) : text.len;
-    regmatch_t span = { .rm_so = 0, .rm_eo = (regoff_t)len };
+    size_t len = text.len > SCENARIO_REGEX_TEXT_MAX ? utf8_cut(text, SCENARIO_REGEX_TEXT_MAX) : text.len;
+    char  *copy = xmalloc(len + 1);
+    bool   matches;
 
-    return regexec(regex, text.ptr ? text.ptr : "", 1, &span, REG_STARTEND) == 0;
+    if (len)
+        memcpy(copy, text.ptr, len);
+    copy[len] = 0;
+    matches = regexec(regex, copy, 0, NULL, 0) == 0;
+    free(copy);
+    return matches;
 }
 
 static bool text_match(const struct text_match *m, str text)

@@ -9,7 +9,7 @@
  *   schema --> want_gather --> want --> object_write --> child schemas --> want_gather --> …
  *                                   \-> array_write, string_write, number_write
  *
- * Memory: a scratch arena an attempt; frames are small, because this runs on a fiber.
+ * Memory: a scratch arena an attempt.
  * Limits: SCHEMA_DEPTH_MAX levels, FUEL steps, SCHEMA_INSTANCE_MAX bytes.
  */
 #include "engine/standin/schema.h"

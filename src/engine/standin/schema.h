@@ -7,7 +7,8 @@
  * prefixItems, contains, uniqueItems, min/maxItems; strings with min/maxLength, format and pattern (pattern.h); bounds
  * and multipleOf. Other words are ignored, as is a pattern that pattern.h does not understand.
  *
- * The schema is a client's: nesting, work and the size of the result are bounded.
+ * The schema is a client's: nesting, work (tens of ms) and the size of the result are bounded. Needs up to 128 KiB of
+ * stack: not for a fiber.
  */
 #ifndef DASHBOX_ENGINE_STANDIN_SCHEMA_H
 #define DASHBOX_ENGINE_STANDIN_SCHEMA_H

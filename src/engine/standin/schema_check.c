@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* A step down in the schema (allOf, $ref) counts like one down in the value. */
-#define CHECK_DEPTH_MAX (SCHEMA_DEPTH_MAX + 12)
+#define CHECK_DEPTH_MAX (SCHEMA_DEPTH_MAX + 16)
 
 bool schema_burn(struct schema_doc *d, size_t steps)
 {

@@ -11,7 +11,7 @@
 
 #include <yyjson.h>
 
-#define SCHEMA_DEPTH_MAX 24
+#define SCHEMA_DEPTH_MAX 32
 
 #define SCHEMA_WORDS(X)                           \
     X(WORD_ADDITIONAL_ITEMS, "additionalItems")   \

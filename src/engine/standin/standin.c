@@ -14,12 +14,15 @@
 #include "base/num.h"
 #include "base/rand.h"
 #include "base/utf8.h"
-#include "contract/catalog.h"
+#include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "engine/standin/scenario.h"
 #include "engine/standin/schema.h"
+#include "loop/lane.h"
 #include "loop/loop.h"
 #include "tokens/tokenizer.h"
+
+#include <pthread.h>
 
 #define PIECES_SINGLE 3 /* events of one token each at the beginning of a choice */
 #define PIECE_TOKENS 8  /* and of those after them */
@@ -42,13 +45,14 @@ struct standin {
     const struct tokenizer *tokenizer;
     struct scenario        *scenario; /* NULL: none */
     uint64_t                seed;
-    const struct error_row *(*error_find)(str name);
     str (*header)(void *arg, str name);
+    pthread_mutex_t lock; /* of `lane` */
+    struct lane    *lane; /* NULL until needed */
 };
 
 struct standin_stream {
     struct engine_stream     base;
-    const struct standin    *engine;
+    struct standin          *engine;
     struct request          *rq;
     const struct chat_input *in;
 
@@ -139,29 +143,47 @@ static str json_object_text(const struct standin_stream *st)
     return buf_str(&out);
 }
 
-/* No instance was found: what an engine that cannot do as asked says. */
-static enum err instance_refuse(const struct standin_stream *st, const char *why)
+/* A thread of its own, begun with the first value that is made up: hostile schemas need more time and stack than a loop
+ * and its fibers can give. NULL when there cannot be one. */
+static struct lane *lane_get(struct standin *engine)
 {
-    const struct error_row *row = st->engine->error_find ? st->engine->error_find(S("E219")) : NULL;
-    struct fault_arg        args[FAULT_ARGS_MAX] = { 0 };
-
-    if (!row)
-        return ERR_INVALID;
-    for (unsigned i = 0; i < row->arg_count; i++) {
-        args[i].kind = row->args[i].kind;
-        if (args[i].kind == FAULT_ARG_STR)
-            args[i].s = S("Request rejected by inference engine!");
-    }
-    fault_raise(&st->rq->fault, row, args, row->arg_count);
-    return fault_detail(&st->rq->fault, str_from_cstr(why));
+    pthread_mutex_lock(&engine->lock);
+    if (!engine->lane)
+        engine->lane = lane_open("standin");
+    pthread_mutex_unlock(&engine->lock);
+    return engine->lane;
 }
 
-static enum err instance_make(struct standin_stream *st, struct yyjson_val *schema, str *ret)
-{
-    const char *why = NULL;
+struct making {
+    struct arena      *arena;
+    struct yyjson_val *schema;
+    uint64_t           seed;
+    str                text;
+    const char        *why;
+    enum err           e;
+};
 
-    if (schema_instance(st->rq->arena, schema, rand_next(&st->dice), ret, &why))
-        return instance_refuse(st, why);
+static void make(void *arg)
+{
+    struct making *m = arg;
+
+    m->e = schema_instance(m->arena, m->schema, m->seed, &m->text, &m->why);
+}
+
+SUSPENDS static enum err instance_make(struct standin_stream *st, struct yyjson_val *schema, str *ret)
+{
+    struct making m = { .arena = st->rq->arena, .schema = schema, .seed = rand_next(&st->dice) };
+    struct lane  *lane = schema ? lane_get(st->engine) : NULL;
+
+    if (lane)
+        lane_run(lane, make, &m);
+    else
+        make(&m);
+    if (m.e) {
+        fail_engine_rejected(&st->rq->fault); /* no instance: what an engine says that cannot do as it is told */
+        return fault_detail(&st->rq->fault, str_from_cstr(m.why));
+    }
+    *ret = m.text;
     return OK;
 }
 
@@ -205,7 +227,7 @@ static bool is_forced(const struct chat_input *in)
     return in->tool_choice == CHAT_TOOLS_NAMED || (in->tool_choice == CHAT_TOOLS_REQUIRED && in->tool_count > 0);
 }
 
-static enum err plan_forced_call(struct standin_stream *st)
+SUSPENDS static enum err plan_forced_call(struct standin_stream *st)
 {
     const struct chat_input *in = st->in;
     struct part             *p;
@@ -217,7 +239,7 @@ static enum err plan_forced_call(struct standin_stream *st)
     return instance_make(st, tool_schema(in, p->name), &p->text);
 }
 
-static enum err plan_by_rules(struct standin_stream *st)
+SUSPENDS static enum err plan_by_rules(struct standin_stream *st)
 {
     const struct chat_input *in = st->in;
     str                      text;
@@ -238,7 +260,7 @@ static enum err plan_by_rules(struct standin_stream *st)
     return OK;
 }
 
-static enum err plan_scenario_calls(struct standin_stream *st)
+SUSPENDS static enum err plan_scenario_calls(struct standin_stream *st)
 {
     const struct scenario_answer *a = st->answer;
 
@@ -263,7 +285,7 @@ static enum err plan_scenario_calls(struct standin_stream *st)
     return OK;
 }
 
-static enum err plan_by_scenario(struct standin_stream *st)
+SUSPENDS static enum err plan_by_scenario(struct standin_stream *st)
 {
     const struct scenario_answer *a = st->answer;
 
@@ -383,7 +405,7 @@ static void plan_limits(struct standin_stream *st)
     const struct chat_input *in = st->in;
     int64_t                  all = in->max_completion_tokens.set ? in->max_completion_tokens.v : UNLIMITED;
     int64_t                  answer = in->max_tokens.set ? in->max_tokens.v : UNLIMITED;
-    size_t                   bytes = 0;
+    size_t                   most = 0;
 
     if (st->part_count && st->parts[0].kind == PART_REASONING && in->thinking_budget.set) {
         int64_t used;
@@ -392,10 +414,10 @@ static void plan_limits(struct standin_stream *st)
     }
     if (all == UNLIMITED && answer == UNLIMITED)
         return;
-    /* A byte is at most three tokens: what is shorter than that cannot reach the limit, and is not tokenised. */
+    /* A byte is at most one token, or three outside ASCII: what cannot reach the limit is not tokenised. */
     for (size_t i = 0; i < st->part_count; i++)
-        bytes += st->parts[i].text.len;
-    if ((int64_t)bytes <= min_i64(all, answer) / 3)
+        most += st->parts[i].text.len * (utf8_is_ascii(st->parts[i].text) ? 1 : 3);
+    if ((int64_t)most <= min_i64(all, answer))
         return;
     for (size_t i = 0; i < st->part_count; i++) {
         bool    counts = st->parts[i].kind != PART_REASONING;
@@ -449,7 +471,7 @@ static uint64_t dice_take(const struct standin_stream *st)
     return rand_next(&dice) ^ st->choice;
 }
 
-static enum err choice_begin(struct standin_stream *st)
+SUSPENDS static enum err choice_begin(struct standin_stream *st)
 {
     enum err e;
 
@@ -549,6 +571,7 @@ SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, c
     struct standin_stream *st = arena_new(rq->arena, struct standin_stream);
     enum err               e;
 
+    might_suspend();
     st->base.ops = base->ops;
     st->engine = engine;
     st->rq = rq;
@@ -650,6 +673,7 @@ SUSPENDS static enum err standin_next(struct engine_stream *base, struct chat_ev
 {
     struct standin_stream *st = CONTAINER_OF(base, struct standin_stream, base);
 
+    might_suspend();
     if (st->choice == st->choice_count)
         return ERR_EOF;
     if (!st->begun) {
@@ -689,6 +713,8 @@ static bool standin_ready(const struct engine_stream *base)
 {
     const struct standin_stream *st = CONTAINER_OF(base, const struct standin_stream, base);
 
+    if (!st->begun) /* planning the next choice may take the lane */
+        return st->choice == st->choice_count;
     return !st->answer || st->answer->between_tokens_us == 0;
 }
 
@@ -699,6 +725,14 @@ static const struct engine_ops standin_ops = {
     .ready = standin_ready,
 };
 
+static void standin_close(void *arg)
+{
+    struct standin *engine = arg;
+
+    lane_close(engine->lane);
+    pthread_mutex_destroy(&engine->lock);
+}
+
 struct engine *standin_new(struct arena *a, const struct standin_options *o, str *why)
 {
     struct standin         *engine = arena_new(a, struct standin);
@@ -708,8 +742,9 @@ struct engine *standin_new(struct arena *a, const struct standin_options *o, str
     engine->base = (struct engine){ .ops = &standin_ops, .name = o->name };
     engine->tokenizer = o->tokenizer;
     engine->seed = o->seed;
-    engine->error_find = o->error_find;
     engine->header = o->header;
+    pthread_mutex_init(&engine->lock, NULL);
+    arena_defer(a, standin_close, engine);
     if (o->scenario_path && scenario_load(a, o->scenario_path, &scenario, &engine->scenario, why))
         return NULL;
     return &engine->base;

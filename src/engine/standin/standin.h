@@ -21,8 +21,10 @@
  * Not streamed, each text is one event and its tokens are counted by the caller, unless a limit or a delay needs them.
  * Streamed, three events of one token come first, then up to eight tokens each.
  *
- * Thread: the engine is read-only but for the scenario's atomic counters; share it. Streams are the request's.
- * Memory: the engine is in the arena given, which must outlive all its streams; streams are in the request's.
+ * Thread: shared by all loops: read-only but for the scenario's atomic counters, and a lane of its own that makes up
+ *         values from schemas, begun when first needed. Streams are the request's.
+ * Memory: the engine is in the arena given, which must outlive all its streams and ends the lane;
+ *         streams are in the request's.
  * Limits: scenario.h, schema.h. Spec: chat.md §3.6-3.9, 4.3-4.8.
  */
 #ifndef DASHBOX_ENGINE_STANDIN_STANDIN_H
