@@ -254,6 +254,8 @@ enum err tokenizer_open(const char *path, struct tokenizer **ret)
         goto out;
     }
     *ret = tokenizer_new(map);
+    /* What the checks and tables above have touched is given back: texts bring in what they need. */
+    (void)madvise(map, header.size, MADV_DONTNEED); /* a hint */
 out:
     close(fd);
     return e;
@@ -813,35 +815,19 @@ static inline uint32_t pair_merge(const struct tokenizer *t, uint32_t left, uint
  * looks each time for a merge across the border that would have come before what was just undone. */
 static bool pair_valid(const struct tokenizer *t, uint32_t left, uint32_t right)
 {
-    uint32_t limit = UINT32_MAX, part;
+    uint32_t limit = UINT32_MAX;
 
     for (;;) {
         if (pair_merge(t, left, right) < limit)
             return false;
+        if ((left | right) < 256)
+            return true;
         if (left > right) {
             limit = left;
-            part = token_right(t, left);
-            if (part != left) {
-                left = part;
-                continue;
-            }
-            limit = right + 1;
-            part = token_left(t, right);
-            if (part == right)
-                return true;
-            right = part;
+            left = token_right(t, left);
         } else {
             limit = right + 1;
-            part = token_left(t, right);
-            if (part != right) {
-                right = part;
-                continue;
-            }
-            limit = left;
-            part = token_right(t, left);
-            if (part == left)
-                return true;
-            left = part;
+            right = token_left(t, right);
         }
     }
 }

@@ -10,14 +10,14 @@
 #include "base/rand.h"
 #include "base/utf8.h"
 
-#define NEST_MAX 8
-#define LEN_MAX 2000  /* bytes of a pattern */
-#define STEP_COST 4   /* fuel that one character of a text takes */
+#define NEST_MAX   8
+#define LEN_MAX    2000 /* bytes of a pattern */
+#define STEP_COST  4    /* fuel that one character of a text takes */
 #define BUILD_COST 200
 #define ROUNDS_MAX 40
 #define REPEAT_MAX 10000 /* also stands for "no end" */
 #define RANGES_MAX 6     /* beyond ASCII, in one class */
-#define NODES_MAX 2000   /* of the machine that pattern_match() builds */
+#define NODES_MAX  2000  /* of the machine that pattern_match() builds */
 
 struct walk {
     struct buf *out;
@@ -565,7 +565,7 @@ bool pattern_text(str pattern, size_t min, size_t max, uint64_t *dice, int64_t *
         struct walk w = {
             .out = &text, .dice = dice, .extra = extra, .fuel = fuel, .open_start = true, .open_end = true
         };
-        size_t      length;
+        size_t length;
 
         buf_reset(&text);
         if (!alternatives_write(&w, pattern, 0))

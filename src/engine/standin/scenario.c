@@ -19,8 +19,9 @@
 #include <stdio.h>
 #include <yaml.h>
 
-#define REGEX_LEN_MAX 1000
-#define REGEX_REPEAT_MAX 10000 /* the product of all {n,m} in a regex: what it compiles to grows with it */
+#define REGEX_LEN_MAX  1000
+#define REGEX_NEST_MAX 32
+#define REGEX_SIZE_MAX 10000 /* items, when all {n,m} and + are written out */
 #define DURATION_MAX_S 3600.0
 
 enum text_test { TEST_NONE, TEST_EXACT, TEST_CONTAINS, TEST_GLOB, TEST_REGEX };
@@ -78,7 +79,10 @@ struct key {
     bool (*read)(struct reader *r, yaml_node_t *v, void *into);
 };
 
-#define KEY(text, fn) { { "" text, sizeof(text) - 1 }, fn }
+#define KEY(text, fn)                     \
+    {                                     \
+        { "" text, sizeof(text) - 1 }, fn \
+    }
 
 static bool refuse(struct reader *r, const yaml_node_t *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
@@ -213,7 +217,8 @@ static bool map_read(struct reader *r, yaml_node_t *v, const struct key *keys, s
 static bool text_keep(struct reader *r, const yaml_node_t *v, size_t size)
 {
     r->text_size += size;
-    return r->text_size <= SCENARIO_TEXT_MAX || refuse(r, v, "too large: the texts are more than %zu bytes together", SCENARIO_TEXT_MAX);
+    return r->text_size <= SCENARIO_TEXT_MAX ||
+           refuse(r, v, "too large: the texts are more than %zu bytes together", SCENARIO_TEXT_MAX);
 }
 
 static bool text_read(struct reader *r, yaml_node_t *v, const char *what, str *ret)
@@ -300,7 +305,7 @@ static bool is_json_number(str s)
 {
     size_t i = s.len && s.ptr[0] == '-', start = i;
 
-#define DIGITS(from)                                                   \
+#define DIGITS(from)                                                       \
     for (from = i; i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9'; i++) { \
     }
     DIGITS(start)
@@ -381,7 +386,7 @@ static bool json_write(struct reader *r, yaml_node_t *v, struct buf *out, unsign
 
 /* --- Placeholders ------------------------------------------------------------------------------------------------ */
 
-#define HOLES(X)              \
+#define HOLES(X)               \
     X(HOLE_MESSAGE, "message") \
     X(HOLE_MODEL, "model")     \
     X(HOLE_CALL, "call")       \
@@ -484,29 +489,86 @@ str scenario_fill(struct arena *a, const struct scenario_text *t, bool is_json, 
 
 /* --- Matches ----------------------------------------------------------------------------------------------------- */
 
-/* What regcomp() makes of nested {n,m} can be immense, and back references can need any amount of stack. */
+/* Index behind the bracket expression at s[at] == '['. */
+static size_t bracket_end(str s, size_t at)
+{
+    size_t i = at + 1;
+
+    if (i < s.len && s.ptr[i] == '^')
+        i++;
+    for (i += i < s.len && s.ptr[i] == ']'; i < s.len && s.ptr[i] != ']'; i++) {
+        if (s.ptr[i] == '[' && i + 1 < s.len && s.ptr[i + 1] == ':') /* [:alpha:] */
+            while (i + 1 < s.len && s.ptr[i + 1] != ']')
+                i++;
+    }
+    return i + 1;
+}
+
+/* How many copies of an item the quantifier at s[*at] makes; *at is moved to its last character. */
+static uint64_t copies(str s, size_t *at)
+{
+    uint64_t n = 0, most = 1;
+
+    if (s.ptr[*at] == '+')
+        return 2;
+    if (s.ptr[*at] != '{')
+        return 1;
+    for (++*at; *at < s.len && s.ptr[*at] != '}'; ++*at) {
+        n = s.ptr[*at] >= '0' && s.ptr[*at] <= '9' ? n * 10 + (uint64_t)(s.ptr[*at] - '0') : 0;
+        n = n < REGEX_SIZE_MAX ? n : REGEX_SIZE_MAX;
+        most = n > most ? n : most;
+    }
+    return most + 1;
+}
+
+/* regcomp() writes what a quantifier repeats out, so that nested ones grow without bound, and back references can need
+ * any amount of stack. */
 static const char *regex_excess(str s)
 {
-    uint64_t product = 1;
+    uint64_t sizes[REGEX_NEST_MAX + 1] = { 0 }, last = 0; /* of the open groups so far; of the last item */
+    size_t   depth = 0;
 
     if (s.len > REGEX_LEN_MAX)
         return "is too long";
+    if (str_find(s, 0) != STR_NONE)
+        return "has a zero byte";
     for (size_t i = 0; i < s.len; i++) {
-        uint64_t n = 0;
-
-        if (s.ptr[i] == 0)
-            return "has a zero byte";
-        if (s.ptr[i] == '\\' && i + 1 < s.len) {
-            if (s.ptr[++i] >= '1' && s.ptr[i] <= '9')
+        switch (s.ptr[i]) {
+        case '(':
+            if (depth == REGEX_NEST_MAX)
+                return "has too many brackets in brackets";
+            sizes[++depth] = 0;
+            last = 0;
+            break;
+        case ')':
+            if (depth) {
+                last = sizes[depth--] + 1;
+                sizes[depth] += last;
+            }
+            break;
+        case '*':
+        case '+':
+        case '?':
+        case '{':
+            sizes[depth] -= last;
+            last *= copies(s, &i);
+            sizes[depth] += last;
+            break;
+        case '\\':
+            i++;
+            if (i < s.len && s.ptr[i] >= '1' && s.ptr[i] <= '9')
                 return "has a back reference, which is not supported";
-            continue;
+            sizes[depth] += last = 1;
+            break;
+        case '[':
+            i = bracket_end(s, i) - 1;
+            sizes[depth] += last = 1;
+            break;
+        default:
+            sizes[depth] += last = 1;
+            break;
         }
-        if (s.ptr[i] != '{')
-            continue;
-        for (i++; i < s.len && s.ptr[i] != '}' && n <= REGEX_REPEAT_MAX; i++)
-            n = s.ptr[i] >= '0' && s.ptr[i] <= '9' ? n * 10 + (uint64_t)(s.ptr[i] - '0') : 0;
-        product *= n > 1 ? n : 2;
-        if (product > REGEX_REPEAT_MAX)
+        if (sizes[depth] > REGEX_SIZE_MAX || last > REGEX_SIZE_MAX)
             return "repeats too much";
     }
     return NULL;
@@ -569,8 +631,8 @@ static bool read_regex(struct reader *r, yaml_node_t *v, void *into)
 /* "text", "~ regex", "~* regex", or a mapping that names the test. */
 static bool text_match_read(struct reader *r, yaml_node_t *v, const char *what, struct text_match *into)
 {
-    static const struct key keys[] = { KEY("exact", read_exact), KEY("contains", read_contains),
-                                       KEY("glob", read_glob), KEY("regex", read_regex) };
+    static const struct key keys[] = { KEY("exact", read_exact), KEY("contains", read_contains), KEY("glob", read_glob),
+                                       KEY("regex", read_regex) };
     str                     text;
 
     if (v->type == YAML_MAPPING_NODE) {
@@ -694,13 +756,14 @@ static bool arguments_check(struct reader *r, yaml_node_t *v, const struct scena
     static const struct scenario_question sample = { .message = { "\"x\n", 3 },
                                                      .model = { "\"x\n", 3 },
                                                      .tool_result = { "\"x\n", 3 } };
-    struct arena scratch;
-    bool         ok;
+    struct arena                          scratch;
+    bool                                  ok;
 
     arena_init(&scratch, 0);
     ok = yyjson_is_obj(json_parse_copy(&scratch, scenario_fill(&scratch, &call->arguments, true, &sample, 1)));
     arena_free(&scratch);
-    return ok || refuse(r, v, "arguments must be a mapping or the text of a JSON object; arguments_text takes any text");
+    return ok ||
+           refuse(r, v, "arguments must be a mapping or the text of a JSON object; arguments_text takes any text");
 }
 
 static bool read_call_arguments(struct reader *r, yaml_node_t *v, void *into)
@@ -892,11 +955,11 @@ static bool read_error_after(struct reader *r, yaml_node_t *v, void *into)
 
 static bool read_error(struct reader *r, yaml_node_t *v, void *into)
 {
-    static const struct key keys[] = { KEY("name", read_error_name),       KEY("args", read_error_args),
-                                       KEY("status", read_error_status),   KEY("code", read_error_code),
-                                       KEY("type", read_error_type),       KEY("message", read_error_message),
+    static const struct key keys[] = { KEY("name", read_error_name),         KEY("args", read_error_args),
+                                       KEY("status", read_error_status),     KEY("code", read_error_code),
+                                       KEY("type", read_error_type),         KEY("message", read_error_message),
                                        KEY("after_tokens", read_error_after) };
-    struct scenario_error *error = &((struct scenario_answer *)into)->error;
+    struct scenario_error  *error = &((struct scenario_answer *)into)->error;
 
     error->given = true;
     if (v->type != YAML_MAPPING_NODE)
@@ -951,10 +1014,10 @@ static bool read_rule_name(struct reader *r, yaml_node_t *v, void *into)
 
 static bool read_match(struct reader *r, yaml_node_t *v, void *into)
 {
-    static const struct key keys[] = { KEY("model", read_model),     KEY("message", read_message),
-                                       KEY("system", read_system),   KEY("tool_result", read_tool_result),
-                                       KEY("tools", read_tools),     KEY("headers", read_headers),
-                                       KEY("call", read_call),       KEY("stream", read_stream) };
+    static const struct key keys[] = { KEY("model", read_model),   KEY("message", read_message),
+                                       KEY("system", read_system), KEY("tool_result", read_tool_result),
+                                       KEY("tools", read_tools),   KEY("headers", read_headers),
+                                       KEY("call", read_call),     KEY("stream", read_stream) };
 
     return map_read(r, v, keys, ARRAY_LEN(keys), "match", &((struct rule *)into)->match);
 }
@@ -998,8 +1061,8 @@ static bool read_rules(struct reader *r, yaml_node_t *v, void *into)
 {
     static const struct key keys[] = { KEY("name", read_rule_name), KEY("match", read_match),
                                        KEY("answer", read_answer), KEY("answers", read_answers) };
-    struct scenario *s = into;
-    size_t           n;
+    struct scenario        *s = into;
+    size_t                  n;
 
     if (v->type != YAML_SEQUENCE_NODE)
         return refuse(r, v, "rules must be a list");

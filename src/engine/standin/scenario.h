@@ -40,12 +40,12 @@
 #include "contract/chat.h"
 #include "contract/fault.h"
 
-#define SCENARIO_SIZE_MAX ((size_t)4 * 1024 * 1024)
-#define SCENARIO_NODES_MAX 200000
-#define SCENARIO_TEXT_MAX ((size_t)32 * 1024 * 1024) /* bytes of all texts, counting what aliases repeat */
-#define SCENARIO_DEPTH_MAX 32
+#define SCENARIO_SIZE_MAX       ((size_t)4 * 1024 * 1024)
+#define SCENARIO_NODES_MAX      200000
+#define SCENARIO_TEXT_MAX       ((size_t)32 * 1024 * 1024) /* bytes of all texts, counting what aliases repeat */
+#define SCENARIO_DEPTH_MAX      32
 #define SCENARIO_REGEX_TEXT_MAX ((size_t)16 * 1024)
-#define SCENARIO_FILLED_MAX ((size_t)1024 * 1024) /* bytes of a text after its placeholders are filled in */
+#define SCENARIO_FILLED_MAX     ((size_t)1024 * 1024) /* bytes of a text after its placeholders are filled in */
 
 struct error_row;
 struct scenario;

@@ -23,13 +23,13 @@
 
 #include <math.h>
 
-#define FUEL 600000        /* over all attempts: some 10 ms */
-#define FUEL_ATTEMPT 200000 /* so that one attempt that gets lost does not take the others' */
-#define ATTEMPTS 10
-#define BRANCHES_MAX 16   /* ways through the unions of one value that are tried */
-#define SCHEMAS_MAX 48    /* that one value must satisfy at once */
-#define DEPTH_PLENTY 4    /* down to here optional things are often given, below rarely */
-#define DEPTH_SCARCE 8    /* from here on only what must be */
+#define FUEL           600000 /* over all attempts: some 10 ms */
+#define FUEL_ATTEMPT   200000 /* so that one attempt that gets lost does not take the others' */
+#define ATTEMPTS       10
+#define BRANCHES_MAX   16 /* ways through the unions of one value that are tried */
+#define SCHEMAS_MAX    48 /* that one value must satisfy at once */
+#define DEPTH_PLENTY   4  /* down to here optional things are often given, below rarely */
+#define DEPTH_SCARCE   8  /* from here on only what must be */
 #define NAME_SHOWN_MAX 24 /* characters of a property's name that its string repeats */
 
 struct maker {
@@ -239,9 +239,9 @@ static void want_word(struct maker *m, struct want *w, yyjson_val *schema, enum 
         w->hints |= TYPE_INTEGER | TYPE_NUMBER;
         if (yyjson_is_num(arg)) {
             bool upper = word == WORD_MAX || word == WORD_EXCLUSIVE_MAX;
-            bool open = word == WORD_EXCLUSIVE_MIN || word == WORD_EXCLUSIVE_MAX ||
-                        yyjson_is_true(schema_member(&m->doc, schema,
-                                                     upper ? S("exclusiveMaximum") : S("exclusiveMinimum")));
+            bool open =
+                word == WORD_EXCLUSIVE_MIN || word == WORD_EXCLUSIVE_MAX ||
+                yyjson_is_true(schema_member(&m->doc, schema, upper ? S("exclusiveMaximum") : S("exclusiveMinimum")));
 
             want_bound(w, upper, schema_number(arg), open);
         }
@@ -327,10 +327,7 @@ static void want_word(struct maker *m, struct want *w, yyjson_val *schema, enum 
 /* `turn` numbers the ways through the unions. False when the schemas contradict each other this way. */
 static bool want_gather(struct maker *m, struct want *w, const struct all *all, unsigned depth, size_t turn)
 {
-    *w = (struct want){ .types = TYPE_ANY,
-                        .length_max = SIZE_MAX,
-                        .items_max = SIZE_MAX,
-                        .props_max = SIZE_MAX };
+    *w = (struct want){ .types = TYPE_ANY, .length_max = SIZE_MAX, .items_max = SIZE_MAX, .props_max = SIZE_MAX };
     for (size_t i = 0; i < all->count; i++)
         all_add(w, all->schemas[i]);
     for (size_t i = 0; i < w->all.count && !w->impossible; i++) {
@@ -498,7 +495,8 @@ static bool number_write(struct maker *m, const struct want *w, bool whole)
     /* Something with a half, else with two digits, else whatever lies between. */
     v = lo + (hi - lo) * (long double)(1 + roll(m, 7)) / 8;
     for (double unit = 2; unit <= 1e6; unit = unit == 2 ? 100 : unit * 100) {
-        double rounded = (double)((floorl(v * unit) + (unit == 2 && rintl(floorl(v * 2) / 2) * 2 == floorl(v * 2))) / unit);
+        double rounded =
+            (double)((floorl(v * unit) + (unit == 2 && rintl(floorl(v * 2) / 2) * 2 == floorl(v * 2))) / unit);
 
         if (in_bounds(w, rounded)) {
             json_add_num(&m->out, rounded);
@@ -689,8 +687,8 @@ static bool array_write(struct maker *m, const struct want *w, unsigned depth)
         start = m->out.len;
         if (i)
             buf_add_char(&m->out, ',');
-        if (!item_schemas(m, w, i, item) || !(w->unique ? item_write_unique(m, item, depth + 1, spans, i)
-                                                        : value_write(m, item, depth + 1))) {
+        if (!item_schemas(m, w, i, item) ||
+            !(w->unique ? item_write_unique(m, item, depth + 1, spans, i) : value_write(m, item, depth + 1))) {
             m->out.len = start;
             if (i < w->items_min || i < w->contains_min || m->doc.fuel < 0)
                 return false;

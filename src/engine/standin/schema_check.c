@@ -395,8 +395,7 @@ static bool check_unique(struct schema_doc *d, yyjson_val *value)
     return true;
 }
 
-static bool check_contains(struct schema_doc *d, yyjson_val *schema, yyjson_val *arg, yyjson_val *value,
-                           unsigned depth)
+static bool check_contains(struct schema_doc *d, yyjson_val *schema, yyjson_val *arg, yyjson_val *value, unsigned depth)
 {
     yyjson_arr_iter it = yyjson_arr_iter_with(value);
     yyjson_val     *one;
@@ -530,8 +529,8 @@ static bool check_word(struct schema_doc *d, yyjson_val *schema, enum schema_wor
     case WORD_NOT:
         return !check(d, arg, value, depth + 1);
     case WORD_IF:
-        arg = check(d, arg, value, depth + 1) ? schema_member(d, schema, S("then"))
-                                              : schema_member(d, schema, S("else"));
+        arg =
+            check(d, arg, value, depth + 1) ? schema_member(d, schema, S("then")) : schema_member(d, schema, S("else"));
         return !arg || check(d, arg, value, depth + 1);
     case WORD_MULTIPLE_OF:
         return !yyjson_is_num(value) || !yyjson_is_num(arg) ||

@@ -13,45 +13,45 @@
 
 #define SCHEMA_DEPTH_MAX 32
 
-#define SCHEMA_WORDS(X)                           \
-    X(WORD_ADDITIONAL_ITEMS, "additionalItems")   \
-    X(WORD_ADDITIONAL, "additionalProperties")    \
-    X(WORD_ALL_OF, "allOf")                       \
-    X(WORD_ANY_OF, "anyOf")                       \
-    X(WORD_CONST, "const")                        \
-    X(WORD_CONTAINS, "contains")                  \
-    X(WORD_DEPENDENT, "dependentRequired")        \
-    X(WORD_ELSE, "else")                          \
-    X(WORD_ENUM, "enum")                          \
-    X(WORD_EXCLUSIVE_MAX, "exclusiveMaximum")     \
-    X(WORD_EXCLUSIVE_MIN, "exclusiveMinimum")     \
-    X(WORD_FORMAT, "format")                      \
-    X(WORD_IF, "if")                              \
-    X(WORD_ITEMS, "items")                        \
-    X(WORD_MAX_CONTAINS, "maxContains")           \
-    X(WORD_MAX_ITEMS, "maxItems")                 \
-    X(WORD_MAX_LENGTH, "maxLength")               \
-    X(WORD_MAX_PROPERTIES, "maxProperties")       \
-    X(WORD_MAX, "maximum")                        \
-    X(WORD_MIN_CONTAINS, "minContains")           \
-    X(WORD_MIN_ITEMS, "minItems")                 \
-    X(WORD_MIN_LENGTH, "minLength")               \
-    X(WORD_MIN_PROPERTIES, "minProperties")       \
-    X(WORD_MIN, "minimum")                        \
-    X(WORD_MULTIPLE_OF, "multipleOf")             \
-    X(WORD_NOT, "not")                            \
-    X(WORD_NULLABLE, "nullable")                  \
-    X(WORD_ONE_OF, "oneOf")                       \
-    X(WORD_PATTERN, "pattern")                    \
+#define SCHEMA_WORDS(X)                             \
+    X(WORD_ADDITIONAL_ITEMS, "additionalItems")     \
+    X(WORD_ADDITIONAL, "additionalProperties")      \
+    X(WORD_ALL_OF, "allOf")                         \
+    X(WORD_ANY_OF, "anyOf")                         \
+    X(WORD_CONST, "const")                          \
+    X(WORD_CONTAINS, "contains")                    \
+    X(WORD_DEPENDENT, "dependentRequired")          \
+    X(WORD_ELSE, "else")                            \
+    X(WORD_ENUM, "enum")                            \
+    X(WORD_EXCLUSIVE_MAX, "exclusiveMaximum")       \
+    X(WORD_EXCLUSIVE_MIN, "exclusiveMinimum")       \
+    X(WORD_FORMAT, "format")                        \
+    X(WORD_IF, "if")                                \
+    X(WORD_ITEMS, "items")                          \
+    X(WORD_MAX_CONTAINS, "maxContains")             \
+    X(WORD_MAX_ITEMS, "maxItems")                   \
+    X(WORD_MAX_LENGTH, "maxLength")                 \
+    X(WORD_MAX_PROPERTIES, "maxProperties")         \
+    X(WORD_MAX, "maximum")                          \
+    X(WORD_MIN_CONTAINS, "minContains")             \
+    X(WORD_MIN_ITEMS, "minItems")                   \
+    X(WORD_MIN_LENGTH, "minLength")                 \
+    X(WORD_MIN_PROPERTIES, "minProperties")         \
+    X(WORD_MIN, "minimum")                          \
+    X(WORD_MULTIPLE_OF, "multipleOf")               \
+    X(WORD_NOT, "not")                              \
+    X(WORD_NULLABLE, "nullable")                    \
+    X(WORD_ONE_OF, "oneOf")                         \
+    X(WORD_PATTERN, "pattern")                      \
     X(WORD_PATTERN_PROPERTIES, "patternProperties") \
-    X(WORD_PREFIX_ITEMS, "prefixItems")           \
-    X(WORD_PROPERTIES, "properties")              \
-    X(WORD_PROPERTY_NAMES, "propertyNames")       \
-    X(WORD_REF, "$ref")                           \
-    X(WORD_REQUIRED, "required")                  \
-    X(WORD_THEN, "then")                          \
-    X(WORD_TYPE, "type")                          \
-    X(WORD_UNEVALUATED, "unevaluatedProperties")  \
+    X(WORD_PREFIX_ITEMS, "prefixItems")             \
+    X(WORD_PROPERTIES, "properties")                \
+    X(WORD_PROPERTY_NAMES, "propertyNames")         \
+    X(WORD_REF, "$ref")                             \
+    X(WORD_REQUIRED, "required")                    \
+    X(WORD_THEN, "then")                            \
+    X(WORD_TYPE, "type")                            \
+    X(WORD_UNEVALUATED, "unevaluatedProperties")    \
     X(WORD_UNIQUE_ITEMS, "uniqueItems")
 
 #define SCHEMA_WORD_ENUM(name, text) name,
@@ -59,14 +59,14 @@ enum schema_word { SCHEMA_WORDS(SCHEMA_WORD_ENUM) WORD_OTHER };
 #undef SCHEMA_WORD_ENUM
 
 enum schema_type {
-    TYPE_NULL    = 1,
+    TYPE_NULL = 1,
     TYPE_BOOLEAN = 2,
     TYPE_INTEGER = 4,
-    TYPE_NUMBER  = 8, /* one with a fraction; "number" in a schema is both */
-    TYPE_STRING  = 16,
-    TYPE_ARRAY   = 32,
-    TYPE_OBJECT  = 64,
-    TYPE_ANY     = 127,
+    TYPE_NUMBER = 8, /* one with a fraction; "number" in a schema is both */
+    TYPE_STRING = 16,
+    TYPE_ARRAY = 32,
+    TYPE_OBJECT = 64,
+    TYPE_ANY = 127,
 };
 
 struct schema_doc {

@@ -25,11 +25,11 @@
 #include <pthread.h>
 
 #define PIECES_SINGLE 3 /* events of one token each at the beginning of a choice */
-#define PIECE_TOKENS 8  /* and of those after them */
-#define CHOICES_MAX 128
-#define STOP_IDS_MAX 64 /* in one stop sequence */
-#define UNLIMITED INT64_MAX
-#define CALL_ID_HEX 24
+#define PIECE_TOKENS  8 /* and of those after them */
+#define CHOICES_MAX   128
+#define STOP_IDS_MAX  64 /* in one stop sequence */
+#define UNLIMITED     INT64_MAX
+#define CALL_ID_HEX   24
 
 enum part_kind { PART_REASONING, PART_TEXT, PART_CALL };
 
@@ -101,8 +101,8 @@ static str echo_compose(const struct standin_stream *st, str label, str message,
     size_t len;
 
     if (st->choice)
-        head = str_of(numbered, (size_t)snprintf(numbered, sizeof(numbered), "dashbox stand-in (answer %u): ",
-                                                 st->choice + 1));
+        head = str_of(numbered,
+                      (size_t)snprintf(numbered, sizeof(numbered), "dashbox stand-in (answer %u): ", st->choice + 1));
     if (bare)
         head = S("");
     if (message.len > STANDIN_ECHO_MAX) {
@@ -627,12 +627,12 @@ static str piece_cut(struct standin_stream *st, struct part *p, int64_t *ret_tok
 
 SUSPENDS static enum err piece_next(struct standin_stream *st, struct part *p, struct chat_event *ret)
 {
-    static const enum chat_event_kind kinds[] = { [PART_REASONING] = CHAT_EV_REASONING,
-                                                  [PART_TEXT] = CHAT_EV_TEXT,
-                                                  [PART_CALL] = CHAT_EV_TOOL_ARGS };
-    int64_t                           tokens, waits;
-    str                               text;
-    enum err                          e;
+    static const enum chat_event_kind kinds[] = {
+        [PART_REASONING] = CHAT_EV_REASONING, [PART_TEXT] = CHAT_EV_TEXT, [PART_CALL] = CHAT_EV_TOOL_ARGS
+    };
+    int64_t  tokens, waits;
+    str      text;
+    enum err e;
 
     if (breaks_off(st, false))
         return error_raise(st);
