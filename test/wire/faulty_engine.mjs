@@ -1,0 +1,117 @@
+// An engine that speaks the OpenAI chat protocol and misbehaves when asked to. The last user message says how, as the
+// words after "engine:":
+//
+//   ok TEXT             answers TEXT, whole or streamed
+//   status N            HTTP status N with an error object of the OpenAI form
+//   plain N             HTTP status N with a line of text
+//   close               closes the connection instead of answering
+//   cut head | cut body | cut stream     ends the connection in the middle of that
+//   head garbage        an answer that is not HTTP
+//   html | empty | nothing | choices     200 with HTML; without a body; {}; an empty list of choices
+//   redirect            302
+//   late                no answer at all
+//   stall               a stream that stops after two words; a whole answer that stops in its body
+//   error N             200 with an error object that names status N; in a stream after two words
+//   badcall             a tool call whose arguments are not JSON
+//   abort               finish_reason "abort"
+//
+// start() resolves to {url, close()}.
+
+import http from 'node:http';
+
+const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1,
+    model: 'theirs', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
+const whole = (message, finish = 'stop') => JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion', created: 1,
+    model: 'theirs', choices: [{ index: 0, message: { role: 'assistant', content: '', ...message }, finish_reason: finish }],
+    usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } });
+
+function behave(words, asked, answer) {
+    const [kind, detail, ...more] = words;
+    const rest = words.slice(1).join(' ');
+    const socket = answer.socket;
+    const json = (status, text) => { answer.writeHead(status, { 'content-type': 'application/json' }); answer.end(text); };
+    const stream = () => { answer.writeHead(200, { 'content-type': 'text/event-stream' }); };
+    const two_words = () => { stream(); answer.write(chunk({ role: 'assistant', content: '' })); answer.write(chunk({ content: 'one ' }));
+        answer.write(chunk({ content: 'two' })); };
+    const cut = () => setTimeout(() => socket.destroy(), 20);
+    const broken_body = () => { answer.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+        answer.write('{"choices":[{"index":0,"message":{"role":"assistant","content":"on'); };
+    switch (kind) {
+    case 'ok':
+        if (!asked.stream) return json(200, whole({ content: rest }));
+        stream();
+        answer.write(chunk({ role: 'assistant', content: '' }));
+        for (const word of rest.split(/(?<= )/)) answer.write(chunk({ content: word }));
+        answer.write(chunk({}, 'stop'));
+        answer.write(`data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'theirs', choices: [],
+            usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } })}\n\n`);
+        return answer.end('data: [DONE]\n\n');
+    case 'status':
+        return json(Number(detail), JSON.stringify({ error: { message: 'the engine says no', type: 'server_error', param: null, code: null } }));
+    case 'plain':
+        answer.writeHead(Number(detail), { 'content-type': 'text/plain' });
+        return answer.end('no\n');
+    case 'close':
+        return socket.destroy();
+    case 'cut':
+        if (detail === 'head') { socket.write('HTTP/1.1 200 OK\r\nContent-Ty'); return cut(); }
+        if (detail === 'body') { broken_body(); return cut(); }
+        two_words();
+        return cut();
+    case 'head':
+        return socket.end('this is not HTTP\r\n\r\n');
+    case 'html':
+        answer.writeHead(200, { 'content-type': 'text/html' });
+        return answer.end('<html>welcome</html>');
+    case 'empty':
+        answer.writeHead(200, { 'content-type': 'application/json', 'content-length': '0' });
+        return answer.end();
+    case 'nothing':
+        return json(200, '{}');
+    case 'choices':
+        return json(200, '{"id":"x","object":"chat.completion","choices":[]}');
+    case 'redirect':
+        answer.writeHead(302, { location: 'http://127.0.0.1:1/' });
+        return answer.end();
+    case 'late':
+        return undefined;
+    case 'stall':
+        return asked.stream ? two_words() : broken_body();
+    case 'error': {
+        const error = { error: { message: 'broke off', type: 'server_error', code: detail ? Number(detail) : null } };
+        if (!asked.stream) return json(200, JSON.stringify(error));
+        two_words();
+        answer.write(`data: ${JSON.stringify(error)}\n\n`);
+        return answer.end('data: [DONE]\n\n');
+    }
+    case 'badcall':
+        return json(200, whole({ tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'f', arguments: '{"a": 1 "b": 2}' } }] },
+            'tool_calls'));
+    case 'abort':
+        if (!asked.stream) return json(200, whole({ content: 'one' }, 'abort'));
+        two_words();
+        answer.write(chunk({}, 'abort'));
+        return answer.end('data: [DONE]\n\n');
+    default:
+        return json(400, JSON.stringify({ error: { message: `no such behaviour: ${words.join(' ')}` } }));
+    }
+}
+
+export async function start() {
+    const server = http.createServer((request, answer) => {
+        let text = '';
+        request.on('data', piece => { text += piece; });
+        request.on('end', () => {
+            let asked = {};
+            try { asked = JSON.parse(text); } catch { /* the default behaviour says so */ }
+            const last = (asked.messages ?? []).filter(m => m.role === 'user').pop()?.content ?? '';
+            behave(String(last).replace(/^engine:\s*/, '').split(' '), asked, answer);
+        });
+        answer.on('error', () => {});
+    });
+    await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+    return {
+        url: `http://127.0.0.1:${server.address().port}`,
+        close: () => { server.closeAllConnections(); server.close(); },
+    };
+}
