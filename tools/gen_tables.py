@@ -5,6 +5,7 @@
     gen_tables.py routes  --data FILE --header H --source C
     gen_tables.py options --data FILE --header H --source C
     gen_tables.py counters --data FILE --header H --source C
+    gen_tables.py languages --data FILE --header H --source C
     gen_tables.py doc     --params FILE… --routes FILE --options FILE --doc DIR
 
 The formats are described at the head of each data file. Bad data is refused with file:line and status 1.
@@ -238,6 +239,23 @@ def counters(args):
     write(args.source, source)
 
 
+# ---- languages ----
+
+def languages(args):
+    rows = []
+    for s in st.read_file(args.data, {'language'}):
+        s.only({'name', 'lite'})
+        rows.append(f'    {{ .code = {st.c_str(s.name)}, .name = {st.c_str(s.need("name"))}, '
+                    f'.lite = {"true" if s.get("lite") == "yes" else "false"} }},\n')
+    header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
+        '#include "base/str.h"\n\nstruct language {\n    str  code, name;\n    bool lite; /* the small model knows it too */\n};\n\n' \
+        f'#define LANGUAGE_COUNT {len(rows)}\nextern const struct language languages[LANGUAGE_COUNT];\n\n#endif\n'
+    source = HEAD.format(args.data_name) + f'#include "{os.path.basename(args.header)}"\n\n' \
+        f'const struct language languages[LANGUAGE_COUNT] = {{\n{"".join(rows)}}};\n'
+    write(args.header, header)
+    write(args.source, source)
+
+
 # ---- reference pages ----
 
 def doc(args):
@@ -282,7 +300,7 @@ def doc(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
-    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'doc'])
+    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'languages', 'doc'])
     parser.add_argument('--data')
     parser.add_argument('--name')
     parser.add_argument('--header')
@@ -295,7 +313,8 @@ def main():
     if args.data:
         parts = args.data.split('/')
         args.data_name = '/'.join(parts[parts.index('data'):]) if 'data' in parts else args.data
-    {'params': params, 'routes': routes, 'options': options, 'counters': counters, 'doc': doc}[args.what](args)
+    {'params': params, 'routes': routes, 'options': options, 'counters': counters, 'languages': languages,
+     'doc': doc}[args.what](args)
 
 
 st.run(main)

@@ -113,6 +113,8 @@ struct chat_input {
     opt_bool                incremental;   /* native incremental_output */
     enum chat_result_format result_format; /* native */
 
+    struct yyjson_val *translation; /* translation_options, or NULL */
+
     bool audio_out; /* modalities asks for speech */
     str  voice;     /* audio.voice */
 

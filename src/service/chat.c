@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "contract/languages.gen.h"
 #include "contract/model.h"
 #include "loop/loop.h"
 #include "service/services.h"
@@ -108,7 +109,7 @@ static enum err decide_form(struct request *rq, struct chat_input *in)
         return OK;
     }
     if (in->stream && in->incremental.set && !in->incremental.v && m->incremental == MODEL_INCREMENTAL_ONLY &&
-        !in->thinking)
+        (!in->thinking || m->thinking == MODEL_THINKING_ONLY))
         return fail_incremental_false_refused(&rq->fault);
     if (!in->incremental.set)
         in->incremental = (opt_bool){ .v = m->incremental != MODEL_INCREMENTAL_OFF, .set = true };
@@ -134,6 +135,36 @@ static bool says_json(const struct chat_input *in)
             return true;
     }
     return false;
+}
+
+/* A name in any case, or a code. */
+static bool language_known(str text, bool lite)
+{
+    for (size_t i = 0; i < LANGUAGE_COUNT; i++) {
+        if (lite && !languages[i].lite)
+            continue;
+        if (str_eq_nocase(languages[i].name, text) || str_eq_nocase(languages[i].code, text))
+            return true;
+    }
+    return false;
+}
+
+/* REF: E005, E057. */
+static enum err check_translation_options(struct request *rq, const struct chat_input *in)
+{
+    str  source = json_str(json_get(in->translation, "source_lang"));
+    str  target = json_str(json_get(in->translation, "target_lang"));
+    bool lite = str_starts(in->model->id, S("qwen-mt-lite"));
+
+    if (in->model->task != MODEL_TASK_TRANSLATION)
+        return OK;
+    if (!yyjson_is_obj(in->translation))
+        return fail_field_required(&rq->fault, S("parameters.translation_options"));
+    if (!str_eq_nocase(source, S("auto")) && !language_known(source, lite))
+        return fail_mt_language_unsupported(&rq->fault);
+    if (!language_known(target, lite))
+        return fail_mt_language_unsupported(&rq->fault);
+    return OK;
 }
 
 static enum err check_abilities(struct request *rq, const struct chat_input *in)
@@ -320,6 +351,8 @@ enum err chat_check(struct request *rq, struct chat_input *in)
         e = decide_form(rq, in);
     if (!e)
         e = check_budget(rq, in);
+    if (!e)
+        e = check_translation_options(rq, in);
     if (!e)
         e = check_abilities(rq, in);
     if (!e)

@@ -21,7 +21,9 @@
  *   header      "QwenTok\n", version, size, checksum, plain tokens, all tokens, base of the root; sections at 32
  *   tokens      two words each:  left part 18 | length 8 | offset's upper 6;  right part 18 | offset's lower 14
  *   trie        double array:    check 9 | flag 1 | flag 1 | base or id 21; see trie_longest()
- *   pairs       open addressing: merged token 18 | mark 14; see pair_merge()
+ *   marks       two bytes a pair that merges, eight a bucket; see pair_merge()
+ *   pairs       the merged token, in the same places
+ *   borders     bits: where a merge may join two texts; see tokens_meet()
  *   classes     a byte a code point, in blocks of 128; see enum class
  *   orders, decompositions, compositions, code points: for NFC
  *   blob        the bytes of all tokens, one inside the other
@@ -43,13 +45,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TABLE_VERSION  1
+#define TABLE_VERSION  2
 #define TABLE_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
 enum section {
     SECTION_TOKENS,
     SECTION_TRIE,
+    SECTION_MARKS,
     SECTION_PAIRS,
+    SECTION_BORDERS,
     SECTION_CLASS_INDEX,
     SECTION_CLASS_BLOCKS,
     SECTION_ORDERS,
@@ -68,9 +72,9 @@ struct table_header {
     struct {
         uint32_t offset, size;
     } sections[SECTION_COUNT];
-    uint32_t unused[4];
+    uint32_t unused[16];
 };
-static_assert(sizeof(struct table_header) == 128, "the header is what compile.mjs writes");
+static_assert(sizeof(struct table_header) == 192, "the header is what compile.mjs writes");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the table is read as it lies in the file");
 
 struct token_entry {
@@ -89,7 +93,10 @@ struct composition {
 struct tokenizer {
     const struct token_entry   *tokens;
     const uint32_t             *trie;
+    const uint16_t             *marks;
     const uint32_t             *pairs;
+    const uint32_t             *borders;
+    uint32_t                    bucket_count;
     const uint8_t              *class_index;
     const uint8_t              *class_blocks;
     const uint8_t              *class_ascii; /* the block of U+0000 */
@@ -107,7 +114,11 @@ struct tokenizer {
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
-#define ID_MASK 0x3FFFFu /* 18 bits */
+#define ID_MASK      0x3FFFFu /* 18 bits */
+#define PAIR_WAYS    8u
+#define BORDER_BITS  18
+#define MULTIPLIER_1 0x9E3779B97F4A7C15u
+#define MULTIPLIER_2 0xD6E8FEB86659FD93u
 
 static inline uint32_t token_left(const struct tokenizer *t, uint32_t id)
 {
@@ -184,7 +195,11 @@ static bool header_valid(const struct table_header *h, size_t file_size)
         return false;
     if (h->sections[SECTION_TRIE].size / 4 <= (size_t)h->root + 256)
         return false;
-    if (h->sections[SECTION_PAIRS].size != (ID_MASK + 1) * 4)
+    if (h->sections[SECTION_MARKS].size == 0 || h->sections[SECTION_MARKS].size % (2 * PAIR_WAYS) != 0)
+        return false;
+    if (h->sections[SECTION_PAIRS].size / 2 != h->sections[SECTION_MARKS].size)
+        return false;
+    if (h->sections[SECTION_BORDERS].size != (65536 + (1 << BORDER_BITS)) / 8)
         return false;
     return h->sections[SECTION_CLASS_INDEX].size == 0x110000 / 128;
 }
@@ -208,7 +223,10 @@ static struct tokenizer *tokenizer_new(void *map)
     t->token_count = h->token_count;
     t->tokens = section(t, SECTION_TOKENS);
     t->trie = section(t, SECTION_TRIE);
+    t->marks = section(t, SECTION_MARKS);
+    t->bucket_count = h->sections[SECTION_MARKS].size / (2 * PAIR_WAYS);
     t->pairs = section(t, SECTION_PAIRS);
+    t->borders = section(t, SECTION_BORDERS);
     t->class_index = section(t, SECTION_CLASS_INDEX);
     t->class_blocks = section(t, SECTION_CLASS_BLOCKS);
     t->class_ascii = t->class_blocks + t->class_index[0] * 128;
@@ -791,22 +809,42 @@ static inline struct match trie_longest(const struct tokenizer *t, const unsigne
     return (struct match){ trie[best + LABEL_VALUE] >> UNIT_SHIFT, (size_t)(best_end - start) };
 }
 
-#define PAIR_MULTIPLIER 0x9E3779B97F4A7C15u
-#define PAIR_FREE       0xFFFFFFFFu
+#define PAIR_FREE UINT32_MAX
 
-/* The token that the two merge into, PAIR_FREE for none. */
+typedef uint16_t marks_vector __attribute__((vector_size(16)));
+
+static inline marks_vector marks_load(const uint16_t *p)
+{
+    marks_vector v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+/* The token that the two merge into, PAIR_FREE for none: a cuckoo table, whose two buckets are compared at once with
+ * the mark of the pair. A mark that is there is nearly always the pair itself. */
 static inline uint32_t pair_merge(const struct tokenizer *t, uint32_t left, uint32_t right)
 {
-    uint64_t hash = ((uint64_t)left << 18 | right) * PAIR_MULTIPLIER;
-    uint32_t at = (uint32_t)(hash >> 46), mark = (uint32_t)(hash >> 32) & 0x3FFF;
-    uint32_t slot;
+    uint64_t     hash = ((uint64_t)left << 18 | right) * MULTIPLIER_1;
+    uint64_t     any[2];
+    size_t       buckets[2];
+    uint16_t     mark;
+    marks_vector equal;
 
-    while ((slot = t->pairs[at]) != PAIR_FREE) {
-        uint32_t id = slot & ID_MASK;
+    hash = (hash ^ hash >> 32) * MULTIPLIER_2;
+    mark = (uint16_t)hash ? (uint16_t)hash : 1;
+    buckets[0] = (size_t)((uint64_t)(uint32_t)hash * t->bucket_count >> 32) * PAIR_WAYS;
+    buckets[1] = (size_t)((hash >> 32) * t->bucket_count >> 32) * PAIR_WAYS;
+    equal = (marks_vector)(marks_load(t->marks + buckets[0]) == mark) |
+            (marks_vector)(marks_load(t->marks + buckets[1]) == mark);
+    memcpy(any, &equal, sizeof(any));
+    if (LIKELY((any[0] | any[1]) == 0))
+        return PAIR_FREE;
+    for (size_t i = 0; i < 2 * PAIR_WAYS; i++) {
+        size_t at = buckets[i / PAIR_WAYS] + i % PAIR_WAYS;
 
-        if (slot >> 18 == mark && token_left(t, id) == left && token_right(t, id) == right)
-            return id;
-        at = (at + 1) & ID_MASK;
+        if (t->marks[at] == mark && token_left(t, t->pairs[at]) == left && token_right(t, t->pairs[at]) == right)
+            return t->pairs[at];
     }
     return PAIR_FREE;
 }
@@ -818,18 +856,34 @@ static bool pair_valid(const struct tokenizer *t, uint32_t left, uint32_t right)
     uint32_t limit = UINT32_MAX;
 
     for (;;) {
+        bool               by_left = left > right;
+        uint32_t           last = by_left ? left : right, part;
+        struct token_entry e = t->tokens[last];
+
         if (pair_merge(t, left, right) < limit)
             return false;
         if ((left | right) < 256)
             return true;
-        if (left > right) {
-            limit = left;
-            left = token_right(t, left);
-        } else {
-            limit = right + 1;
-            right = token_left(t, right);
-        }
+        part = (by_left ? e.right : e.left) & ID_MASK;
+        limit = last + !by_left;
+        left = by_left ? part : left;
+        right = by_left ? right : part;
     }
+}
+
+/* The same, asking first whether there is any merge across such a border. `p` is where the second token begins. */
+static inline bool tokens_meet(const struct tokenizer *t, const unsigned char *p, uint32_t left, struct match right)
+{
+    size_t   bit = (size_t)p[-1] << 8 | p[0];
+    uint64_t key;
+
+    if (t->borders[bit / 32] >> (bit % 32) & 1)
+        return pair_valid(t, left, right.id);
+    if ((p[-1] & 0xC0) != 0x80 || p[0] < 0xE0 || right.len < 3 || token_len(t, left) < 3)
+        return true;
+    key = (uint64_t)(p[-3] | p[-2] << 8 | p[-1] << 16) << 24 | (uint64_t)(p[0] | p[1] << 8 | p[2] << 16);
+    bit = 65536 + (size_t)(key * MULTIPLIER_1 >> (64 - BORDER_BITS));
+    return LIKELY(!(t->borders[bit / 32] >> (bit % 32) & 1)) || pair_valid(t, left, right.id);
 }
 
 /* Merges the piece [p, p + len) into tokens, of which `first` is the longest at its beginning. `ids` has room for `len`
@@ -842,7 +896,7 @@ static size_t merge(const struct tokenizer *t, const unsigned char *p, size_t le
     for (;;) {
         size_t stop = at + next.len;
 
-        if (!(dead[stop / 64] >> (stop % 64) & 1) && (count == 0 || pair_valid(t, ids[count - 1], next.id))) {
+        if (!(dead[stop / 64] >> (stop % 64) & 1) && (count == 0 || tokens_meet(t, p + at, ids[count - 1], next))) {
             ids[count++] = next.id;
             at = stop;
             if (at == len)

