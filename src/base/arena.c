@@ -244,6 +244,7 @@ str arena_printf(struct arena *a, const char *fmt, ...)
     char   *p;
     int     len;
 
+    ASSERT(fmt);
     va_start(ap, fmt);
     len = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);

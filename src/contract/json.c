@@ -157,6 +157,10 @@ void json_add_num(struct buf *b, double v)
         buf_add(b, S("null"));
         return;
     }
+    if (v == trunc(v) && v > -1e15 && v < 1e15) {
+        buf_add_i64(b, (int64_t)v);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, v);
         if (strtod(text, NULL) == v)

@@ -666,17 +666,48 @@ static str normalised(const struct tokenizer *t, str text, char small[NORMALISED
 
 /* ---- the pattern -------------------------------------------------------------------------------------------------- */
 
+#define EACH_BYTE(b) ((uint64_t)0x0101010101010101u * (b))
+
+/* ASCII letters from `p` on, eight at a time: the sums reach the top bit of a byte from 'a' and from '{' on. */
+static inline const unsigned char *skip_ascii_letters(const unsigned char *p, const unsigned char *end)
+{
+    while (end - p >= 8) {
+        uint64_t word, lower, others;
+
+        memcpy(&word, p, 8);
+        lower = (word | EACH_BYTE(0x20)) & EACH_BYTE(0x7F);
+        others = lower + EACH_BYTE(0x80 - 'a');
+        others &= ~(lower + EACH_BYTE(0x80 - '{')) & ~word;
+        others = ~others & EACH_BYTE(0x80);
+        if (others)
+            return p + __builtin_ctzll(others) / 8;
+        p += 8;
+    }
+    while (p < end && (unsigned char)((*p | 0x20) - 'a') < 26)
+        p++;
+    return p;
+}
+
 static inline const unsigned char *skip_letters(const struct tokenizer *t, const unsigned char *p,
                                                 const unsigned char *end)
 {
-    while (p < end) {
-        const unsigned char *next = p;
+    for (;;) {
+        const unsigned char *next;
 
-        if (class_next(t, &next) != CLASS_LETTER)
-            break;
+        p = skip_ascii_letters(p, end);
+        if (p == end || *p < 0x80)
+            return p;
+        next = p;
+        if ((class_of(t, next_cp(&next)) & 3) != CLASS_LETTER)
+            return p;
         p = next;
+        /* A text in another script goes on in it. */
+        while (p < end && *p >= 0x80) {
+            if ((class_of(t, next_cp(&next)) & 3) != CLASS_LETTER)
+                return p;
+            p = next;
+        }
     }
-    return p;
 }
 
 /* Length of a contraction behind an apostrophe at `p`: s t re ve m ll d, in either case. */
@@ -769,44 +800,79 @@ static inline const unsigned char *piece_end(const struct tokenizer *t, const un
 #define UNIT_SHIFT  11
 #define LABEL_VALUE 0x7Fu /* the unit with the id of the token that ends at a node */
 
+#define NO_TOKEN UINT32_MAX
+
 struct match {
     uint32_t id;
     size_t   len;
 };
 
-/* The longest token at the beginning of [p, end), which is not empty. Every byte is a token, so there is one. */
-static inline struct match trie_longest(const struct tokenizer *t, const unsigned char *p, const unsigned char *end)
+/* Whether the token of a leaf, whose bytes before `p` are those of the text from `start` on, goes on as the text does,
+ * to at most `end`. */
+static inline bool leaf_matches(const struct tokenizer *t, uint32_t id, const unsigned char *start,
+                                const unsigned char *p, const unsigned char *end)
 {
-    const uint32_t      *trie = t->trie;
-    const unsigned char *start = p, *best_end = p;
+    const unsigned char *bytes = (const unsigned char *)token_ptr(t, id);
+    size_t               len = token_len(t, id);
+
+    if (len > (size_t)(end - start))
+        return false;
+    for (size_t i = (size_t)(p - start); i < len; i++) {
+        if (start[i] != bytes[i])
+            return false;
+    }
+    return true;
+}
+
+/* The token that all of [start, end), which is not empty, is; NO_TOKEN for none. */
+static inline uint32_t trie_whole(const struct tokenizer *t, const unsigned char *start, const unsigned char *end)
+{
+    const unsigned char *p = start;
+    uint32_t             base = t->root, unit;
+
+    do {
+        unit = t->trie[base + *p];
+        base = unit >> UNIT_SHIFT;
+        if ((unit & (UNIT_CHECK | UNIT_LEAF)) != *p) {
+            if ((unit & UNIT_CHECK) != *p)
+                return NO_TOKEN;
+            /* A leaf. */
+            if (!(unit & UNIT_MORE))
+                return p + 1 == end ? base : NO_TOKEN;
+            if (token_len(t, base) != (size_t)(end - start))
+                return NO_TOKEN;
+            return leaf_matches(t, base, start, p + 1, end) ? base : NO_TOKEN;
+        }
+    } while (++p < end);
+    return unit & UNIT_MORE ? t->trie[base + LABEL_VALUE] >> UNIT_SHIFT : NO_TOKEN;
+}
+
+/* The longest token at the beginning of [start, end), which is not empty. Every byte is a token, so there is one. */
+static inline struct match trie_longest(const struct tokenizer *t, const unsigned char *start, const unsigned char *end)
+{
+    const unsigned char *p = start, *best_end = start;
     uint32_t             base = t->root, best = 0;
 
     while (p < end) {
-        uint32_t unit = trie[base + *p];
+        uint32_t unit = t->trie[base + *p];
 
         if ((unit & UNIT_CHECK) != *p)
             break;
         p++;
         base = unit >> UNIT_SHIFT;
         if (unit & UNIT_LEAF) {
-            if (unit & UNIT_MORE) {
-                size_t      len = token_len(t, base), matched = (size_t)(p - start);
-                const char *bytes = token_ptr(t, base);
-
-                if (len > (size_t)(end - start))
-                    break;
-                if (memcmp(start + matched, bytes + matched, len - matched) != 0)
-                    break;
-                return (struct match){ base, len };
-            }
-            return (struct match){ base, (size_t)(p - start) };
+            if (!(unit & UNIT_MORE))
+                return (struct match){ base, (size_t)(p - start) };
+            if (!leaf_matches(t, base, start, p, end))
+                break;
+            return (struct match){ base, token_len(t, base) };
         }
         if (unit & UNIT_MORE) {
             best = base;
             best_end = p;
         }
     }
-    return (struct match){ trie[best + LABEL_VALUE] >> UNIT_SHIFT, (size_t)(best_end - start) };
+    return (struct match){ t->trie[best + LABEL_VALUE] >> UNIT_SHIFT, (size_t)(best_end - start) };
 }
 
 #define PAIR_FREE UINT32_MAX
@@ -886,12 +952,12 @@ static inline bool tokens_meet(const struct tokenizer *t, const unsigned char *p
     return LIKELY(!(t->borders[bit / 32] >> (bit % 32) & 1)) || pair_valid(t, left, right.id);
 }
 
-/* Merges the piece [p, p + len) into tokens, of which `first` is the longest at its beginning. `ids` has room for `len`
- * ids, `dead` for len / 64 + 1 words of zeros: a bit for each place from which there is no way to the end. */
-static size_t merge(const struct tokenizer *t, const unsigned char *p, size_t len, struct match next, uint32_t *ids,
-                    uint64_t *dead)
+/* Merges the piece [p, p + len) into tokens. `ids` has room for `len` ids, `dead` has len / 64 + 1 words of zeros: a bit
+ * for each place from which there is no way to the end. */
+static size_t merge(const struct tokenizer *t, const unsigned char *p, size_t len, uint32_t *ids, uint64_t *dead)
 {
-    size_t count = 0, at = 0;
+    struct match next = trie_longest(t, p, p + len);
+    size_t       count = 0, at = 0;
 
     for (;;) {
         size_t stop = at + next.len;
@@ -931,36 +997,39 @@ static inline void sink_put(struct sink *s, const uint32_t *ids, size_t n)
 }
 
 static __attribute__((noinline)) void merge_short(const struct tokenizer *t, const unsigned char *p, size_t len,
-                                                  struct match first, struct sink *s)
+                                                  struct sink *s)
 {
     uint32_t ids[TOKENIZER_PIECE_SHORT];
     uint64_t dead[TOKENIZER_PIECE_SHORT / 64 + 1];
 
     memset(dead, 0, (len / 64 + 1) * sizeof(*dead));
-    sink_put(s, ids, merge(t, p, len, first, ids, dead));
+    sink_put(s, ids, merge(t, p, len, ids, dead));
 }
 
 static __attribute__((noinline)) void merge_long(const struct tokenizer *t, const unsigned char *p, size_t len,
-                                                 struct match first, struct sink *s)
+                                                 struct sink *s)
 {
     uint32_t *ids = xmalloc(mul_size_or_die(len, sizeof(*ids)));
     uint64_t *dead = xcalloc(len / 64 + 1, sizeof(*dead));
 
-    sink_put(s, ids, merge(t, p, len, first, ids, dead));
+    sink_put(s, ids, merge(t, p, len, ids, dead));
     free(dead);
     free(ids);
 }
 
 static inline void piece_tokens(const struct tokenizer *t, const unsigned char *p, size_t len, struct sink *s)
 {
-    struct match first = trie_longest(t, p, p + len);
+    uint32_t id = trie_whole(t, p, p + len);
 
-    if (LIKELY(first.len == len))
-        sink_put(s, &first.id, 1);
-    else if (len <= TOKENIZER_PIECE_SHORT)
-        merge_short(t, p, len, first, s);
-    else
-        merge_long(t, p, len, first, s);
+    if (LIKELY(id != NO_TOKEN)) {
+        if (s->count < s->cap)
+            s->ids[s->count] = id;
+        s->count++;
+    } else if (len <= TOKENIZER_PIECE_SHORT) {
+        merge_short(t, p, len, s);
+    } else {
+        merge_long(t, p, len, s);
+    }
 }
 
 /* ---- texts -------------------------------------------------------------------------------------------------------- */

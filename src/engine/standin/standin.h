@@ -32,8 +32,9 @@
 
 #include "engine/engine.h"
 
-#define STANDIN_ECHO_MAX  ((size_t)1000)
-#define STANDIN_REASONING "This is the stand-in of dashbox: no model is thinking here. It will repeat the last message."
+#define STANDIN_ECHO_MAX ((size_t)1000)
+#define STANDIN_REASONING \
+    "This is the stand-in of dashbox: no model is thinking here. These words stand where its thoughts would be."
 
 struct arena;
 struct error_row;
