@@ -19,8 +19,12 @@ struct loop *loop_here(void)
 
 int64_t loop_now_us(struct loop *l)
 {
-    (void)l; /* one clock for all loops today; callers name theirs so that this can change */
-    return clock_mono_us();
+    return l->now_us;
+}
+
+void loop_turn(struct loop *l)
+{
+    l->now_us = clock_mono_us();
 }
 
 size_t loop_fiber_count(const struct loop *l)
@@ -64,6 +68,7 @@ static void on_timer(uv_timer_t *handle)
     struct loop *l = handle->data;
 
     l->timer_us = INT64_MAX;
+    loop_turn(l);
     timer_heap_run(&l->timers, loop_now_us(l));
     loop_timer_moved(l);
     loop_run_ready(l);
@@ -105,6 +110,7 @@ static void on_wake(uv_async_t *handle)
     stopping = l->stopping;
     pthread_mutex_unlock(&l->posted_lock);
 
+    loop_turn(l);
     while (p) {
         struct posted *next = p->next;
 
@@ -121,6 +127,7 @@ static void on_prepare(uv_prepare_t *handle)
 {
     struct loop *l = handle->data;
 
+    loop_turn(l);
     if (l->idle_fn)
         l->idle_fn(l->idle_arg);
     loop_run_ready(l);
@@ -140,6 +147,7 @@ struct loop *loop_new(void)
     uv_unref((uv_handle_t *)&l->prepare);
     uv_unref((uv_handle_t *)&l->timer);
     l->timer_us = INT64_MAX;
+    loop_turn(l);
     pthread_mutex_init(&l->posted_lock, NULL);
     return l;
 }
@@ -147,6 +155,7 @@ struct loop *loop_new(void)
 void loop_run(struct loop *l)
 {
     here = l;
+    loop_turn(l);
     loop_run_ready(l);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     here = NULL;

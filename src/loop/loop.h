@@ -21,7 +21,8 @@ void loop_free(struct loop *l);
 /* The loop of this thread, NULL outside. */
 struct loop *loop_here(void);
 
-/* Monotonic microseconds: the time that deadlines and timers are in. */
+/* Monotonic microseconds, as of this turn of the loop: what deadlines and timers are in. Where single microseconds count,
+ * ask clock_mono_us(). */
 int64_t loop_now_us(struct loop *l);
 
 /* Fibers alive, for metrics and drains. */

@@ -19,6 +19,7 @@ struct posted {
 
 struct loop {
     uv_loop_t uv;
+    int64_t   now_us; /* as of this turn */
 
     /* fibers */
     struct fiber *ready_first, *ready_last;
@@ -48,6 +49,9 @@ struct loop {
     /* One read buffer for all streams: bytes are handed on before the next read. */
     char read_buffer[READ_BUFFER];
 };
+
+/* At the top of every callback of libuv: looks at the clock. */
+void loop_turn(struct loop *l);
 
 /* The earliest timer has changed. */
 void loop_timer_moved(struct loop *l);

@@ -83,6 +83,7 @@ static void on_lookup(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
     struct lookup *lk = CONTAINER_OF(req, struct lookup, req);
     struct loop   *l = req->loop->data;
 
+    loop_turn(l);
     lk->done = true;
     lk->status = status;
     lk->found = found;
@@ -155,6 +156,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
     if (n == 0)
         return;
+    loop_turn(l);
     if (n > 0) {
         s->events->on_read(s, str_of(buf->base, (size_t)n), OK);
     } else {
@@ -195,6 +197,7 @@ static void on_written(uv_write_t *req, int status)
     struct stream     *s = w->stream;
     struct loop       *l = s->loop;
 
+    loop_turn(l);
     s->queued -= w->len;
     if (status && !s->broken)
         s->broken = loop_err(status);
@@ -285,6 +288,7 @@ static void on_closed(uv_handle_t *handle)
     struct stream *s = handle->data;
     struct loop   *l = s->loop;
 
+    loop_turn(l);
     fiber_wake(s->writer);
     if (s->events->on_closed)
         s->events->on_closed(s);
@@ -330,6 +334,7 @@ static void on_connect(uv_connect_t *req, int status)
     struct connecting *c = CONTAINER_OF(req, struct connecting, req);
     struct stream     *s = req->handle->data;
 
+    loop_turn(s->loop);
     c->status = status;
     c->done = true;
     fiber_wake(c->waiter);
@@ -417,6 +422,7 @@ static void on_connection(uv_stream_t *stream, int status)
 {
     struct listener *ln = CONTAINER_OF((struct stream *)stream->data, struct listener, stream);
 
+    loop_turn(ln->stream.loop);
     if (status == 0)
         ln->on_accept(ln, ln->arg);
     loop_run_ready(ln->stream.loop);

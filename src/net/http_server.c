@@ -74,7 +74,7 @@ struct http_server {
     bool                       draining;
     void (*on_drained)(void *arg);
     void   *drained_arg;
-    int64_t date_s;
+    int64_t date_until_us; /* loop time until which `date` is right */
     char    date[CLOCK_HTTP_LEN + 1];
 };
 
@@ -567,12 +567,13 @@ enum err http_body_next(struct http_exchange *x, str *ret)
 
 static void update_date(struct http_server *s)
 {
-    int64_t now = clock_unix_s();
+    int64_t now_ms;
 
-    if (now == s->date_s)
+    if (loop_now_us(s->loop) < s->date_until_us)
         return;
-    s->date_s = now;
-    clock_http(s->date, now);
+    now_ms = clock_unix_ms();
+    clock_http(s->date, now_ms / 1000);
+    s->date_until_us = loop_now_us(s->loop) + (1000 - now_ms % 1000) * 1000;
 }
 
 static void add_head(struct http_exchange *x, struct buf *b, int status, const struct http_field *fields,

@@ -1,0 +1,52 @@
+/* process.h - a child process: started, heard, stopped.
+ *
+ * What it writes to its standard output and error comes line by line; its standard input is empty. It leads a process
+ * group of its own, so that a signal reaches what it has started too and the terminal's Ctrl-C does not: whoever started
+ * it stops it. Where setpriv(1) is there (util-linux), it is killed by the kernel when our thread ends without that.
+ *
+ *      process_start             it ends: on_exit
+ *   . ---------------> RUNNING --------------------> ENDED -- process_free() --> gone
+ *                        |  process_stop(): SIGTERM, SIGKILL after the grace
+ *
+ * Thread: one loop for life.
+ * Limits: PROCESS_LINE_MAX bytes a line; a longer one comes in pieces.
+ */
+#ifndef DASHBOX_LOOP_PROCESS_H
+#define DASHBOX_LOOP_PROCESS_H
+
+#include "base/str.h"
+#include "loop/fiber.h"
+
+struct process;
+
+#define PROCESS_LINE_MAX ((size_t)4096)
+
+struct process_options {
+    const char *const *argv; /* ends with NULL; argv[0] is looked for on the PATH */
+    const char *const *env;  /* "NAME=value" beside our own environment, ends with NULL; NULL: nothing more */
+    const char        *dir;  /* to work in; NULL: ours */
+    void (*on_line)(void *arg, str line); /* without its line end; may be NULL */
+    void (*on_exit)(void *arg);           /* once; may be NULL */
+    void *arg;
+};
+
+/* ERR_NOT_FOUND when the program is not there; behind setpriv it starts and ends with status 127. */
+enum err process_start(struct loop *l, const struct process_options *o, struct process **ret);
+
+int  process_pid(const struct process *p);
+bool process_ended(const struct process *p);
+/* "status 1", "signal 9"; "" while it runs. */
+#define PROCESS_END_TEXT_MAX 32
+void process_end_text(const struct process *p, char text[PROCESS_END_TEXT_MAX]);
+
+/* To the whole group; nothing when it has ended. */
+void process_kill(struct process *p, int signal);
+/* SIGTERM now, SIGKILL when it still runs after `grace_ms`. */
+void process_stop(struct process *p, int64_t grace_ms);
+/* Until it has ended. */
+SUSPENDS enum err process_wait(struct process *p, int64_t deadline_us);
+
+/* Kills it when it still runs. No callback comes after this. */
+void process_free(struct process *p);
+
+#endif
