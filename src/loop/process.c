@@ -95,6 +95,21 @@ static void on_pipe_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     loop_run_ready(l);
 }
 
+/* Its last words, which may be in the pipe still: whoever hears that it has ended has heard them. */
+static void pipe_drain(struct pipe *p)
+{
+    struct loop *l = p->process->loop;
+    uv_os_fd_t   fd;
+    ssize_t      n;
+
+    if (uv_is_closing((uv_handle_t *)&p->uv) || uv_fileno((uv_handle_t *)&p->uv, &fd))
+        return;
+    while ((n = read(fd, l->read_buffer, READ_BUFFER)) > 0)
+        lines_feed(p, str_of(l->read_buffer, (size_t)n));
+    line_out(p);
+    pipe_close(p);
+}
+
 /* ---- the end ---- */
 
 static void free_when_over(struct process *p)
@@ -120,12 +135,14 @@ static void on_handle_closed(uv_handle_t *handle)
     free_when_over(p);
 }
 
-static void on_exit(uv_process_t *uv, int64_t status, int signal)
+static void on_ended(uv_process_t *uv, int64_t status, int signal)
 {
     struct process *p = CONTAINER_OF(uv, struct process, uv);
     struct loop    *l = p->loop;
 
     (void)kill(-p->pid, SIGKILL); /* what it has left behind; mostly nothing */
+    for (int i = 0; i < PIPES; i++)
+        pipe_drain(&p->pipes[i]);
     p->ended = true;
     p->status = status;
     p->signal = signal;
@@ -176,6 +193,30 @@ static enum err start_err(int r)
     return r == UV_ENOENT || r == UV_EACCES ? ERR_NOT_FOUND : loop_err(r);
 }
 
+static bool same_name(const char *a, const char *b)
+{
+    size_t len = str_find(str_from_cstr(a), '=');
+
+    return len != STR_NONE && strncmp(a, b, len + 1) == 0;
+}
+
+/* Our environment without what `more` says otherwise, and `more`. */
+static void env_make(const char *const *more, const char **ret)
+{
+    size_t n = 0;
+
+    for (char **own = environ; *own; own++) {
+        bool replaced = false;
+
+        for (const char *const *m = more; m && *m && !replaced; m++)
+            replaced = same_name(*m, *own);
+        if (!replaced)
+            ret[n++] = *own;
+    }
+    for (const char *const *m = more; m && *m; m++)
+        ret[n++] = *m;
+}
+
 enum err process_start(struct loop *l, const struct process_options *o, struct process **ret)
 {
     struct process      *p = xcalloc(1, sizeof(*p));
@@ -184,7 +225,7 @@ enum err process_start(struct loop *l, const struct process_options *o, struct p
     const char         **argv = xcalloc(argc + 5, sizeof(*argv));
     const char         **env = xcalloc(envc + more + 1, sizeof(*env));
     uv_stdio_container_t stdio[3] = { { .flags = UV_IGNORE } };
-    uv_process_options_t uo = { .exit_cb = on_exit, .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio };
+    uv_process_options_t uo = { .exit_cb = on_ended, .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio };
     int                  r;
 
     ASSERT(argc > 0);
@@ -193,8 +234,7 @@ enum err process_start(struct loop *l, const struct process_options *o, struct p
     timer_init(&p->grace, on_grace, p);
     guard = guard_words(argv);
     memcpy(argv + guard, o->argv, argc * sizeof(*argv));
-    memcpy(env, o->env ? o->env : (const char *const *)environ, more * sizeof(*env)); /* theirs win: they come first */
-    memcpy(env + more, environ, envc * sizeof(*env));
+    env_make(o->env, env);
     uo.file = argv[0];
     uo.args = (char **)(uintptr_t)argv;
     uo.env = (char **)(uintptr_t)env;
@@ -252,7 +292,7 @@ void process_kill(struct process *p, int signal)
         return;
     /* The group is there from before the program runs: libuv calls setsid() first. */
     if (kill(-p->pid, signal))
-        (void)uv_process_kill(&p->uv, signal); /* it is about to end: on_exit comes */
+        (void)uv_process_kill(&p->uv, signal); /* it is about to end: on_ended comes */
 }
 
 void process_stop(struct process *p, int64_t grace_ms)

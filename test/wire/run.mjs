@@ -22,7 +22,7 @@ const root = path.join(here, '..', '..');
 
 function read_options(argv) {
     const options = { binary: 'build/dashbox', only: null, jobs: 8, coverage: null, verbose: false, timeout: 15000,
-        url: null, files: [] };
+        files: [] };
     for (let i = 0; i < argv.length; i++) {
         const word = argv[i];
         if (word === '--binary') options.binary = argv[++i];

@@ -1,0 +1,437 @@
+// The benches. Each is a function (options, report) that starts what it needs, measures, stops it, and reports rows
+// {setting, candidate, value, unit, cpu_us, ratio, cpu_ratio, yardstick, goal, reached, note}.
+
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { Process, cores, files_max, folder, free_port, here, memory, root, sleep, write } from './machine.mjs';
+import { ANSWERED, KEY, ask, ask_right, median, paths, questions, rounds, rows_of, wrk } from './measure.mjs';
+import { binary, dashbox, gateway_config, haproxy, have, nginx_fixed, nginx_proxy, trim_log, url_of } from './servers.mjs';
+
+const body_files = {};
+for (const [kind, text] of Object.entries(questions)) body_files[kind] = write(`question-${kind}.json`, text);
+
+const stop = servers => Promise.all(servers.filter(Boolean).map(server => server.stop()));
+
+// A server for which the machine has no program is left out, and said so.
+async function optional(report, name, program, start) {
+    if (program) return start();
+    report.say(`${name} is not installed: its rows are missing`);
+    return undefined;
+}
+
+// A candidate that is loaded by wrk.
+function candidate(name, server, url, { body = body_files.openai, connections, fresh, headers, bytes_min, cpus, threads, ...more }) {
+    return { name, ...more, run: async seconds => {
+        const run = await wrk({ name, server, url, body_file: body, fresh, connections, seconds, headers, bytes_min, cpus, threads });
+        trim_log(server);
+        return run;
+    } };
+}
+
+// ---- chat: the stand-in, beside nginx answering a fixed body of the same size ----
+
+async function chat(options, report) {
+    for (const workers of [1, 2]) {
+        const box = await dashbox('dashbox', { workers });
+        const openai = await ask_right('dashbox', url_of(box, 'openai'), questions.openai, ANSWERED);
+        const native = await ask_right('dashbox native', url_of(box, 'native'), questions.native, ANSWERED);
+        const fixed = await nginx_fixed('nginx', openai.text, { workers });
+        await ask_right('nginx', url_of(fixed, 'openai'), questions.openai, ANSWERED);
+        const load = workers > 1 ? { cpus: cores.loads, threads: 2 } : {};
+        for (const connections of [64, 1000]) {
+            const more = { ...load, connections };
+            const candidates = [
+                candidate('dashbox', box, url_of(box, 'openai'), { ...more, bytes_min: openai.text.length }),
+                candidate('dashbox, native protocol', box, url_of(box, 'native'),
+                    { ...more, body: body_files.native, bytes_min: native.text.length }),
+                candidate('dashbox, never the same question', box, url_of(box, 'openai'), { ...more, fresh: true, goal: null }),
+                candidate('nginx return 200', fixed, url_of(fixed, 'openai'), more),
+            ];
+            const runs = await rounds(candidates, options, report.progress);
+            report.rows(`${connections} connections, ${workers} worker${workers > 1 ? 's' : ''}`,
+                rows_of(runs, candidates, { yardstick: 'nginx return 200', goal: 0.75 }));
+        }
+        await stop([box, fixed]);
+    }
+}
+
+// ---- gateways to one upstream ----
+
+// All gateways before an upstream.
+async function gateways(report, port, { buffering = 'on' } = {}) {
+    return [
+        ['dashbox', await dashbox('dashbox', { engines: gateway_config(port) })],
+        ['nginx proxy_pass', await nginx_proxy('nginx proxy', port, { buffering })],
+        ['haproxy', await optional(report, 'haproxy', have.haproxy, () => haproxy('haproxy', port))],
+    ].filter(([, server]) => server);
+}
+
+// An answer to serve by nginx as an upstream: the stand-in's own.
+async function recorded(question, contains) {
+    const box = await dashbox('dashbox', question.scenario ? { scenario: question.scenario } : {});
+    const answer = await ask_right('dashbox', url_of(box, 'openai'), question.body, contains);
+    await box.stop();
+    return answer.text;
+}
+
+async function proxy(options, report) {
+    const answer = await recorded({ body: questions.openai }, ANSWERED);
+    const upstreams = {
+        'nginx return 200': () => nginx_fixed('upstream', answer, { cpus: cores.upstream }),
+        'dashbox stand-in': () => dashbox('upstream', { cpus: cores.upstream }),
+    };
+    for (const [kind, start] of Object.entries(upstreams)) {
+        const upstream = await start();
+        const servers = await gateways(report, upstream.port);
+        const candidates = [];
+        for (const [name, server] of servers) {
+            await ask_right(name, url_of(server, 'openai'), questions.openai, ANSWERED);
+            candidates.push(candidate(name, server, url_of(server, 'openai'), { connections: 64, bytes_min: answer.length }));
+        }
+        candidates.push(candidate('no gateway', upstream, url_of(upstream, 'openai'), { connections: 64 }));
+        const by_load = candidates.map(one => ({ ...one, run: async seconds => {
+            const run = await one.run(seconds);
+            trim_log(upstream);
+            return run;
+        } }));
+        const runs = await rounds(by_load, options, report.progress);
+        report.rows(`64 connections, upstream ${kind}`, rows_of(runs, candidates, { yardstick: 'nginx proxy_pass', goal: 1.5 }));
+        await stop([...servers.map(([, server]) => server), upstream]);
+    }
+}
+
+// ---- sse: streams of 64 events, passed through ----
+
+// The stand-in sends a first event, three of one token, then eight tokens each, and a last one; [DONE] is the 64th.
+const WORDS = ['alpha', 'beta', 'gamma', 'delta', 'echo', 'lima', 'oscar', 'papa'];
+const EVENTS = 64;
+const song = Array.from({ length: 3 + 8 * (EVENTS - 6) }, (_, i) => WORDS[i % WORDS.length]).join(' ');
+const song_scenario = (between = '0ms') =>
+    `rules:\n  - match: { stream: true }\n    answer:\n      text: "${song}"\n      between_tokens: ${between}\n`;
+
+const events_of = text => text.split('\n').filter(line => line.startsWith('data:'));
+
+function check_stream(name, text, exactly) {
+    const events = events_of(text);
+    const said = events.slice(0, -1).map(line => JSON.parse(line.slice(5)).choices[0]?.delta.content ?? '').join('');
+    if (said !== song || events.at(-1).slice(5).trim() !== '[DONE]')
+        throw new Error(`${name}: a wrong stream of ${events.length} events\n${text.slice(0, 600)}\n…\n${text.slice(-600)}`);
+    if (exactly && events.length !== exactly) throw new Error(`${name}: ${events.length} events, expected ${exactly}`);
+    return events.length;
+}
+
+async function sse(options, report) {
+    const text = await recorded({ body: questions.stream, scenario: song_scenario() }, '[DONE]');
+    const count = check_stream('upstream', text);
+    if (count !== EVENTS) report.say(`streams have ${count} events, not ${EVENTS}`);
+    const upstreams = {
+        // all events arrive in a few packets: what a gateway costs an event
+        'events at once (nginx)': { connections: 64, start: () => nginx_fixed('upstream', text,
+            { cpus: cores.upstream, type: 'text/event-stream' }) },
+        // each event alone: what a gateway costs a read and a write
+        'an event a millisecond (dashbox stand-in)': { connections: 256, start: () => dashbox('upstream',
+            { cpus: cores.upstream, scenario: song_scenario('1ms') }) },
+    };
+    for (const [kind, { connections, start }] of Object.entries(upstreams)) {
+        const upstream = await start();
+        const servers = await gateways(report, upstream.port, { buffering: 'off' });
+        const candidates = [];
+        for (const [name, server] of servers) {
+            const answer = await ask_right(name, url_of(server, 'openai'), questions.stream, '[DONE]');
+            check_stream(name, answer.text, name === 'dashbox' ? undefined : count);
+            candidates.push(candidate(name, server, url_of(server, 'openai'), { body: body_files.stream, connections,
+                bytes_min: answer.text.length * 0.98 }));
+        }
+        candidates.push(candidate('no gateway', upstream, url_of(upstream, 'openai'), { body: body_files.stream, connections }));
+        const runs = await rounds(candidates, options, report.progress);
+        report.rows(`${count} events a stream, ${connections} connections, ${kind}`,
+            rows_of(runs, candidates, { yardstick: 'nginx proxy_pass', goal: 1, unit: 'streams/s' }));
+        await stop([...servers.map(([, server]) => server), upstream]);
+    }
+}
+
+// ---- latency: what a gateway adds at one connection ----
+
+async function latency(options, report) {
+    const answer = await recorded({ body: questions.openai }, ANSWERED);
+    const upstream = await nginx_fixed('upstream', answer, { cpus: cores.upstream });
+    const servers = await gateways(report, upstream.port);
+    const candidates = [candidate('no gateway', upstream, url_of(upstream, 'openai'), { connections: 1 })];
+    for (const [name, server] of servers) {
+        await ask_right(name, url_of(server, 'openai'), questions.openai, ANSWERED);
+        candidates.push(candidate(name, server, url_of(server, 'openai'), { connections: 1 }));
+    }
+    const runs = await rounds(candidates, options, report.progress);
+    const bare = runs['no gateway'];
+    for (const which of ['p50', 'p99']) {
+        const limit = which === 'p50' ? 60 : 100;
+        report.rows(`1 connection, ${which}`, candidates.map(({ name }) => {
+            const row = { candidate: name, value: median(runs[name].map(run => run[which])), unit: 'µs' };
+            if (name === 'no gateway') return row;
+            row.added = median(runs[name].map((run, i) => run[which] - bare[i][which]));
+            row.note = `adds ${row.added} µs`;
+            if (name === 'dashbox') Object.assign(row, { goal: `adds < ${limit} µs`, reached: row.added < limit });
+            return row;
+        }));
+    }
+    await stop([...servers.map(([, server]) => server), upstream]);
+}
+
+// ---- start: from exec to the first 200 ----
+
+// In this process and as tight as it can be: connect until it is accepted, then one GET /health.
+function first_200(port) {
+    return new Promise((resolve, reject) => {
+        const end = Date.now() + 10_000;
+        const attempt = () => {
+            const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+            socket.once('connect', () => socket.write('GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'));
+            socket.once('data', piece => {
+                const now = process.hrtime.bigint();
+                socket.destroy();
+                if (String(piece).startsWith('HTTP/1.1 200')) resolve(now);
+                else reject(new Error(`at start: ${piece}`));
+            });
+            socket.once('error', error => {
+                socket.destroy();
+                if (Date.now() > end) reject(error);
+                else setImmediate(attempt);
+            });
+        };
+        attempt();
+    });
+}
+
+// The time begins when spawn() has come back: that is when the child has called exec, of taskset, which is in the time.
+async function start_ms(command) {
+    const port = await free_port();
+    const words = command(port);
+    const before = process.hrtime.bigint();
+    const child = spawn('taskset', ['-c', cores.server, ...words], { stdio: 'ignore' });
+    const spawned = process.hrtime.bigint();
+    const ended = new Promise(resolve => child.once('exit', resolve));
+    try {
+        const end = await first_200(port);
+        return { from_exec: Number(end - spawned) / 1e6, from_spawn: Number(end - before) / 1e6 };
+    } finally {
+        child.kill('SIGTERM');
+        const timer = setTimeout(() => child.kill('SIGKILL'), 3000);
+        await ended;
+        clearTimeout(timer);
+    }
+}
+
+async function start(options, report) {
+    const times = options.count > 1 ? 20 : 5;
+    const serve = data => port => [binary, 'serve', '--listen', `127.0.0.1:${port}`, '--data', data(), '--api-key', KEY,
+        '--workers', '1'];
+    let fresh = 0;
+    const dir = path.join(folder, 'nginx-start');
+    fs.mkdirSync(dir);
+    const nginx = port => {
+        const conf = write('nginx-start.conf', fs.readFileSync(path.join(here, 'nginx-fixed.conf.in'), 'utf8')
+            .replace(/@(\w+)@/g, (_, word) => ({ WORKERS: 1, PORT: port, DIR: dir, ANSWER: 'ok', TYPE: 'text/plain', FILES: 20_000 })[word]));
+        return [have.nginx, '-c', conf, '-p', dir, '-e', 'stderr'];
+    };
+    const candidates = [
+        ['dashbox', serve(() => path.join(folder, 'start')), 10],
+        ['dashbox, new data folder', serve(() => path.join(folder, `start-${++fresh}`))],
+        ['nginx', nginx],
+    ];
+    const seen = Object.fromEntries(candidates.map(([name]) => [name, []]));
+    await start_ms(candidates[0][1]); // makes the folder
+    for (let i = 0; i < times; i++)
+        for (const [name, command] of candidates) {
+            report.progress(`start ${i + 1} of ${times}: ${name}`);
+            seen[name].push(await start_ms(command));
+        }
+    report.rows(`exec to the first 200, median of ${times}`, candidates.map(([name, , goal]) => {
+        const row = { candidate: name, value: median(seen[name].map(one => one.from_exec)), unit: 'ms',
+            note: `${median(seen[name].map(one => one.from_spawn)).toFixed(1)} ms with fork` };
+        if (goal) Object.assign(row, { goal: `< ${goal} ms`, reached: row.value < goal });
+        return row;
+    }));
+}
+
+// ---- memory: idle, idle connections, open streams ----
+
+const MIB = 1024 * 1024, KIB = 1024;
+
+// Opens connections from as many client processes as the limit of descriptors asks for.
+async function hold(server, count, what, files) {
+    const body = what === 'stream' ? questions.stream : questions.openai;
+    const file = write(`request-${what}`, `POST ${paths.openai} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+    const clients = [], most = files - 100;
+    for (let left = count; left > 0; left -= most) {
+        const some = Math.min(left, most);
+        clients.push(Process.start(`client (${what})`, [process.execPath, path.join(here, 'hold.mjs'), String(server.port),
+            String(some), file, what], { cpus: cores.load, files }));
+    }
+    await Promise.all(clients.map(client => client.says(/^ready \d+$/m, 120_000)));
+    server.check();
+    return clients;
+}
+
+async function memory_bench(options, report) {
+    const quick = options.count === 1;
+    const wanted = { idle: quick ? 2000 : 10_000, stream: quick ? 1000 : 5000 };
+    const files = files_max(wanted.idle + 1000);
+    const fits = Math.min(wanted.idle, files - 200);
+    if (fits < wanted.idle) report.say(`only ${files} descriptors a process: ${fits} idle connections`);
+
+    const slow = `rules:\n  - match: { stream: true }\n    answer: { text: "${song}", between_tokens: 1000s }\n`;
+    const set = { 'time.idle': '3600s', connections: '20000', 'time.drain': '100ms' };
+    const settle = () => sleep(300);
+
+    const fresh = async () => {
+        const server = await dashbox('dashbox', { set, scenario: slow, files });
+        await ask_right('dashbox', url_of(server, 'openai'), questions.openai, ANSWERED);
+        await settle();
+        return server;
+    };
+    const row = (name, bytes, unit, goal, more) => ({ candidate: name, value: bytes / (unit === 'MiB' ? MIB : KIB), unit,
+        ...(goal ? { goal: `< ${goal} ${unit}`, reached: bytes < goal * (unit === 'MiB' ? MIB : KIB) } : {}), ...more });
+    const nginx = () => nginx_fixed('nginx', 'ok', { files });
+
+    let server = await fresh();
+    const still = memory(server.pid);
+    const yard = await nginx();
+    const yard_still = memory(yard.pid);
+    report.rows('one worker, after one request', [
+        row('dashbox', still.rss, 'MiB', 8, { note: `of it ${(still.anon / MIB).toFixed(1)} MiB its own (RssAnon)` }),
+        row('nginx', yard_still.rss, 'MiB', undefined, { note: `master and worker; ${(yard_still.anon / MIB).toFixed(1)} MiB RssAnon` }),
+    ]);
+
+    const each = async (one, count, what) => {
+        report.progress(`${count} connections to ${one.name} (${what})`);
+        const before = memory(one.pid);
+        const clients = await hold(one, count, what, files);
+        await settle();
+        const now = memory(one.pid);
+        await stop(clients);
+        await settle();
+        const after = memory(one.pid);
+        return { bytes: (now.rss - before.rss) / count,
+            note: `RssAnon ${((now.anon - before.anon) / count / KIB).toFixed(1)} KiB each; ` +
+                `${((after.rss - before.rss) / MIB).toFixed(1)} MiB stay when they have gone` };
+    };
+    const idle = await each(server, fits, 'idle');
+    const yard_idle = await each(yard, fits, 'idle');
+    await stop([server, yard]);
+    report.rows(`${fits} idle connections, after one request each`, [
+        row('dashbox', idle.bytes, 'KiB', 4, { note: idle.note }),
+        row('nginx', yard_idle.bytes, 'KiB', undefined, { note: yard_idle.note }),
+    ]);
+
+    server = await fresh();
+    const streams = await each(server, wanted.stream, 'stream');
+    await stop([server]);
+    report.rows(`${wanted.stream} open streams, 2,048-byte questions`, [
+        row('dashbox', streams.bytes, 'KiB', 24, { note: streams.note }),
+    ]);
+}
+
+// ---- tokens, fiber: programs of their own ----
+
+function run_program(report, words, env = {}) {
+    report.pause();
+    const { status, error } = spawnSync('taskset', ['-c', cores.server, ...words],
+        { stdio: ['ignore', 'inherit', 'inherit'], cwd: root, env: { ...process.env, ...env } });
+    if (error) throw error;
+    if (status !== 0) throw new Error(`${words.join(' ')} ended with ${status}`);
+}
+
+async function tokens(options, report) {
+    const script = path.join(here, 'tokenizer.mjs'), build = path.dirname(binary);
+    const encode = ['test/bench/encode_main', 'test/unit/tokens/encode_main', 'test/unit/encode_main', 'test/encode_main']
+        .map(name => path.join(build, name)).find(file => fs.existsSync(file));
+    if (!fs.existsSync(script)) return report.say('test/bench/tokenizer.mjs is not there');
+    if (!encode) return report.say(`no encode_main below ${build}/test: build it first`);
+    run_program(report, [process.execPath, script, encode, path.join(build, 'qwen.tok'), String(options.seconds)]);
+}
+
+async function fiber(options, report) {
+    const program = path.join(path.dirname(binary), 'test', 'bench', 'fiber');
+    if (!fs.existsSync(program)) return report.say(`${program} is not there`);
+    run_program(report, [program]);
+}
+
+// ---- peers: other stand-ins and gateways from npm ----
+
+const modules = path.join(here, 'node_modules');
+const peer = (report, name, file) => {
+    const whole = path.join(modules, file);
+    if (fs.existsSync(whole)) return whole;
+    report.say(`${name} is not installed: its rows are missing (npm ci in test/bench)`);
+    return undefined;
+};
+
+async function peers(options, report) {
+    const box = await dashbox('dashbox');
+    const answer = await ask_right('dashbox', url_of(box, 'openai'), questions.openai, ANSWERED);
+    const content = JSON.parse(answer.text).choices[0].message.content;
+    const fixed = await nginx_fixed('nginx', answer.text);
+    const mocks = [['dashbox', box, url_of(box, 'openai')], ['nginx return 200', fixed, url_of(fixed, 'v1')]];
+
+    const aimock = peer(report, '@copilotkit/aimock', '@copilotkit/aimock/dist/cli.js');
+    if (aimock) {
+        const port = await free_port();
+        const fixture = write('aimock.json', JSON.stringify({ fixtures: [{ match: { userMessage: 'ticket 00000000' }, response: { content } }] }));
+        const server = await Process.start('aimock', [process.execPath, aimock, '-p', String(port), '-h', '127.0.0.1', '-f', fixture,
+            '--log-level', 'silent'], { env: { NODE_ENV: 'production' } }).listens(port);
+        mocks.push(['@copilotkit/aimock', server, url_of(server, 'v1')]);
+    }
+    const apimock = peer(report, 'apimock', `@apimock-rs/bin-linux-${process.arch}-gnu/apimock`);
+    if (apimock) {
+        const port = await free_port();
+        write('apimock/v1/chat/completions.json', answer.text);
+        const server = await Process.start('apimock', [apimock, '-p', String(port), '-d', path.join(folder, 'apimock')],
+            { cwd: path.join(folder, 'apimock') }).listens(port);
+        mocks.push(['apimock', server, url_of(server, 'v1')]);
+    }
+    await load_peers('stand-ins, 64 connections', mocks, 'nginx return 200', options, report);
+    await stop(mocks.map(([, server]) => server));
+
+    const portkey = peer(report, '@portkey-ai/gateway', '@portkey-ai/gateway/build/start-server.js');
+    if (!portkey) return;
+    const upstream = await nginx_fixed('upstream', answer.text, { cpus: cores.upstream });
+    const port = await free_port();
+    const gateway = await Process.start('portkey', [process.execPath, portkey, `--port=${port}`, '--headless'],
+        { env: { NODE_ENV: 'production' } }).listens(port);
+    const proxies = [
+        ['dashbox', await dashbox('dashbox', { engines: gateway_config(upstream.port) })],
+        ['nginx proxy_pass', await nginx_proxy('nginx proxy', upstream.port)],
+    ].map(([name, server]) => [name, server, url_of(server, 'openai')]);
+    proxies.push(['@portkey-ai/gateway', gateway, url_of(gateway, 'v1'),
+        { 'x-portkey-provider': 'openai', 'x-portkey-custom-host': `http://127.0.0.1:${upstream.port}/v1` }]);
+    await load_peers('gateways, 64 connections', proxies, 'nginx proxy_pass', options, report);
+    await stop([...proxies.map(([, server]) => server), upstream]);
+}
+
+// A peer that does not answer rightly is said and left out: only ours must be right.
+async function load_peers(setting, servers, yardstick, options, report) {
+    const candidates = [];
+    for (const [name, server, url, headers] of servers) {
+        const answer = await ask(url, questions.openai, headers).catch(error => ({ status: 0, text: String(error) }));
+        const right = answer.status === 200 && answer.text.includes(ANSWERED);
+        if (!right && /^dashbox|^nginx/.test(name)) throw new Error(`${name}: wrong answer ${answer.status}\n${answer.text}`);
+        if (!right) {
+            report.say(`${name} gave a wrong answer, its row is missing: ${answer.status} ${answer.text.slice(0, 200)}`);
+            continue;
+        }
+        const one = candidate(name, server, url, { connections: 64, headers });
+        if (/^dashbox|^nginx/.test(name)) candidates.push(one);
+        else candidates.push({ ...one, run: seconds => one.run(seconds).catch(error => {
+            report.say(`${error.message.split('\n')[0]}`);
+            return { rate: 0, cpu: 0, lost: 0 };
+        }) });
+    }
+    const runs = await rounds(candidates, options, report.progress);
+    report.rows(setting, rows_of(runs, candidates, { yardstick }));
+}
+
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, peers };
+export const needs = name => (['tokens', 'fiber'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
