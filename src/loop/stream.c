@@ -456,6 +456,20 @@ static int tcp_socket(const struct address *at)
     return fd;
 }
 
+bool address_taken(const struct address *at)
+{
+    int  fd = at->path[0] || !at->sa.sa_family ? -1 : socket(at->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int  on = 1;
+    bool taken;
+
+    if (fd < 0)
+        return false;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* connections that are ending do not count */
+    taken = bind(fd, &at->sa, at->sa.sa_family == AF_INET6 ? sizeof(at->in6) : sizeof(at->in)) && errno == EADDRINUSE;
+    close(fd);
+    return taken;
+}
+
 enum err listener_open(struct loop *l, const struct address *at, int backlog,
                        void (*on_accept)(struct listener *ln, void *arg), void *arg, struct listener **ret)
 {

@@ -86,6 +86,10 @@ void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX]);
 
 struct listener;
 
+/* Whether somebody listens there. Listeners of one process share their port (SO_REUSEPORT), and so would those of a second
+ * process that was started by mistake. */
+bool address_taken(const struct address *at);
+
 /* on_accept gets a connection that it takes with stream_accept(), once, at once. */
 enum err listener_open(struct loop *l, const struct address *at, int backlog,
                        void (*on_accept)(struct listener *ln, void *arg), void *arg, struct listener **ret);

@@ -240,16 +240,21 @@ static void reload(struct process *p, const struct command_line *cl)
 {
     struct config *c = load(cl);
     struct shared *s;
+    struct arena   a;
     str            problem = { 0 };
+    enum err       e;
 
     if (!c) {
         log_error("reload: the configuration is not used, keeping the old one");
         return;
     }
-    if (shared_open(c, p->tokenizer, &s, &problem)) {
+    arena_init(&a, 256);
+    e = shared_open(c, p->tokenizer, &a, &s, &problem);
+    if (e)
         log_error("reload: %.*s, keeping the old configuration", STR_ARG(problem));
+    arena_free(&a);
+    if (e)
         return;
-    }
     s->log_requests = logs_requests(c);
     for (size_t i = 0; i < p->worker_count; i++)
         worker_reload(p->workers[i], s);
@@ -286,10 +291,10 @@ static void wait_for_end(struct process *p, const struct command_line *cl, sigse
 
 static enum err open_workers(struct process *p, struct shared *s, size_t count, struct address *at)
 {
-    enum err e = OK;
+    enum err e = address_taken(at) ? ERR_EXISTS : OK;
 
     p->workers = xcalloc(count, sizeof(*p->workers));
-    p->worker_count = count;
+    p->worker_count = count; /* worker_free() takes what could not be opened */
     for (size_t i = 0; i < count && !e; i++) {
         e = worker_open(p, (unsigned)i, s, at, &p->workers[i]);
         if (!e && i == 0)
@@ -298,67 +303,89 @@ static enum err open_workers(struct process *p, struct shared *s, size_t count, 
     return e;
 }
 
+/* Signals are the main thread's: the workers inherit the mask. */
+static void take_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    sigaddset(signals, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* What all workers share for the life of the process; `ret_key` is the key to show. The reason of a failure is in the log. */
+static enum err open_process(struct process *p, const struct config *c, struct arena *a, str *ret_key)
+{
+    struct tokenizer *tokenizer;
+    enum err          e = open_tokenizer(c, a, &tokenizer);
+
+    if (e) {
+        log_error("the tokenizer's table qwen.tok cannot be read; see the option `tokenizer`");
+        return e;
+    }
+    p->tokenizer = p->own_tokenizer = tokenizer;
+    e = store_open(c->options.data, &p->store);
+    if (e)
+        return e;
+    if (c->api_key_count)
+        *ret_key = arena_str(a, c->api_keys[0]);
+    else if (!c->options.production)
+        *ret_key = laptop_key(p->store, a);
+    e = keys_open(p->store, c->api_keys, c->api_key_count, &p->keys);
+    return e ? e : store_start(p->store);
+}
+
+static void close_process(struct process *p)
+{
+    for (size_t i = 0; i < p->worker_count; i++)
+        worker_free(p->workers[i]);
+    free(p->workers);
+    store_close(p->store);
+    keys_close(p->keys);
+    tokenizer_close(p->own_tokenizer);
+    log_flush();
+}
+
 static int run(struct config *c, const struct command_line *cl, struct address *at, struct arena *a)
 {
-    struct process    p = { .main = pthread_self() };
-    struct tokenizer *tokenizer;
-    struct shared    *s;
-    str               problem = { 0 }, key = { 0 };
-    int64_t           drain_ms = c->options.time_drain_ms;
-    sigset_t          signals;
-    enum err          e;
+    struct process p = { .main = pthread_self() };
+    struct shared *s;
+    str            problem = { 0 }, key = { 0 };
+    int64_t        drain_ms = c->options.time_drain_ms;
+    sigset_t       signals;
+    enum err       e = open_process(&p, c, a, &key);
 
-    if (open_tokenizer(c, a, &tokenizer)) {
-        log_error("the tokenizer's table qwen.tok cannot be read; see the option `tokenizer`");
+    if (e) {
+        config_free(c);
+        close_process(&p);
         return 1;
     }
-    p.tokenizer = tokenizer;
-    if (store_open(c->options.data, &p.store))
-        return 1;
-    if (!c->options.production && !c->api_key_count)
-        key = laptop_key(p.store, a);
-    if (keys_open(p.store, c->api_keys, c->api_key_count, &p.keys) || store_start(p.store))
-        return 1;
-    if (c->api_key_count)
-        key = arena_str(a, c->api_keys[0]);
     raise_descriptors(c->options.connections);
-    if (shared_open(c, tokenizer, &s, &problem)) {
+    take_signals(&signals);
+    e = shared_open(c, p.tokenizer, a, &s, &problem);
+    if (e) {
         log_error("%.*s", STR_ARG(problem));
+        close_process(&p);
         return 1;
     }
     s->log_requests = logs_requests(c);
-
-    /* Signals are the main thread's: the workers inherit the mask. */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGUSR2);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-
     e = open_workers(&p, s, worker_count(c), at);
-    if (e) {
+    if (e)
         log_error("%.*s: %s", STR_ARG(c->options.listen), e == ERR_EXISTS ? "the address is in use" : err_text(e));
-        return 1;
-    }
     for (size_t i = 0; i < p.worker_count && !e; i++)
         e = worker_start(p.workers[i]);
-    ASSERT(!e);
-    print_welcome(c, at, key);
+    if (!e)
+        print_welcome(c, at, key);
     shared_unref(s);
-
-    wait_for_end(&p, cl, &signals, drain_ms);
-    for (size_t i = 0; i < p.worker_count; i++) {
-        worker_join(p.workers[i]);
-        worker_free(p.workers[i]);
+    if (!e) {
+        wait_for_end(&p, cl, &signals, drain_ms);
+        for (size_t i = 0; i < p.worker_count; i++)
+            worker_join(p.workers[i]);
     }
-    free(p.workers);
-    store_close(p.store);
-    keys_close(p.keys);
-    tokenizer_close(tokenizer);
-    log_flush();
-    return 0;
+    close_process(&p);
+    return e ? 1 : 0;
 }
 
 int serve_main(int argc, char **argv)

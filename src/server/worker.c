@@ -81,9 +81,9 @@ static enum err open_models(struct shared *s, str *ret_problem)
     return OK;
 }
 
-enum err shared_open(struct config *c, const struct tokenizer *t, struct shared **ret, str *ret_problem)
+static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *ret_problem)
 {
-    struct shared         *s = xcalloc(1, sizeof(*s));
+    struct config         *c = s->config;
     const struct options  *o = &c->options;
     struct standin_options standin = {
         .name = S("standin"),
@@ -91,6 +91,27 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct shared 
         .error_find = error_find,
         .header = header_of,
     };
+    enum err e = open_models(s, ret_problem);
+
+    if (e)
+        return e;
+    if (o->scenario.len)
+        standin.scenario_path = str_to_cstr(&c->arena, o->scenario);
+    s->standin = standin_new(&s->arena, &standin, ret_problem);
+    if (!s->standin)
+        return ERR_INVALID;
+    if (!o->tls_certificate.len)
+        return OK;
+    *ret_problem = S("TLS cannot be set up");
+    return tls_context_server(str_to_cstr(&c->arena, o->tls_certificate), str_to_cstr(&c->arena, o->tls_key), &s->tls);
+}
+
+enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
+                     str *ret_problem)
+{
+    struct shared        *s = xcalloc(1, sizeof(*s));
+    const struct options *o = &c->options;
+    enum err              e;
 
     s->config = c;
     s->refs = 1;
@@ -101,19 +122,11 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct shared 
         .cors = o->cors,
         .call_ms = o->time_call_ms,
     };
-    if (open_models(s, ret_problem))
-        return ERR_INVALID;
-    if (o->scenario.len)
-        standin.scenario_path = str_to_cstr(&c->arena, o->scenario);
-    s->standin = standin_new(&s->arena, &standin, ret_problem);
-    if (!s->standin) {
-        *ret_problem = arena_str(&c->arena, *ret_problem);
-        return ERR_INVALID;
-    }
-    if (o->tls_certificate.len && tls_context_server(str_to_cstr(&c->arena, o->tls_certificate),
-                                                     str_to_cstr(&c->arena, o->tls_key), &s->tls)) {
-        *ret_problem = S("TLS cannot be set up");
-        return ERR_INVALID;
+    e = shared_fill(s, t, ret_problem);
+    if (e) {
+        *ret_problem = arena_str(a, *ret_problem);
+        shared_unref(s);
+        return e;
     }
     *ret = s;
     return OK;
@@ -451,6 +464,8 @@ void worker_free(struct worker *w)
         return;
     if (w->setup)
         setup_free(w->setup);
+    if (w->server)
+        http_server_drain(w->server, NULL, NULL); /* it has never served */
     key_view_close(w->keys);
     count_memo_close(w->memo);
     loop_free(w->loop);

@@ -28,9 +28,10 @@ struct shared {
     atomic_uint            refs;
 };
 
-/* Reads scenario and certificate. ERR_INVALID: *ret_problem is a line for the operator, in the configuration's arena. The
- * configuration belongs to it from here on, on failure too. */
-enum err shared_open(struct config *c, const struct tokenizer *t, struct shared **ret, str *ret_problem);
+/* Reads scenario and certificate. ERR_INVALID: *ret_problem is a line for the operator, in `a`. The configuration belongs to
+ * it from here on, and is freed on failure. */
+enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
+                     str *ret_problem);
 void     shared_unref(struct shared *s);
 
 /* What all workers share for the life of the process. */
@@ -38,6 +39,7 @@ struct process {
     struct store           *store;
     struct keys            *keys;
     const struct tokenizer *tokenizer;
+    struct tokenizer       *own_tokenizer; /* the same, to be closed */
     struct worker         **workers;
     size_t                  worker_count;
     pthread_t               main;    /* gets SIGUSR2 when the last worker has ended */

@@ -20,7 +20,7 @@
  *
  *   header      "QwenTok\n", version, size, checksum, plain tokens, all tokens, base of the root; sections at 32
  *   tokens      two words each:  left part 18 | length 8 | offset's upper 6;  right part 18 | offset's lower 14
- *   trie        double array:    check 9 | flag 1 | flag 1 | base or id 21; see trie_longest()
+ *   trie        double array:    check 9 | flag 1 | flag 1 | base or id 21; see trie_whole()
  *   marks       two bytes a pair that merges, eight a bucket; see pair_merge()
  *   pairs       the merged token, in the same places
  *   borders     bits: where a merge may join two texts; see tokens_meet()
@@ -800,12 +800,21 @@ static inline const unsigned char *piece_end(const struct tokenizer *t, const un
 #define UNIT_SHIFT  11
 #define LABEL_VALUE 0x7Fu /* the unit with the id of the token that ends at a node */
 
-#define NO_TOKEN UINT32_MAX
-
-struct match {
-    uint32_t id;
-    size_t   len;
+/* Where tokens go: only counted when `cap` is 0. And what merging remembers; sink_end() frees it. */
+struct sink {
+    uint32_t *ids;
+    size_t    cap, count;
+    uint64_t *answers; /* see pair_valid_again() */
+    unsigned  asked;   /* by this piece */
 };
+
+static void sink_end(struct sink *s)
+{
+    free(s->answers);
+    s->answers = NULL;
+}
+
+#define NO_TOKEN UINT32_MAX
 
 /* Whether the token of a leaf, whose bytes before `p` are those of the text from `start` on, goes on as the text does,
  * to at most `end`. */
@@ -847,11 +856,22 @@ static inline uint32_t trie_whole(const struct tokenizer *t, const unsigned char
     return unit & UNIT_MORE ? t->trie[base + LABEL_VALUE] >> UNIT_SHIFT : NO_TOKEN;
 }
 
-/* The longest token at the beginning of [start, end), which is not empty. Every byte is a token, so there is one. */
-static inline struct match trie_longest(const struct tokenizer *t, const unsigned char *start, const unsigned char *end)
+/* The tokens that a text begins with, shortest first. compile.mjs checks that PREFIXES_MAX is enough. */
+#define PREFIXES_MAX   128u
+#define PREFIX_IS_LEAF BIT(31)
+struct prefixes {
+    uint32_t units[PREFIXES_MAX]; /* the id of a leaf, or the base of a node */
+    uint8_t  lens[PREFIXES_MAX];
+    unsigned count;
+};
+
+/* Every byte is a token, so that there is one unless start is end. */
+static inline void prefixes_find(const struct tokenizer *t, const unsigned char *start, const unsigned char *end,
+                                 struct prefixes *s)
 {
-    const unsigned char *p = start, *best_end = start;
-    uint32_t             base = t->root, best = 0;
+    const unsigned char *p = start;
+    uint32_t             base = t->root;
+    unsigned             count = 0;
 
     while (p < end) {
         uint32_t unit = t->trie[base + *p];
@@ -861,18 +881,23 @@ static inline struct match trie_longest(const struct tokenizer *t, const unsigne
         p++;
         base = unit >> UNIT_SHIFT;
         if (unit & UNIT_LEAF) {
-            if (!(unit & UNIT_MORE))
-                return (struct match){ base, (size_t)(p - start) };
-            if (!leaf_matches(t, base, start, p, end))
-                break;
-            return (struct match){ base, token_len(t, base) };
+            if (count < PREFIXES_MAX && (!(unit & UNIT_MORE) || leaf_matches(t, base, start, p, end))) {
+                s->units[count] = base | PREFIX_IS_LEAF;
+                s->lens[count++] = (uint8_t)token_len(t, base);
+            }
+            break;
         }
-        if (unit & UNIT_MORE) {
-            best = base;
-            best_end = p;
+        if (unit & UNIT_MORE && count < PREFIXES_MAX) {
+            s->units[count] = base;
+            s->lens[count++] = (uint8_t)(p - start);
         }
     }
-    return (struct match){ t->trie[best + LABEL_VALUE] >> UNIT_SHIFT, (size_t)(best_end - start) };
+    s->count = count;
+}
+
+static inline uint32_t prefix_id(const struct tokenizer *t, uint32_t unit)
+{
+    return unit & PREFIX_IS_LEAF ? unit & ~PREFIX_IS_LEAF : t->trie[unit + LABEL_VALUE] >> UNIT_SHIFT;
 }
 
 #define PAIR_FREE UINT32_MAX
@@ -937,57 +962,85 @@ static bool pair_valid(const struct tokenizer *t, uint32_t left, uint32_t right)
     }
 }
 
+/* Answers of pair_valid(), remembered for the rest of a call once a piece asks much: a long run of one sign does, in
+ * which many tokens fit, few are right, and the same pairs come again and again. */
+#define MEMO_BITS  12
+#define MEMO_AFTER 32
+
+static bool pair_valid_again(const struct tokenizer *t, uint32_t left, uint32_t right, struct sink *s)
+{
+    uint64_t  key = (uint64_t)left << 18 | right; /* an answer has a bit more below: valid or not */
+    uint64_t *answer;
+
+    if (LIKELY(s->asked < MEMO_AFTER)) {
+        s->asked++;
+        return pair_valid(t, left, right);
+    }
+    if (!s->answers) {
+        s->answers = xmalloc(sizeof(*s->answers) << MEMO_BITS);
+        memset(s->answers, 0xFF, sizeof(*s->answers) << MEMO_BITS);
+    }
+    answer = &s->answers[key * MULTIPLIER_1 >> (64 - MEMO_BITS)];
+    if (*answer >> 1 != key)
+        *answer = key << 1 | pair_valid(t, left, right);
+    return *answer & 1;
+}
+
 /* The same, asking first whether there is any merge across such a border. `p` is where the second token begins. */
-static inline bool tokens_meet(const struct tokenizer *t, const unsigned char *p, uint32_t left, struct match right)
+static inline bool tokens_meet(const struct tokenizer *t, const unsigned char *p, uint32_t left, uint32_t right,
+                               struct sink *s)
 {
     size_t   bit = (size_t)p[-1] << 8 | p[0];
     uint64_t key;
 
     if (t->borders[bit / 32] >> (bit % 32) & 1)
-        return pair_valid(t, left, right.id);
-    if ((p[-1] & 0xC0) != 0x80 || p[0] < 0xE0 || right.len < 3 || token_len(t, left) < 3)
+        return pair_valid_again(t, left, right, s);
+    if ((p[-1] & 0xC0) != 0x80 || p[0] < 0xE0 || token_len(t, right) < 3 || token_len(t, left) < 3)
         return true;
     key = (uint64_t)(p[-3] | p[-2] << 8 | p[-1] << 16) << 24 | (uint64_t)(p[0] | p[1] << 8 | p[2] << 16);
     bit = 65536 + (size_t)(key * MULTIPLIER_1 >> (64 - BORDER_BITS));
-    return LIKELY(!(t->borders[bit / 32] >> (bit % 32) & 1)) || pair_valid(t, left, right.id);
+    if (LIKELY(!(t->borders[bit / 32] >> (bit % 32) & 1)))
+        return true;
+    return pair_valid_again(t, left, right, s);
 }
 
 /* Merges the piece [p, p + len) into tokens. `ids` has room for `len` ids, `dead` has len / 64 + 1 words of zeros: a bit
  * for each place from which there is no way to the end. */
-static size_t merge(const struct tokenizer *t, const unsigned char *p, size_t len, uint32_t *ids, uint64_t *dead)
+static size_t merge(const struct tokenizer *t, const unsigned char *p, size_t len, uint32_t *ids, uint64_t *dead,
+                    struct sink *s)
 {
-    struct match next = trie_longest(t, p, p + len);
-    size_t       count = 0, at = 0;
+    struct prefixes next;
+    size_t          count = 0, at = 0;
 
+    s->asked = 0;
+    prefixes_find(t, p, p + len, &next);
     for (;;) {
-        size_t stop = at + next.len;
+        uint32_t id;
+        size_t   stop;
 
-        if (!(dead[stop / 64] >> (stop % 64) & 1) && (count == 0 || tokens_meet(t, p + at, ids[count - 1], next))) {
-            ids[count++] = next.id;
-            at = stop;
-            if (at == len)
-                return count;
-            next = trie_longest(t, p + at, p + len);
-            continue;
-        }
-        if (next.len == 1) {
+        if (next.count == 0) {
+            /* There is no way on from here: take the last token back and try shorter ones. */
             ASSERT(count > 0);
             dead[at / 64] |= (uint64_t)1 << (at % 64);
-            count--;
-            next = (struct match){ ids[count], token_len(t, ids[count]) };
-            at -= next.len;
-            if (next.len == 1)
-                continue;
+            stop = at - 1;
+            at -= token_len(t, ids[--count]);
+            prefixes_find(t, p + at, p + stop, &next);
+            continue;
         }
-        next = trie_longest(t, p + at, p + at + next.len - 1);
+        next.count--;
+        stop = at + next.lens[next.count];
+        if (dead[stop / 64] >> (stop % 64) & 1)
+            continue;
+        id = prefix_id(t, next.units[next.count]);
+        if (count > 0 && !tokens_meet(t, p + at, ids[count - 1], id, s))
+            continue;
+        ids[count++] = id;
+        at = stop;
+        if (at == len)
+            return count;
+        prefixes_find(t, p + at, p + len, &next);
     }
 }
-
-/* Where tokens go: only counted when `cap` is 0. */
-struct sink {
-    uint32_t *ids;
-    size_t    cap, count;
-};
 
 static inline void sink_put(struct sink *s, const uint32_t *ids, size_t n)
 {
@@ -1003,7 +1056,7 @@ static __attribute__((noinline)) void merge_short(const struct tokenizer *t, con
     uint64_t dead[TOKENIZER_PIECE_SHORT / 64 + 1];
 
     memset(dead, 0, (len / 64 + 1) * sizeof(*dead));
-    sink_put(s, ids, merge(t, p, len, ids, dead));
+    sink_put(s, ids, merge(t, p, len, ids, dead, s));
 }
 
 static __attribute__((noinline)) void merge_long(const struct tokenizer *t, const unsigned char *p, size_t len,
@@ -1012,7 +1065,7 @@ static __attribute__((noinline)) void merge_long(const struct tokenizer *t, cons
     uint32_t *ids = xmalloc(mul_size_or_die(len, sizeof(*ids)));
     uint64_t *dead = xcalloc(len / 64 + 1, sizeof(*dead));
 
-    sink_put(s, ids, merge(t, p, len, ids, dead));
+    sink_put(s, ids, merge(t, p, len, ids, dead, s));
     free(dead);
     free(ids);
 }
@@ -1104,6 +1157,7 @@ size_t tokenizer_encode_as(const struct tokenizer *t, str text, enum tokenizer_m
         rendered_tokens(t, text, &s);
         break;
     }
+    sink_end(&s);
     return s.count;
 }
 
@@ -1179,6 +1233,7 @@ str tokenizer_next(const struct tokenizer *t, str *rest)
         window = CUT_WINDOW_MAX;
     }
     piece_tokens(t, p, (size_t)(stop - p), &s);
+    sink_end(&s);
     cut = p;
     for (size_t i = 0; i < s.count; i++) {
         cut += token_len(t, ids[i]);
@@ -1212,14 +1267,19 @@ static size_t clean_prefix(const struct tokenizer *t, str text, size_t max)
         }
         p = next;
     }
-    if (p == end)
+    if (p == end) {
+        sink_end(&s);
         return text.len;
+    }
 
     /* The piece that is too much, token by token. */
     count = max - s.count;
     ids = xmalloc(mul_size_or_die(count, sizeof(*ids)));
-    s = (struct sink){ .ids = ids, .cap = count };
+    s.ids = ids;
+    s.cap = count;
+    s.count = 0;
     piece_tokens(t, p, (size_t)(end - p), &s);
+    sink_end(&s);
     fits = p;
     for (size_t i = 0; i < count; i++) {
         p += token_len(t, ids[i]);
