@@ -146,6 +146,9 @@ static const char *head_problem(struct http_head *h)
     }
     if (lengths && codings)
         return "both Content-Length and Transfer-Encoding";
+    /* llhttp would take what follows for the next request, others for this one's body. */
+    if ((lengths || codings) && str_eq(h->method, S("CONNECT")))
+        return "CONNECT has no body";
     if (h->status == 0 && hosts != 1 && (h->minor == 1 || hosts > 1))
         return "Host is not there once";
     if (codings && h->minor == 0)
@@ -250,8 +253,11 @@ enum err http1_feed(struct http1 *p, str bytes, size_t *ret_used)
 
 enum err http1_eof(struct http1 *p)
 {
-    llhttp_errno_t r = llhttp_finish(&p->ll);
+    llhttp_errno_t r;
 
+    if (!http1_busy(p))
+        return OK; /* llhttp notices the end of a message only when the next one begins */
+    r = llhttp_finish(&p->ll);
     if (r == HPE_OK || r == HPE_PAUSED)
         return p->arena ? ERR_EOF : OK;
     return ERR_EOF;

@@ -576,7 +576,7 @@ static SUSPENDS enum err pool_take(struct http_client *cl, bool fresh, bool *ret
 {
     struct http_pool *p = cl->pool;
     int64_t           deadline_us = loop_now_us(p->loop) + p->o.connect_ms * 1000;
-    struct conn      *c;
+    struct conn      *c = NULL;
     enum err          e;
 
     deadline_us = min_i64(deadline_us, cl->total_deadline_us);

@@ -29,8 +29,8 @@
  *   blob        the bytes of all tokens, one inside the other
  *
  * Thread: any; nothing is written after tokenizer_open().
- * Memory: the mapping (4 MB, clean pages). A malloc a call for text not in NFC, and for a piece over
- *         TOKENIZER_PIECE_SHORT bytes.
+ * Memory: the mapping (4 MB, clean pages). A malloc a call for text that is not in NFC, for a piece over
+ *         TOKENIZER_PIECE_SHORT bytes, and for what a long run of signs remembers (pair_valid_again(): 32 KiB).
  * Limits: the caller's limit on the text.
  */
 #include "tokens/tokenizer.h"

@@ -152,6 +152,7 @@ function packTokens({ plain, bytes, left, right }, offset) {
 
 const LABEL_VALUE = 0x7f;            // where a node keeps the token that ends at it: beside its letters
 const CHECK_VALUE = 0x100, CHECK_FREE = 0x101;
+const PREFIXES_MAX = 128;            // tokens that are the beginnings of one, with itself
 
 function buildTrie({ plain, bytes }, reachable) {
     const order = [];
@@ -191,11 +192,14 @@ function buildTrie({ plain, bytes }, reachable) {
 
     // Big nodes first: breadth first from the root is near enough.
     const rootUnit = { base: 0, value: false };
-    const queue = [{ from: 0, to: order.length, depth: 0, put: (base, value) => { rootUnit.base = base; rootUnit.value = value; } }];
+    const queue = [{ from: 0, to: order.length, depth: 0, prefixes: 0, put: (base, value) => { rootUnit.base = base; rootUnit.value = value; } }];
     let nodes = 0, leaves = 0;
     for (let q = 0; q < queue.length; q++) {
         const { from, to, depth, put } = queue[q];
         const hasValue = bytes[order[from]].length === depth;
+        const prefixes = queue[q].prefixes + (hasValue ? 1 : 0);
+        if (prefixes >= PREFIXES_MAX)
+            fail('too many tokens begin one another');
         const groups = [];
         for (let i = hasValue ? from + 1 : from; i < to;) {
             const label = bytes[order[i]][depth];
@@ -224,7 +228,7 @@ function buildTrie({ plain, bytes }, reachable) {
                 leaves++;
             } else {
                 queue.push({
-                    from: g.from, to: g.to, depth: depth + 1,
+                    from: g.from, to: g.to, depth: depth + 1, prefixes,
                     put: (b, value) => { units[unit] = (g.label | (value ? 1 << 10 : 0) | (b << 11)) >>> 0; },
                 });
             }

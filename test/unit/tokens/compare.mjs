@@ -145,7 +145,7 @@ function allTexts() {
 
     // Long runs without a place to split: linear here, n log n in the package.
     const long = (unit, n) => add('long', unit.repeat(Math.ceil(n / unit.length)));
-    for (const unit of ['a', 'ab', 'abc', ' ', '=', '=-', '哈', '的了', 'the', 'zyxwvu', '\n', ' \n', '\u0301', 'e\u0301', 'é', '!?', '_', 'aaab', '😀', '你好世界', '----=', 'ㅋ', '\u1100\u1161\u11a8'])
+    for (const unit of ['/', '-', '*', '_', '.', '\t', 'a', 'ab', 'abc', ' ', '=', '=-', '哈', '的了', 'the', 'zyxwvu', '\n', ' \n', '\u0301', 'e\u0301', 'é', '!?', '_', 'aaab', '😀', '你好世界', '----=', 'ㅋ', '\u1100\u1161\u11a8'])
         long(unit, 20000);
     add('long', repeat(100000, () => pick('abcdefghijklmnopqrstuvwxyz')));
     add('long', repeat(30000, () => String.fromCodePoint(between(0x4e00, 0x9fff))));
