@@ -383,6 +383,8 @@ static const struct field engine_fields[] = {
     ENGINE_MS("connect_timeout", connect_ms),
     ENGINE_MS("first_timeout", first_ms),
     ENGINE_MS("between_timeout", between_ms),
+    ENGINE_MS("ready_timeout", ready_ms),
+    ENGINE_MS("wait_timeout", wait_ms),
     { .name = S("retries"), .type = FIELD_INT, .offset = offsetof(struct config_engine, retries) },
     ENGINE_TEXT("fallback", fallback),
     { .name = S("lazy"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, lazy) },

@@ -52,6 +52,7 @@ struct config_engine {
     int64_t                 retries;
     str                     fallback; /* the engine that is asked when this one cannot be reached */
     bool                    lazy;     /* a child that is started when it is first needed */
+    int64_t                 ready_ms, wait_ms; /* a child's start; a request's patience meanwhile */
 };
 
 /* `route`: which engine answers for which model; the first pattern that fits. */

@@ -256,8 +256,7 @@ static void reload(struct process *p, const struct command_line *cl)
     if (e)
         return;
     s->log_requests = logs_requests(c);
-    for (size_t i = 0; i < p->worker_count; i++)
-        worker_reload(p->workers[i], s);
+    worker_reload(p->workers[0], s); /* which tells the others */
     shared_unref(s);
     log_info("configuration read again");
 }
@@ -342,6 +341,9 @@ static void close_process(struct process *p)
     for (size_t i = 0; i < p->worker_count; i++)
         worker_free(p->workers[i]);
     free(p->workers);
+    for (size_t i = 0; i < p->child_count; i++)
+        arena_free(&p->children[i].texts);
+    free(p->children);
     store_close(p->store);
     keys_close(p->keys);
     tokenizer_close(p->own_tokenizer);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "contract/catalog.h"
 #include "contract/model.h"
+#include "engine/process/process.h"
 #include "engine/standin/standin.h"
 #include "engine/upstream/upstream.h"
 #include "loop/loop.h"
@@ -13,6 +14,103 @@
 #include <stdlib.h>
 
 #define KEYS_POLL_US INT64_C(500000) /* how late a key made or revoked by another process is noticed */
+
+/* ---- children ---- */
+
+#define WORDS_MAX 64 /* of a command */
+
+/* The words of a command: cut at blanks, but for what stands in single or double quotes. */
+static size_t split_words(struct arena *a, str command, str words[WORDS_MAX])
+{
+    size_t count = 0;
+    char  *text = arena_bytes(a, command.len + 1), *at = text, *word = text;
+    char   quote = 0;
+    bool   open = false;
+
+    for (size_t i = 0; i <= command.len; i++) {
+        char c = i < command.len ? command.ptr[i] : ' ';
+
+        if (quote ? c == quote : c == '"' || c == '\'') {
+            quote = quote ? 0 : c;
+            open = true;
+        } else if (c != ' ' || quote) {
+            *at++ = c;
+            open = true;
+        } else if (open && count < WORDS_MAX) {
+            words[count++] = str_of(word, (size_t)(at - word));
+            word = at;
+            open = false;
+        }
+    }
+    return count;
+}
+
+static struct child_slot *child_slot(struct process *p, const struct config_engine *ce)
+{
+    for (size_t i = 0; i < p->child_count; i++) {
+        struct child_slot *slot = &p->children[i];
+
+        if (slot->child && str_eq(slot->name, ce->name) && str_eq(slot->command, ce->command) &&
+            str_eq(slot->model_file, ce->model_file))
+            return slot;
+    }
+    return NULL;
+}
+
+static enum err child_start(struct worker *w, const struct config_engine *ce)
+{
+    struct process      *p = w->process;
+    struct child_slot    slot = { 0 };
+    str                  words[WORDS_MAX];
+    struct child_options o = {
+        .name = ce->name,
+        .command = words,
+        .model = ce->model_file,
+        .health_path = ce->health_path,
+        .health_ms = ce->health_ms,
+        .at_boot = !ce->lazy,
+        .ready_ms = ce->ready_ms,
+        .wait_ms = ce->wait_ms,
+    };
+    enum err e;
+
+    arena_init(&slot.texts, 512);
+    slot.name = arena_str(&slot.texts, ce->name);
+    slot.command = arena_str(&slot.texts, ce->command);
+    slot.model_file = arena_str(&slot.texts, ce->model_file);
+    o.command_count = split_words(&slot.texts, ce->command, words);
+    e = child_open(w->loop, &o, &slot.child);
+    if (e) {
+        arena_free(&slot.texts);
+        return e;
+    }
+    p->children = xrealloc(p->children, (p->child_count + 1) * sizeof(slot));
+    p->children[p->child_count++] = slot;
+    return OK;
+}
+
+enum err worker_children(struct worker *w, const struct config *c)
+{
+    struct process *p = w->process;
+    enum err        e = OK;
+
+    for (size_t i = 0; i < c->engine_count && !e; i++) {
+        if (c->engines[i].command.len && !child_slot(p, &c->engines[i]))
+            e = child_start(w, &c->engines[i]);
+    }
+    for (size_t i = 0; i < p->child_count && !e; i++) {
+        struct child_slot *slot = &p->children[i];
+        bool               named = false;
+
+        for (size_t k = 0; k < c->engine_count && slot->child; k++)
+            named = named || child_slot(p, &c->engines[k]) == slot;
+        if (!slot->child || named)
+            continue;
+        child_close(slot->child, NULL, NULL); /* its memory goes with the last engine that asks it */
+        slot->child = NULL;
+    }
+    return e;
+}
 
 /* ---- configurations ---- */
 
@@ -157,8 +255,14 @@ static struct engine *engine_for(void *arg, str model)
 
 static void setup_free(struct setup *s)
 {
-    for (size_t i = 0; i < s->shared->config->engine_count; i++) {
-        if (s->engines[i])
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->engine_count; i++) {
+        if (!s->engines[i])
+            continue;
+        if (c->engines[i].command.len)
+            process_engine_close(s->engines[i]);
+        else
             upstream_close(s->engines[i]);
     }
     free(s->engines);
@@ -207,7 +311,13 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     o.cloud = ce->cloud;
     if (ce->fallback.len)
         o.fallback = engine_named(s, ce->fallback);
-    e = upstream_open(w->loop, &o, ret);
+    if (!ce->command.len) {
+        e = upstream_open(w->loop, &o, ret);
+    } else {
+        struct child_slot *slot = child_slot(w->process, ce);
+
+        e = slot ? process_engine_open(w->loop, slot->child, &o, ret) : ERR_NOT_FOUND;
+    }
     arena_free(&a);
     return e;
 }
@@ -321,7 +431,9 @@ enum err worker_open(struct process *p, unsigned index, struct shared *s, const 
     w->memo = count_memo_open(0);
     w->keys = key_view_open(p->keys);
     loop_on_idle(w->loop, on_idle, w);
-    e = setup_open(w, s, &w->setup);
+    e = index == 0 ? worker_children(w, s->config) : OK;
+    if (!e)
+        e = setup_open(w, s, &w->setup);
     if (!e)
         e = http_server_open(w->loop, at, &http, &w->server);
     if (e) {
@@ -376,6 +488,13 @@ static void reload_here(void *arg)
     struct worker *w = r->worker;
     struct setup  *s;
 
+    /* Worker 0 goes first: the others' engines ask its children. */
+    if (w->index == 0) {
+        if (worker_children(w, r->shared->config))
+            log_error("reload: an engine's command cannot be used");
+        for (size_t i = 1; i < w->process->worker_count; i++)
+            worker_reload(w->process->workers[i], r->shared);
+    }
     if (setup_open(w, r->shared, &s) == OK) {
         setup_retire(w->setup);
         w->setup = s;
@@ -403,6 +522,32 @@ struct stop {
     int64_t        drain_ms;
 };
 
+static void on_child_closed(void *arg)
+{
+    struct process *p = arg;
+
+    if (--p->closing == 0)
+        loop_stop(p->workers[0]->loop);
+}
+
+/* On worker 0's loop: when no worker has requests any more, the children go, and then this loop. */
+static void peer_drained(void *arg)
+{
+    struct process *p = arg;
+
+    if (++p->drained < p->worker_count)
+        return;
+    p->closing = 1;
+    for (size_t i = 0; i < p->child_count; i++) {
+        if (!p->children[i].child)
+            continue;
+        p->closing++;
+        child_close(p->children[i].child, on_child_closed, p);
+        p->children[i].child = NULL;
+    }
+    on_child_closed(p);
+}
+
 static void on_drained(void *arg)
 {
     struct worker *w = arg;
@@ -417,7 +562,9 @@ static void on_drained(void *arg)
     w->server = NULL;
     setup_retire(w->setup);
     w->setup = NULL;
-    loop_stop(w->loop);
+    loop_post(w->process->workers[0]->loop, peer_drained, w->process);
+    if (w->index != 0)
+        loop_stop(w->loop);
 }
 
 static void watch_drain(void *arg)

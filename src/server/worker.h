@@ -34,6 +34,13 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *
                      str *ret_problem);
 void     shared_unref(struct shared *s);
 
+/* An engine's child process, kept over reloads while its command stays the same. */
+struct child_slot {
+    str           name, command, model_file; /* in malloc'd memory: `texts` */
+    struct arena  texts;
+    struct child *child;
+};
+
 /* What all workers share for the life of the process. */
 struct process {
     struct store           *store;
@@ -44,6 +51,12 @@ struct process {
     size_t                  worker_count;
     pthread_t               main;    /* gets SIGUSR2 when the last worker has ended */
     atomic_size_t           running;
+
+    /* On worker 0's loop, which is the children's and therefore ends last. */
+    struct child_slot      *children;
+    size_t                  child_count;
+    size_t                  drained;  /* workers that have no requests any more */
+    size_t                  closing;  /* children that have not ended yet */
 };
 
 struct setup {
@@ -70,6 +83,10 @@ struct worker {
     int64_t             drain_ms;
     bool                draining;
 };
+
+/* Starts the children that the configuration names and ends those that it does not. On worker 0's loop, or before it
+ * runs. */
+enum err worker_children(struct worker *w, const struct config *c);
 
 /* Opens the loop and the listener; the address is in the configuration. */
 enum err worker_open(struct process *p, unsigned index, struct shared *s, const struct address *at, struct worker **ret);

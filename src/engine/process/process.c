@@ -444,6 +444,8 @@ enum err child_open(struct loop *l, const struct child_options *o, struct child 
 
 /* ---- the engine ---- */
 
+#define OPEN_TRIES 3 /* of one request, when the child dies before it has answered */
+
 struct process_engine {
     struct engine  engine;
     struct child  *child;
@@ -483,9 +485,16 @@ static SUSPENDS enum err process_open(struct engine *e, struct request *rq, cons
     might_suspend();
     rq->engine = pe->engine.name;
     rq->action = "waiting for the engine's process";
-    err = child_wait(pe->child);
-    if (!err)
-        return pe->upstream->ops->open(pe->upstream, rq, in, ret); /* the stream is the upstream's, and so are its functions */
+    for (unsigned tries = 1; !(err = child_wait(pe->child)); tries++) {
+        err = pe->upstream->ops->open(pe->upstream, rq, in, ret); /* the stream is the upstream's, and so are its functions */
+        if (err != ERR_FAULT || rq->fault.row != &error_rows[ERROR_MODEL_UNAVAILABLE] || tries == OPEN_TRIES)
+            return err;
+        /* It has died, and its supervisor is about to notice: that is waited for as its start is. */
+        rq->fault = (struct fault){ 0 };
+        err = fiber_sleep_until(loop_now_us(fiber_loop()) + POLL_US);
+        if (err)
+            break;
+    }
     if (err == ERR_CANCELLED)
         return err;
     if (pe->fallback)
