@@ -122,15 +122,19 @@ void arena_init(struct arena *a, size_t first_size)
     *a = (struct arena){ .first_size = first_size ? first_size : BLOCK_SIZE };
 }
 
-void arena_reset(struct arena *a)
+void arena_run_deferred(struct arena *a)
 {
-    /* A deferred function may use the arena, and may defer again. */
     while (a->deferred) {
         struct arena_deferred *d = a->deferred;
 
         a->deferred = d->older;
         d->fn(d->arg);
     }
+}
+
+void arena_reset(struct arena *a)
+{
+    arena_run_deferred(a);
     while (a->blocks) {
         struct arena_block *b = a->blocks;
 

@@ -47,8 +47,10 @@ str         arena_str(struct arena *a, str s);
 const char *str_to_cstr(struct arena *a, str s);
 str         arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Calls fn(arg) when the lifetime ends. */
+/* Calls fn(arg) when the lifetime ends. It may use the arena, and may defer again. */
 void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg);
+/* The first half of the end, for an arena that lies in its own memory: then a copy of it is freed. */
+void arena_run_deferred(struct arena *a);
 
 /* Bytes handed out and held, for limits and metrics. */
 size_t arena_size(const struct arena *a);

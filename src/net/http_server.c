@@ -145,8 +145,10 @@ static void on_closed(struct stream *stream)
 
 static void exchange_free(struct http_exchange *x)
 {
-    struct arena a = x->arena;
+    struct arena a;
 
+    arena_run_deferred(&x->arena);
+    a = x->arena;
     arena_free(&a);
 }
 
@@ -494,6 +496,17 @@ static void exchange_main(void *arg)
     exchange_end(x);
 }
 
+/* Tells a client that waits for it to send its body. */
+static enum err invite_body(struct http_exchange *x)
+{
+    str line = S("HTTP/1.1 100 Continue\r\n\r\n");
+
+    if (!x->continue_wanted || x->body_over || x->body_done)
+        return OK;
+    x->continue_wanted = false;
+    return conn_write(x->conn, &line, 1);
+}
+
 enum err http_body(struct http_exchange *x, char **ret, size_t *ret_len)
 {
     struct conn *c = x->conn;
@@ -501,12 +514,7 @@ enum err http_body(struct http_exchange *x, char **ret, size_t *ret_len)
 
     ASSERT(!x->plan.pieces);
     might_suspend();
-    if (!x->body_over && !x->body_done && x->continue_wanted) {
-        str line = S("HTTP/1.1 100 Continue\r\n\r\n");
-
-        x->continue_wanted = false;
-        e = conn_write(c, &line, 1);
-    }
+    e = invite_body(x);
     x->reader = fiber_self();
     while (!e && !x->body_done && !x->body_over && !x->body_broken) {
         int64_t seen = x->body_seen;
@@ -537,12 +545,7 @@ enum err http_body_next(struct http_exchange *x, str *ret)
 
     ASSERT(x->plan.pieces);
     might_suspend();
-    if (x->continue_wanted && !x->body_done) {
-        str line = S("HTTP/1.1 100 Continue\r\n\r\n");
-
-        x->continue_wanted = false;
-        e = conn_write(c, &line, 1);
-    }
+    e = invite_body(x);
     x->reader = fiber_self();
     while (!e && x->body_len == 0 && !x->body_done && !x->body_over && !x->body_broken) {
         stream_read_start(&c->stream);

@@ -197,13 +197,10 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
 
 static enum err answer_whole(struct answer *a)
 {
-    struct chat_event ev;
-    struct buf        b;
-    enum err          e;
+    struct buf b;
+    enum err   e = gather_whole(a->choices, a->run);
 
-    while (!(e = chat_next(a->run, &ev)))
-        gather_event(a->choices, &ev);
-    if (e != ERR_EOF)
+    if (e)
         return e;
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
     (void)buf_room(&b, a->choices[0].text.len + 512); /* an ordinary answer: one allocation */
@@ -301,10 +298,18 @@ static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
     buf_reset(&h->piece);
 }
 
-static void send_event(struct answer *a, struct held *h, const struct chat_event *ev)
+struct sending {
+    struct answer *answer;
+    struct held    held;
+};
+
+static void send_event(void *arg, const struct chat_event *ev)
 {
+    struct sending  *st = arg;
+    struct answer   *a = st->answer;
+    struct held     *h = &st->held;
     struct gathered *c = &a->choices[ev->choice];
-    bool           all = !a->in->incremental.v;
+    bool             all = !a->in->incremental.v;
 
     if (h->set && (ev->kind != CHAT_EV_FINISH || ev->choice != h->choice))
         send_held(a, h, CHAT_FINISH_NONE);
@@ -351,29 +356,14 @@ static void add_fault_frame(struct answer *a)
 
 static enum err answer_stream(struct answer *a)
 {
-    struct request   *rq = a->rq;
-    struct held       held = { 0 };
-    struct chat_event ev;
-    enum err          e = chat_next(a->run, &ev);
+    struct sending st = { .answer = a };
+    enum err       e = gather_stream(a->rq, a->run, send_event, &st);
 
-    if (e)
-        return e; /* before the first token: refused as a whole */
-    reply_stream_begin(rq, 200);
-    request_phase(rq, PHASE_RUN);
-    while (!e) {
-        send_event(a, &held, &ev);
-        if (!chat_ready(a->run) || http_stream_buf(rq->x)->len >= HTTP_STREAM_MARK) {
-            e = http_stream_flush(rq->x);
-            if (e)
-                return e;
-        }
-        e = chat_next(a->run, &ev);
-    }
+    if (!http_begun(a->rq->x) || (e != ERR_FAULT && e != ERR_EOF))
+        return e;
     if (e == ERR_FAULT)
         add_fault_frame(a);
-    else if (e != ERR_EOF)
-        return e;
-    return http_stream_end(rq->x);
+    return http_stream_end(a->rq->x);
 }
 
 /* ---- the handlers ---- */

@@ -128,13 +128,10 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
 
 static enum err answer_whole(struct answer *a)
 {
-    struct chat_event ev;
-    struct buf        b;
-    enum err          e;
+    struct buf b;
+    enum err   e = gather_whole(a->choices, a->run);
 
-    while (!(e = chat_next(a->run, &ev)))
-        gather_event(a->choices, &ev);
-    if (e != ERR_EOF)
+    if (e)
         return e;
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
     (void)buf_room(&b, a->choices[0].text.len + 640); /* an ordinary answer: one allocation */
@@ -218,8 +215,9 @@ static void send_call(struct answer *a, const struct chat_event *ev)
     chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
 }
 
-static void send_event(struct answer *a, const struct chat_event *ev)
+static void send_event(void *arg, const struct chat_event *ev)
 {
+    struct answer *a = arg;
     struct shown *c = &a->shown[ev->choice];
     struct buf   *b;
 
@@ -285,29 +283,15 @@ static void send_fault(struct answer *a)
 
 static enum err answer_stream(struct answer *a)
 {
-    struct request   *rq = a->rq;
-    struct chat_event ev;
-    enum err          e = chat_next(a->run, &ev);
+    struct request *rq = a->rq;
+    enum err        e = gather_stream(rq, a->run, send_event, a);
 
-    if (e)
-        return e; /* before the first token: refused as a whole */
-    reply_stream_begin(rq, 200);
-    request_phase(rq, PHASE_RUN);
-    while (!e) {
-        send_event(a, &ev);
-        if (!chat_ready(a->run) || http_stream_buf(rq->x)->len >= HTTP_STREAM_MARK) {
-            e = http_stream_flush(rq->x);
-            if (e)
-                return e;
-        }
-        e = chat_next(a->run, &ev);
-    }
+    if (!http_begun(rq->x) || (e != ERR_FAULT && e != ERR_EOF))
+        return e;
     if (e == ERR_FAULT) {
         send_fault(a);
         return http_stream_end(rq->x);
     }
-    if (e != ERR_EOF)
-        return e;
     if (a->in->include_usage)
         send_usage(a);
     buf_add(http_stream_buf(rq->x), S("data: [DONE]\n\n"));
