@@ -270,6 +270,11 @@ enum err stream_flush(struct stream *s, size_t left, int64_t deadline_us)
     return s->closing ? ERR_EOF : e;
 }
 
+size_t stream_unsent(const struct stream *s)
+{
+    return uv_stream_get_write_queue_size(&s->uv.stream);
+}
+
 /* ---- opening and closing ---- */
 
 static void stream_init(struct stream *s, struct loop *l, const struct stream_events *events, bool is_pipe)

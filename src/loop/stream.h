@@ -74,6 +74,9 @@ enum err stream_write(struct stream *s, const str *parts, size_t count);
 /* Until at most `left` bytes wait to be taken. ERR_EOF when the peer has gone, ERR_TIMEOUT at the deadline. */
 SUSPENDS enum err stream_flush(struct stream *s, size_t left, int64_t deadline_us);
 
+/* Bytes that wait to be taken, to the last one: falls also while a long write is under way. */
+size_t stream_unsent(const struct stream *s);
+
 /* Says that no more will be sent, once what waits has been taken. */
 void stream_shutdown(struct stream *s);
 

@@ -106,6 +106,19 @@ static int64_t deadline_ms(struct http_server *s, int64_t ms)
     return ms > 0 ? loop_now_us(s->loop) + ms * 1000 : DEADLINE_NONE;
 }
 
+/* Until at most `left` bytes wait. A client that takes an answer slowly has time; one that takes nothing has not. */
+SUSPENDS static enum err conn_flush(struct conn *c, size_t left)
+{
+    enum err e;
+    size_t   before;
+
+    do {
+        before = stream_unsent(&c->stream);
+        e = stream_flush(&c->stream, left, deadline_ms(c->server, c->server->o.body_time_ms));
+    } while (e == ERR_TIMEOUT && stream_unsent(&c->stream) < before);
+    return e;
+}
+
 /* ---- the life of a connection ---- */
 
 static void conn_timer_set(struct conn *c, int64_t ms)
@@ -290,6 +303,8 @@ static void on_body(struct http1 *p, str piece)
         return;
     if ((uint64_t)x->body_seen > x->plan.max) {
         x->body_over = true;
+        if (x->plan.pieces)
+            free(x->body);
         x->body = NULL;
         x->body_len = x->body_cap = 0;
         fiber_wake(x->reader);
@@ -460,21 +475,24 @@ static void exchange_end(struct http_exchange *x)
         stream_read_start(&c->stream);
 }
 
+/* Whether the rest of the body can be read and thrown away. Of a client that waits for 100 nobody knows whether it sends. */
+static bool body_skippable(const struct http_exchange *x)
+{
+    return x->body_done || (!x->continue_wanted && x->head.content_length - x->body_seen <= LINGER_BYTES);
+}
+
 /* Throws the rest of a small body away, so that the connection can be used again. */
 static void exchange_skip_body(struct http_exchange *x)
 {
     struct conn *c = x->conn;
     int64_t      deadline = deadline_ms(c->server, LINGER_MS);
-    int64_t      left = x->head.content_length < 0 ? 0 : x->head.content_length - x->body_seen;
 
-    if (x->body_done || c->peer_closed || c->stream.closing || x->continue_wanted || !x->head.keep_alive)
-        return;
-    if (left > LINGER_BYTES)
+    if (x->body_done || c->peer_closed || c->stream.closing || !x->head.keep_alive || !body_skippable(x))
         return;
     x->body_over = true; /* keeps nothing */
     x->reader = fiber_self();
     stream_read_start(&c->stream);
-    while (!x->body_done && x->body_seen < LINGER_BYTES + x->head.content_length) {
+    while (!x->body_done && !x->body_broken && x->body_seen < LINGER_BYTES + x->head.content_length) {
         if (fiber_wait(deadline))
             break;
     }
@@ -603,7 +621,7 @@ static void add_head(struct http_exchange *x, struct buf *b, int status, const s
     update_date(s);
     buf_add(b, S("date: "));
     buf_add(b, str_of(s->date, CLOCK_HTTP_LEN));
-    if (s->draining || !x->head.keep_alive || (x->body_over && x->head.content_length > LINGER_BYTES)) {
+    if (s->draining || !x->head.keep_alive || !body_skippable(x)) {
         buf_add(b, S("\r\nconnection: close\r\n"));
         x->head.keep_alive = false;
     } else if (x->head.minor == 0) {
@@ -644,7 +662,7 @@ enum err http_answer(struct http_exchange *x, int status, const struct http_fiel
     x->bytes_out = (int64_t)body.len;
     e = conn_write(c, (str[]){ buf_str(&head), body }, 2);
     if (!e)
-        e = stream_flush(&c->stream, 0, deadline_ms(c->server, c->server->o.body_time_ms));
+        e = conn_flush(c, 0);
     if (e)
         x->ended = false;
     return e;
@@ -703,7 +721,7 @@ static enum err stream_send(struct http_exchange *x, bool last)
     buf_reset(&x->out_head);
     buf_reset(&x->out);
     if (!e)
-        e = stream_flush(&c->stream, last ? 0 : HTTP_STREAM_MARK, deadline_ms(c->server, c->server->o.body_time_ms));
+        e = conn_flush(c, last ? 0 : HTTP_STREAM_MARK);
     return e;
 }
 

@@ -118,8 +118,11 @@ static bool parse_bool(str text, bool *ret)
         *ret = true;
         return true;
     }
-    *ret = false;
-    return str_eq(text, S("false")) || str_eq(text, S("no")) || str_eq(text, S("off"));
+    if (str_eq(text, S("false")) || str_eq(text, S("no")) || str_eq(text, S("off"))) {
+        *ret = false;
+        return true;
+    }
+    return false;
 }
 
 /* Writes the value where it belongs; the text of what is wrong, or NULL. */
@@ -360,10 +363,7 @@ static enum err read_engine_key(struct reader *r, yaml_node_t *n, void *into)
             return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
         key = str_from_cstr(value);
     }
-    for (size_t i = 0; i < e->endpoint_count; i++) {
-        if (!e->endpoints[i].api_key.len)
-            e->endpoints[i].api_key = arena_str(&r->c->arena, key);
-    }
+    e->api_key = arena_str(&r->c->arena, key);
     return OK;
 }
 
@@ -403,6 +403,10 @@ static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_eng
         return bad(r, n, "an engine needs a name, and \"standin\" is taken%.*s%.*s", S(""), S(""));
     if ((e->endpoint_count == 0) == (e->command.len == 0))
         return bad(r, n, "engine %.*s needs either upstream or command%.*s", e->name, S(""));
+    for (size_t i = 0; i < e->endpoint_count; i++) { /* now that all is read, in whatever order it stood */
+        if (!e->endpoints[i].api_key.len)
+            e->endpoints[i].api_key = e->api_key;
+    }
     return OK;
 }
 

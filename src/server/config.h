@@ -40,6 +40,7 @@ struct config_engine {
     str                     name;
     struct config_endpoint *endpoints; /* `upstream`: one URL, or a list */
     size_t                  endpoint_count;
+    str                     api_key;   /* of the endpoints that have none of their own */
     str                     command;   /* `command`: a child to start */
     str                     model_file; /* what {model} in it stands for */
     struct config_pair     *models;    /* `models`: our id (or pattern with *) → theirs */

@@ -5,9 +5,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { Process, cores, files_max, folder, free_port, here, memory, root, sleep, write } from './machine.mjs';
+import { Process, cores, files_max, folder, free_port, here, memory, pin_self, root, sleep, write } from './machine.mjs';
 import { ANSWERED, KEY, ask, ask_right, median, paths, questions, rounds, rows_of, wrk } from './measure.mjs';
-import { binary, dashbox, gateway_config, haproxy, have, nginx_fixed, nginx_proxy, trim_log, url_of } from './servers.mjs';
+import { binary, dashbox, gateway_config, haproxy, have, nginx_fixed, nginx_fixed_words, nginx_proxy, trim_log, url_of } from './servers.mjs';
 
 const body_files = {};
 for (const [kind, text] of Object.entries(questions)) body_files[kind] = write(`question-${kind}.json`, text);
@@ -22,10 +22,12 @@ async function optional(report, name, program, start) {
 }
 
 // A candidate that is loaded by wrk.
-function candidate(name, server, url, { body = body_files.openai, connections, fresh, headers, bytes_min, cpus, threads, ...more }) {
+function candidate(name, server, url, { body = body_files.openai, connections, fresh, headers, bytes_min, cpus, threads, upstream,
+    ...more }) {
     return { name, ...more, run: async seconds => {
         const run = await wrk({ name, server, url, body_file: body, fresh, connections, seconds, headers, bytes_min, cpus, threads });
         trim_log(server);
+        if (upstream) trim_log(upstream);
         return run;
     } };
 }
@@ -88,15 +90,10 @@ async function proxy(options, report) {
         const candidates = [];
         for (const [name, server] of servers) {
             await ask_right(name, url_of(server, 'openai'), questions.openai, ANSWERED);
-            candidates.push(candidate(name, server, url_of(server, 'openai'), { connections: 64, bytes_min: answer.length }));
+            candidates.push(candidate(name, server, url_of(server, 'openai'), { connections: 64, bytes_min: answer.length, upstream }));
         }
-        candidates.push(candidate('no gateway', upstream, url_of(upstream, 'openai'), { connections: 64 }));
-        const by_load = candidates.map(one => ({ ...one, run: async seconds => {
-            const run = await one.run(seconds);
-            trim_log(upstream);
-            return run;
-        } }));
-        const runs = await rounds(by_load, options, report.progress);
+        candidates.push(candidate('no gateway', upstream, url_of(upstream, 'openai'), { connections: 64, bare: true }));
+        const runs = await rounds(candidates, options, report.progress);
         report.rows(`64 connections, upstream ${kind}`, rows_of(runs, candidates, { yardstick: 'nginx proxy_pass', goal: 1.5 }));
         await stop([...servers.map(([, server]) => server), upstream]);
     }
@@ -105,7 +102,7 @@ async function proxy(options, report) {
 // ---- sse: streams of 64 events, passed through ----
 
 // The stand-in sends a first event, three of one token, then eight tokens each, and a last one; [DONE] is the 64th.
-const WORDS = ['alpha', 'beta', 'gamma', 'delta', 'echo', 'lima', 'oscar', 'papa'];
+const WORDS = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight']; // of one token each
 const EVENTS = 64;
 const song = Array.from({ length: 3 + 8 * (EVENTS - 6) }, (_, i) => WORDS[i % WORDS.length]).join(' ');
 const song_scenario = (between = '0ms') =>
@@ -130,24 +127,25 @@ async function sse(options, report) {
         // all events arrive in a few packets: what a gateway costs an event
         'events at once (nginx)': { connections: 64, start: () => nginx_fixed('upstream', text,
             { cpus: cores.upstream, type: 'text/event-stream' }) },
-        // each event alone: what a gateway costs a read and a write
-        'an event a millisecond (dashbox stand-in)': { connections: 256, start: () => dashbox('upstream',
+        // each event alone: what a gateway costs a read and a write; the upstream is the limit, so the CPU time is the goal's
+        'an event a millisecond (dashbox stand-in)': { connections: 256, by_cpu: true, start: () => dashbox('upstream',
             { cpus: cores.upstream, scenario: song_scenario('1ms') }) },
     };
-    for (const [kind, { connections, start }] of Object.entries(upstreams)) {
+    for (const [kind, { connections, start, by_cpu }] of Object.entries(upstreams)) {
         const upstream = await start();
         const servers = await gateways(report, upstream.port, { buffering: 'off' });
         const candidates = [];
         for (const [name, server] of servers) {
             const answer = await ask_right(name, url_of(server, 'openai'), questions.stream, '[DONE]');
-            check_stream(name, answer.text, name === 'dashbox' ? undefined : count);
-            candidates.push(candidate(name, server, url_of(server, 'openai'), { body: body_files.stream, connections,
-                bytes_min: answer.text.length * 0.98 }));
+            const passed = check_stream(name, answer.text, name === 'dashbox' ? undefined : count);
+            candidates.push(candidate(name, server, url_of(server, 'openai'), { body: body_files.stream, connections, upstream,
+                bytes_min: answer.text.length * 0.98, note: passed === count ? undefined : `passes on ${passed} events of ${count}` }));
         }
-        candidates.push(candidate('no gateway', upstream, url_of(upstream, 'openai'), { body: body_files.stream, connections }));
+        candidates.push(candidate('no gateway', upstream, url_of(upstream, 'openai'), { body: body_files.stream, connections,
+            bare: true }));
         const runs = await rounds(candidates, options, report.progress);
         report.rows(`${count} events a stream, ${connections} connections, ${kind}`,
-            rows_of(runs, candidates, { yardstick: 'nginx proxy_pass', goal: 1, unit: 'streams/s' }));
+            rows_of(runs, candidates, { yardstick: 'nginx proxy_pass', goal: 1, unit: 'streams/s', by_cpu }));
         await stop([...servers.map(([, server]) => server), upstream]);
     }
 }
@@ -171,7 +169,7 @@ async function latency(options, report) {
             const row = { candidate: name, value: median(runs[name].map(run => run[which])), unit: 'µs' };
             if (name === 'no gateway') return row;
             row.added = median(runs[name].map((run, i) => run[which] - bare[i][which]));
-            row.note = `adds ${row.added} µs`;
+            row.note = row.measured = `adds ${row.added} µs`;
             if (name === 'dashbox') Object.assign(row, { goal: `adds < ${limit} µs`, reached: row.added < limit });
             return row;
         }));
@@ -204,12 +202,12 @@ function first_200(port) {
     });
 }
 
-// The time begins when spawn() has come back: that is when the child has called exec, of taskset, which is in the time.
+// The time begins when spawn() has come back: that is when the child has called exec.
 async function start_ms(command) {
     const port = await free_port();
-    const words = command(port);
+    const [program, ...words] = command(port);
     const before = process.hrtime.bigint();
-    const child = spawn('taskset', ['-c', cores.server, ...words], { stdio: 'ignore' });
+    const child = spawn(program, words, { stdio: 'ignore' });
     const spawned = process.hrtime.bigint();
     const ended = new Promise(resolve => child.once('exit', resolve));
     try {
@@ -228,25 +226,20 @@ async function start(options, report) {
     const serve = data => port => [binary, 'serve', '--listen', `127.0.0.1:${port}`, '--data', data(), '--api-key', KEY,
         '--workers', '1'];
     let fresh = 0;
-    const dir = path.join(folder, 'nginx-start');
-    fs.mkdirSync(dir);
-    const nginx = port => {
-        const conf = write('nginx-start.conf', fs.readFileSync(path.join(here, 'nginx-fixed.conf.in'), 'utf8')
-            .replace(/@(\w+)@/g, (_, word) => ({ WORKERS: 1, PORT: port, DIR: dir, ANSWER: 'ok', TYPE: 'text/plain', FILES: 20_000 })[word]));
-        return [have.nginx, '-c', conf, '-p', dir, '-e', 'stderr'];
-    };
     const candidates = [
         ['dashbox', serve(() => path.join(folder, 'start')), 10],
         ['dashbox, new data folder', serve(() => path.join(folder, `start-${++fresh}`))],
-        ['nginx', nginx],
+        ['nginx', port => nginx_fixed_words('ok', { port })],
     ];
     const seen = Object.fromEntries(candidates.map(([name]) => [name, []]));
+    pin_self(cores.all); // children inherit it, and taskset would be in the time
     await start_ms(candidates[0][1]); // makes the folder
     for (let i = 0; i < times; i++)
         for (const [name, command] of candidates) {
             report.progress(`start ${i + 1} of ${times}: ${name}`);
             seen[name].push(await start_ms(command));
         }
+    pin_self();
     report.rows(`exec to the first 200, median of ${times}`, candidates.map(([name, , goal]) => {
         const row = { candidate: name, value: median(seen[name].map(one => one.from_exec)), unit: 'ms',
             note: `${median(seen[name].map(one => one.from_spawn)).toFixed(1)} ms with fork` };
@@ -296,12 +289,17 @@ async function memory_bench(options, report) {
         ...(goal ? { goal: `< ${goal} ${unit}`, reached: bytes < goal * (unit === 'MiB' ? MIB : KIB) } : {}), ...more });
     const nginx = () => nginx_fixed('nginx', 'ok', { files });
 
-    let server = await fresh();
+    let server = await dashbox('dashbox', { set, scenario: slow, files });
+    await settle();
+    const first = memory(server.pid);
+    await stop([server]);
+    server = await fresh();
     const still = memory(server.pid);
     const yard = await nginx();
     const yard_still = memory(yard.pid);
-    report.rows('one worker, after one request', [
-        row('dashbox', still.rss, 'MiB', 8, { note: `of it ${(still.anon / MIB).toFixed(1)} MiB its own (RssAnon)` }),
+    report.rows('one worker, idle', [
+        row('dashbox, before a request', first.rss, 'MiB', undefined, { note: `${(first.anon / MIB).toFixed(1)} MiB RssAnon` }),
+        row('dashbox, after one request', still.rss, 'MiB', 8, { note: `${(still.anon / MIB).toFixed(1)} MiB RssAnon, the rest is files: program, libraries, tokenizer` }),
         row('nginx', yard_still.rss, 'MiB', undefined, { note: `master and worker; ${(yard_still.anon / MIB).toFixed(1)} MiB RssAnon` }),
     ]);
 
@@ -336,6 +334,20 @@ async function memory_bench(options, report) {
 
 // ---- tokens, fiber: programs of their own ----
 
+const build = [path.dirname(binary), path.join(root, 'build')].find(dir => fs.existsSync(path.join(dir, 'test')))
+    ?? path.dirname(binary);
+
+function built(name, dir = path.join(build, 'test')) {
+    if (!fs.existsSync(dir)) return undefined;
+    for (const entry of fs.readdirSync(dir, { withFileTypes: true })) {
+        const file = path.join(dir, entry.name);
+        if (entry.isFile() && entry.name === name && fs.statSync(file).mode & 0o111) return file;
+        const below = entry.isDirectory() && !entry.name.endsWith('.p') ? built(name, file) : undefined;
+        if (below) return below;
+    }
+    return undefined;
+}
+
 function run_program(report, words, env = {}) {
     report.pause();
     const { status, error } = spawnSync('taskset', ['-c', cores.server, ...words],
@@ -345,17 +357,15 @@ function run_program(report, words, env = {}) {
 }
 
 async function tokens(options, report) {
-    const script = path.join(here, 'tokenizer.mjs'), build = path.dirname(binary);
-    const encode = ['test/bench/encode_main', 'test/unit/tokens/encode_main', 'test/unit/encode_main', 'test/encode_main']
-        .map(name => path.join(build, name)).find(file => fs.existsSync(file));
+    const script = path.join(here, 'tokenizer.mjs'), encode = built('encode_main');
     if (!fs.existsSync(script)) return report.say('test/bench/tokenizer.mjs is not there');
-    if (!encode) return report.say(`no encode_main below ${build}/test: build it first`);
+    if (!encode) return report.say(`there is no encode_main below ${path.join(build, 'test')}`);
     run_program(report, [process.execPath, script, encode, path.join(build, 'qwen.tok'), String(options.seconds)]);
 }
 
 async function fiber(options, report) {
-    const program = path.join(path.dirname(binary), 'test', 'bench', 'fiber');
-    if (!fs.existsSync(program)) return report.say(`${program} is not there`);
+    const program = built('fiber');
+    if (!program) return report.say(`there is no fiber below ${path.join(build, 'test')}`);
     run_program(report, [program]);
 }
 

@@ -27,6 +27,7 @@ const at = i => String(all[i]);
 // What runs where. With two cores the upstream shares the load's, and two workers share both with the load.
 export const cores = {
     count: all.length,
+    all: all.join(','),
     server: at(0),
     servers: all.length < 2 ? at(0) : `${at(0)},${at(1)}`,
     load: all.length < 2 ? at(0) : at(1),
@@ -41,9 +42,12 @@ export function cores_text() {
 }
 
 // The bench itself, which is a client too, stays off the servers' core.
-try {
-    execFileSync('taskset', ['-a', '-p', '-c', cores.load, String(process.pid)], { stdio: 'ignore' });
-} catch { /* no taskset: the benches that need it say so */ }
+export function pin_self(cpus = cores.load) {
+    try {
+        execFileSync('taskset', ['-a', '-p', '-c', cpus, String(process.pid)], { stdio: 'ignore' });
+    } catch { /* no taskset: the benches that need it say so */ }
+}
+pin_self();
 
 // ---- a folder that goes with the bench; in memory where there is such a place ----
 

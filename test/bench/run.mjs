@@ -10,7 +10,7 @@
 
 import fs from 'node:fs';
 import os from 'node:os';
-import { cores_text, stop_all } from './machine.mjs';
+import { complaints, cores_text, stop_all } from './machine.mjs';
 import { benches, needs } from './benches.mjs';
 import { binary, have } from './servers.mjs';
 
@@ -88,8 +88,9 @@ function write_json() {
 async function main() {
     if (!fs.existsSync(binary)) throw new Error(`${binary} is not there`);
     console.log(`${os.cpus().length} × ${os.cpus()[0]?.model}; ${cores_text()}`);
-    console.log(`${options.count} round${options.count > 1 ? 's' : ''} of ${options.seconds} s, candidates in turn, medians; ` +
-        'ratio: to the yardstick in the same round; CPU µs: user and system time of the server a request');
+    console.log(`${options.count} round${options.count > 1 ? 's' : ''} of ${options.seconds} s, candidates in turn, medians`);
+    console.log('ratio: to the yardstick in the same round; CPU µs: user and system time of the server a request; ' +
+        'CPU ratio: the yardstick\'s to the candidate\'s');
     const load = os.loadavg()[0];
     if (load > 0.5) console.log(`the machine is not idle (load ${load.toFixed(1)}): trust the CPU columns and the ratios`);
     let failed = false;
@@ -106,13 +107,14 @@ async function main() {
             report.say(`FAILED: ${error.message}`);
         } finally {
             await stop_all();
+            for (const complaint of new Set(complaints.splice(0))) report.say(complaint);
         }
     }
     const goals = results.filter(row => row.reached !== undefined);
     console.log(`\n${goals.filter(row => row.reached).length} of ${goals.length} goals reached`);
     for (const row of goals.filter(row => !row.reached))
-        console.log(`  missed: ${row.bench}, ${row.setting}, ${row.candidate}: ` +
-            `${row.ratio === undefined ? row.note && row.added !== undefined ? row.note : `${number(row.value)} ${row.unit}` : row.ratio.toFixed(2)}, goal ${row.goal}`);
+        console.log(`  missed: ${row.bench}, ${row.setting}, ${row.candidate}: ${row.measured ?? `${number(row.value)} ${row.unit}`}, ` +
+            `goal ${row.goal}`);
     write_json();
     return failed ? 1 : 0;
 }

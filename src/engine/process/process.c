@@ -372,6 +372,8 @@ static void options_fill(struct child_options *o)
     o->grace_ms = o->grace_ms ? o->grace_ms : 10 * 1000;
 }
 
+static atomic_uint socket_number;
+
 static enum err child_setup(struct child *c)
 {
     struct child_options    *o = &c->o;
@@ -382,7 +384,7 @@ static enum err child_setup(struct child *c)
     str                      base, socket = { 0 };
     enum err                 e = OK;
 
-    if (o->command_count == 0 || on_port == on_socket) {
+    if (on_port == on_socket) {
         log_error("engine %.*s: its command must say where it listens, with {port} or with {socket}", STR_ARG(o->name));
         return ERR_INVALID;
     }
@@ -392,8 +394,9 @@ static enum err child_setup(struct child *c)
             return e;
         c->url = (char *)(uintptr_t)arena_printf(&c->arena, "http://127.0.0.1:%u%.*s", port, STR_ARG(o->base)).ptr;
     } else {
-        socket = arena_printf(&c->arena, "%.*s/dashbox-%d-%.*s.sock", STR_ARG(o->socket_dir), (int)getpid(),
-                              STR_ARG(o->name));
+        /* A child of the same name may be on its way out, and takes its socket with it. */
+        socket = arena_printf(&c->arena, "%.*s/dashbox-%d-%u-%.*s.sock", STR_ARG(o->socket_dir), (int)getpid(),
+                              atomic_fetch_add(&socket_number, 1), STR_ARG(o->name));
         c->socket = (char *)(uintptr_t)socket.ptr;
         c->url = (char *)(uintptr_t)arena_printf(&c->arena, "unix:%s:%.*s", c->socket, STR_ARG(o->base)).ptr;
     }

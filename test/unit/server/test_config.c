@@ -1,0 +1,482 @@
+/* test_config.c - the configuration file, and what it says of mistakes in it. */
+#include "server/config.c"
+
+#include "../base/check.h"
+
+static struct config *config;
+static char           path[64];
+
+static int setup(void **state)
+{
+    int fd;
+
+    (void)state;
+    snprintf(path, sizeof(path), "/tmp/dashbox-config-XXXXXX");
+    fd = mkstemp(path);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    config = config_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    config_free(config);
+    unlink(path);
+    return 0;
+}
+
+static enum err read_text(const char *text, str *ret_problem)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    return config_read(config, path, ret_problem);
+}
+
+static void assert_good(const char *text)
+{
+    str problem = { 0 };
+
+    if (read_text(text, &problem))
+        fail_msg("refused: %.*s", STR_ARG(problem));
+}
+
+/* Refused, with these words behind the file's name. */
+static void assert_bad(const char *text, const char *want)
+{
+    str problem = { 0 };
+
+    assert_int_equal(read_text(text, &problem), ERR_INVALID);
+    assert_true(str_starts(problem, str_from_cstr(path)));
+    assert_str(str_from(problem, strlen(path)), want);
+}
+
+static void assert_not_finished(const char *want)
+{
+    str problem = { 0 };
+
+    assert_int_equal(config_finish(config, &problem), ERR_INVALID);
+    assert_str(problem, want);
+}
+
+/* ---- options ---- */
+
+TEST(without_a_file_the_defaults_hold)
+{
+    str problem;
+
+    assert_str(config->options.listen, "127.0.0.1:8420");
+    assert_int_equal(config->options.time_head_ms, 10000);
+    assert_int_equal(config->options.body_max, 6291456);
+    assert_false(config->options.production);
+    assert_true(config->options.cors);
+    assert_int_equal(config_finish(config, &problem), OK);
+    assert_int_equal(config->wording.wording, WORDING_REFERENCE);
+    assert_int_equal(config->wording.edition, EDITION_CURRENT);
+    assert_int_equal(config->file.len, 0);
+}
+
+TEST(an_empty_file_changes_nothing)
+{
+    static const char *const texts[] = { "", "\n", "# only a comment\n", "---\n", "~\n", "null\n", "{}\n", "--- {}\n...\n" };
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        assert_good(texts[i]);
+        assert_str(config->options.listen, "127.0.0.1:8420");
+    }
+    assert_str(config->file, path);
+}
+
+TEST(options_of_all_types_are_read)
+{
+    str problem;
+
+    assert_good("listen: 0.0.0.0:80\n"
+                "workers: 3\n"
+                "production: yes\n"
+                "cors: off\n"
+                "wording: wire\n"
+                "edition: 2024\n"
+                "body_max: 1m\n"
+                "time:\n"
+                "  head: 1500ms\n"
+                "  idle: 2m\n"
+                "tls: { certificate: /a, key: \"/b\" }\n"
+                "log:\n"
+                "  level: debug\n");
+    assert_str(config->options.listen, "0.0.0.0:80");
+    assert_int_equal(config->options.workers, 3);
+    assert_true(config->options.production);
+    assert_false(config->options.cors);
+    assert_int_equal(config->options.body_max, 1 << 20);
+    assert_int_equal(config->options.time_head_ms, 1500);
+    assert_int_equal(config->options.time_idle_ms, 120000);
+    assert_str(config->options.tls_certificate, "/a");
+    assert_str(config->options.tls_key, "/b");
+    assert_int_equal(config_finish(config, &problem), OK);
+    assert_int_equal(config->wording.wording, WORDING_WIRE);
+    assert_int_equal(config->wording.edition, EDITION_2024);
+}
+
+TEST(a_dotted_name_is_not_a_nested_one)
+{
+    /* One spelling in the file: nesting. The command line has the dots. */
+    assert_good("time.head: 2s\n");
+    assert_int_equal(config->options.time_head_ms, 2000);
+}
+
+TEST(times_and_sizes_have_units)
+{
+    static const struct {
+        const char *text;
+        int64_t     ms;
+    } times_of[] = { { "100", 100 },   { "100ms", 100 },  { "10s", 10000 }, { "10S", 10000 },
+                     { "2m", 120000 }, { "1h", 3600000 }, { "010s", 10000 } };
+    static const struct {
+        const char *text;
+        int64_t     bytes;
+    } sizes_of[] = { { "2048", 2048 },       { "2k", 2048 },    { "2KiB", 2048 },
+                     { "3M", 3 << 20 },      { "3mib", 3 << 20 }, { "1g", 1 << 30 }, { "1GiB", 1 << 30 } };
+    static const char *const bad[] = { "", "s", "1.5s", "-1s", "1 s", "10d", "10sec", "99999999999999999999s",
+                                       "9223372036854775807h", "+1s", "0x10" };
+    str                      problem;
+
+    for (size_t i = 0; i < ARRAY_LEN(times_of); i++) {
+        assert_int_equal(config_set(config, S("time.head"), str_from_cstr(times_of[i].text), &problem), OK);
+        assert_int_equal(config->options.time_head_ms, times_of[i].ms);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(sizes_of); i++) {
+        assert_int_equal(config_set(config, S("body_max"), str_from_cstr(sizes_of[i].text), &problem), OK);
+        assert_int_equal(config->options.body_max, sizes_of[i].bytes);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (config_set(config, S("time.head"), str_from_cstr(bad[i]), &problem) != ERR_INVALID)
+            fail_msg("\"%s\" is a time", bad[i]);
+    }
+    assert_int_equal(config->options.time_head_ms, 10000); /* the last good one */
+}
+
+TEST(the_command_line_says_what_is_wrong)
+{
+    str problem = { 0 };
+
+    assert_int_equal(config_set(config, S("workers"), S("300"), &problem), ERR_INVALID);
+    assert_str(problem, "workers: \"300\" is out of range");
+    assert_int_equal(config_set(config, S("workers"), S("many"), &problem), ERR_INVALID);
+    assert_str(problem, "workers: \"many\" is not a number (with a unit, such as 10s or 6m, where that fits)");
+    assert_int_equal(config_set(config, S("wording"), S("loud"), &problem), ERR_INVALID);
+    assert_str(problem, "wording: \"loud\" is none of the choices");
+    assert_int_equal(config_set(config, S("cors"), S("maybe"), &problem), ERR_INVALID);
+    assert_str(problem, "cors: \"maybe\" is not true or false");
+    assert_int_equal(config_set(config, S("corps"), S("x"), &problem), ERR_INVALID);
+    assert_str(problem, "corps: \"x\" is no option");
+    assert_int_equal(config->options.workers, 0);
+    assert_true(config->options.cors); /* as it was */
+}
+
+TEST(every_option_can_be_set_to_its_own_bounds)
+{
+    str problem;
+
+    for (unsigned i = 0; i < option_count; i++) {
+        const struct option *o = &option_rows[i];
+        char                 text[32];
+
+        switch (o->type) {
+        case OPTION_TEXT:
+        case OPTION_BOOL:
+            assert_int_equal(config_set(config, o->name, S("true"), &problem), OK);
+            break;
+        case OPTION_CHOICE:
+            assert_true(o->choice_count > 1);
+            for (unsigned k = 0; k < o->choice_count; k++)
+                assert_int_equal(config_set(config, o->name, o->choices[k], &problem), OK);
+            break;
+        case OPTION_INT:
+        case OPTION_MS:
+        case OPTION_BYTES:
+            snprintf(text, sizeof(text), "%lld", (long long)o->min);
+            assert_int_equal(config_set(config, o->name, str_from_cstr(text), &problem), OK);
+            snprintf(text, sizeof(text), "%lld", (long long)o->max);
+            assert_int_equal(config_set(config, o->name, str_from_cstr(text), &problem), OK);
+            if (o->max < INT64_MAX) {
+                snprintf(text, sizeof(text), "%lld", (long long)o->max + 1);
+                assert_int_equal(config_set(config, o->name, str_from_cstr(text), &problem), ERR_INVALID);
+            }
+            break;
+        }
+    }
+}
+
+/* ---- mistakes, with their lines ---- */
+
+TEST(an_unknown_name_is_refused_with_its_line_and_the_nearest_one)
+{
+    assert_bad("listen: 127.0.0.1:1\nlisten_on: x\n", ":2: unknown option \"listen_on\"; did you mean \"listen\"?");
+    assert_bad("# c\n\n\nworker: 3\n", ":4: unknown option \"worker\"; did you mean \"workers\"?");
+    assert_bad("time:\n  head: 1s\n  hed: 1s\n", ":3: unknown option \"time.hed\"; did you mean \"time.head\"?");
+    assert_bad("engine:\n- name: x\n", ":1: unknown option \"engine\"; did you mean \"engines\"?");
+    assert_bad("somethingelse: 1\n", ":1: unknown option \"somethingelse\"");
+    assert_bad("time: 5\n", ":1: unknown option \"time\"");
+    assert_bad("tls:\n  pem: x\n", ":2: unknown option \"tls.pem\"; did you mean \"tls.key\"?");
+}
+
+TEST(a_wrong_value_is_refused_with_its_line)
+{
+    assert_bad("cors: true\nworkers: several\n",
+               ":2: workers is not a number (with a unit, such as 10s or 6m, where that fits)");
+    assert_bad("workers: 257\n", ":1: workers is out of range");
+    assert_bad("workers: -1\n", ":1: workers is out of range");
+    assert_bad("workers: 1.5\n", ":1: workers is not a number (with a unit, such as 10s or 6m, where that fits)");
+    assert_bad("cors: perhaps\n", ":1: cors is not true or false");
+    assert_bad("edition: 1999\n", ":1: edition is none of the choices");
+    assert_bad("workers: [1]\n", ":1: workers takes one value");
+    assert_bad("workers: { a: 1 }\n", ":1: workers takes one value");
+    assert_bad("- a\n- b\n", ":1: expected options with values");
+    assert_bad("just text\n", ":1: expected options with values");
+    assert_bad("a: { b: { c: { d: { e: { f: 1 } } } } }\n", ":1: expected options with values");
+    assert_bad("? [a, b]\n: 1\n", ":1: unknown option \"\"");
+}
+
+TEST(what_is_not_yaml_is_refused_with_its_line)
+{
+    str problem = { 0 };
+
+    assert_int_equal(read_text("listen: [\n\n", &problem), ERR_INVALID);
+    assert_true(str_starts(str_from(problem, strlen(path)), S(":3: ")));
+    assert_int_equal(read_text("a: b: c\n", &problem), ERR_INVALID);
+    assert_int_equal(read_text("\tlisten: x\n", &problem), ERR_INVALID);
+    assert_int_equal(read_text("a: *nobody\n", &problem), ERR_INVALID);
+    assert_int_equal(read_text("a: \xFF\n", &problem), ERR_INVALID);
+    assert_true(problem.len > strlen(path));
+    assert_int_equal(config_read(config, "/nonexistent/dashbox.yaml", &problem), ERR_NOT_FOUND);
+    assert_str(problem, "/nonexistent/dashbox.yaml: No such file or directory");
+}
+
+TEST(aliases_do_not_lead_in_circles)
+{
+    assert_bad("a: &x { b: *x }\n", ":1: expected options with values");
+    assert_good("log: &l { level: warn }\n");
+}
+
+/* ---- lists ---- */
+
+TEST(engines_are_read)
+{
+    const struct config_engine *e;
+
+    assert_good("engines:\n"
+                "- name: local\n"
+                "  upstream: http://127.0.0.1:8000/v1\n"
+                "- name: pool\n"
+                "  upstream:\n"
+                "  - http://a/v1\n"
+                "  - { url: http://b/v1, api_key: b-key, weight: 3 }\n"
+                "  api_key: common\n"
+                "  models: { qwen-plus: Qwen/Qwen3, 'qwen3-*': big }\n"
+                "  headers:\n"
+                "    X-Team: blue\n"
+                "  cloud: true\n"
+                "  first_timeout: 90s\n"
+                "  retries: 2\n"
+                "  fallback: local\n"
+                "- name: llama\n"
+                "  command: llama-server -m {model} --port {port}\n"
+                "  model_file: /m.gguf\n"
+                "  lazy: true\n");
+    assert_int_equal(config->engine_count, 3);
+    e = &config->engines[0];
+    assert_str(e->name, "local");
+    assert_int_equal(e->endpoint_count, 1);
+    assert_str(e->endpoints[0].url, "http://127.0.0.1:8000/v1");
+    assert_int_equal(e->endpoints[0].api_key.len, 0);
+    assert_int_equal(e->retries, 1); /* unless said otherwise */
+    e = &config->engines[1];
+    assert_int_equal(e->endpoint_count, 2);
+    assert_str(e->endpoints[0].api_key, "common");
+    assert_str(e->endpoints[1].url, "http://b/v1");
+    assert_str(e->endpoints[1].api_key, "b-key");
+    assert_int_equal(e->endpoints[1].weight, 3);
+    assert_int_equal(e->model_count, 2);
+    assert_str(e->models[1].from, "qwen3-*");
+    assert_str(e->models[1].to, "big");
+    assert_int_equal(e->header_count, 1);
+    assert_str(e->headers[0].from, "X-Team");
+    assert_true(e->cloud);
+    assert_int_equal(e->first_ms, 90000);
+    assert_int_equal(e->retries, 2);
+    assert_str(e->fallback, "local");
+    e = &config->engines[2];
+    assert_str(e->command, "llama-server -m {model} --port {port}");
+    assert_str(e->model_file, "/m.gguf");
+    assert_true(e->lazy);
+}
+
+TEST(an_engines_key_counts_wherever_it_stands)
+{
+    assert_good("engines:\n- api_key: first\n  name: a\n  upstream: [http://a/v1, { url: http://b/v1, api_key: own }]\n");
+    assert_str(config->engines[0].endpoints[0].api_key, "first");
+    assert_str(config->engines[0].endpoints[1].api_key, "own");
+}
+
+TEST(an_engines_key_may_come_from_the_environment)
+{
+    setenv("DASHBOX_TEST_KEY", "sk-secret", 1);
+    unsetenv("DASHBOX_TEST_NO_KEY");
+    assert_good("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${DASHBOX_TEST_KEY}\n");
+    assert_str(config->engines[0].endpoints[0].api_key, "sk-secret");
+    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${DASHBOX_TEST_NO_KEY}\n",
+               ":4: the environment has no DASHBOX_TEST_NO_KEY");
+    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${}\n", ":4: the environment has no ");
+}
+
+TEST(mistakes_in_engines_are_refused_with_their_line)
+{
+    assert_bad("engines: x\n", ":1: engines is a list");
+    assert_bad("engines:\n- x\n", ":2: expected names with values");
+    assert_bad("engines:\n- upstream: http://a\n", ":2: an engine needs a name, and \"standin\" is taken");
+    assert_bad("engines:\n- name: standin\n  upstream: http://a\n", ":2: an engine needs a name, and \"standin\" is taken");
+    assert_bad("engines:\n- name: a\n", ":2: engine a needs either upstream or command");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  command: b\n", ":2: engine a needs either upstream or command");
+    assert_bad("engines:\n- name: a\n  upsteam: http://a\n", ":3: unknown name \"upsteam\"; did you mean \"upstream\"?");
+    assert_bad("engines:\n- name: a\n  upstream: { url: x }\n", ":3: upstream is a URL or a list of them");
+    assert_bad("engines:\n- name: a\n  upstream:\n  - weight: 1\n", ":4: an endpoint needs a url");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  retries: many\n", ":4: \"retries\" is not a whole number");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  lazy: 2\n", ":4: \"lazy\" is not true or false");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  first_timeout: soon\n",
+               ":4: \"first_timeout\" is not a time such as 500ms or 10s");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  models: [b]\n", ":4: expected names with values");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  models: { b: [c] }\n", ":4: expected one value");
+    assert_bad("engines:\n- name: [a]\n  upstream: http://a\n", ":2: \"name\" takes one value");
+}
+
+TEST(routes_keep_their_order_and_name_engines_that_are_there)
+{
+    assert_good("engines:\n- name: big\n  upstream: http://a/v1\nroute:\n  qwen-max: big\n  'qwen3-*': standin\n  '*': big\n");
+    assert_int_equal(config->route_count, 3);
+    assert_str(config->routes[0].model, "qwen-max");
+    assert_str(config->routes[1].engine, "standin");
+    assert_str(config->routes[2].model, "*");
+    assert_good("route: { a: nobody }\n");
+    assert_not_finished("route a: there is no engine \"nobody\"");
+}
+
+TEST(a_fallback_is_an_engine_that_is_there)
+{
+    assert_good("engines:\n- name: a\n  upstream: http://a/v1\n  fallback: b\n");
+    assert_not_finished("engine a: there is no engine \"b\" to fall back to");
+}
+
+TEST(models_and_keys_are_read)
+{
+    assert_good("models:\n- { id: mine, like: qwen-plus, limits: { context: 1000, output: 10 } }\n"
+                "api_keys: [sk-1, 'sk-2']\n");
+    assert_int_equal(config->model_count, 1);
+    assert_str(config->models[0].id, "mine");
+    assert_str(config->models[0].like, "qwen-plus");
+    assert_int_equal(config->models[0].limit_count, 2);
+    assert_str(config->models[0].limits[1].from, "output");
+    assert_str(config->models[0].limits[1].to, "10");
+    assert_int_equal(config->api_key_count, 2);
+    assert_str(config->api_keys[1], "sk-2");
+    config_add_key(config, S("sk-3"));
+    assert_int_equal(config->api_key_count, 3);
+    assert_str(config->api_keys[0], "sk-1");
+    assert_str(config->api_keys[2], "sk-3");
+    assert_bad("models:\n- id: mine\n", ":2: a model needs an id and a known model that it is like");
+    assert_bad("api_keys: sk-1\n", ":1: api_keys is a list");
+    assert_bad("api_keys:\n- sk-1\n- ''\n", ":3: a key is a text");
+    assert_good("api_keys:\nengines: ~\n");
+}
+
+/* ---- after all has been read ---- */
+
+TEST(a_certificate_and_its_key_go_together)
+{
+    assert_good("tls: { key: /k }\n");
+    assert_not_finished("tls.certificate and tls.key go together");
+}
+
+TEST(production_has_no_scenario)
+{
+    assert_good("production: true\nscenario: x.yaml\n");
+    assert_not_finished("a scenario file is refused with --production");
+}
+
+TEST(a_tilde_is_the_home_of_whoever_runs_it)
+{
+    str problem;
+
+    setenv("HOME", "/home/somebody", 1);
+    assert_good("data: ~/data\nscenario: '~other/x'\ntokenizer: /a/~/b\n");
+    assert_int_equal(config_finish(config, &problem), OK);
+    assert_str(config->options.data, "/home/somebody/data");
+    assert_str(config->options.scenario, "~other/x");
+    assert_str(config->options.tokenizer, "/a/~/b");
+}
+
+TEST(patterns_match_with_stars)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool        fits;
+    } cases[] = {
+        { "qwen-plus", "qwen-plus", true },    { "qwen-plus", "qwen-plus2", false }, { "qwen-plus", "qwen-plu", false },
+        { "*", "", true },                     { "*", "anything", true },            { "", "", true },
+        { "", "a", false },                    { "qwen3-*", "qwen3-", true },        { "qwen3-*", "qwen3-8b", true },
+        { "qwen3-*", "qwen3", false },         { "*-turbo", "qwen-turbo", true },    { "*-turbo", "qwen-turbo-x", false },
+        { "q*n*s", "qwen-plus", true },        { "q*n*s", "qwen-plug", false },      { "a*a*a", "aa", false },
+        { "a*a*a", "aaa", true },              { "**", "x", true },                  { "a**b", "ab", true },
+        { "*ab", "aab", true },                { "*aab", "aaaab", true },            { "Qwen*", "qwen", false },
+        { "a*b*c*d", "a-b-b-c-c-d-d", true },  { "a*b*c*d", "a-b-b-c-c-d-e", false }, { "?", "a", false },
+    };
+    char many[300], stars[200];
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        if (config_glob(str_from_cstr(cases[i].pattern), str_from_cstr(cases[i].text)) != cases[i].fits)
+            fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
+    }
+    /* No pattern takes for ever. */
+    memset(many, 'a', sizeof(many));
+    for (size_t i = 0; i < sizeof(stars); i++)
+        stars[i] = i & 1 ? 'a' : '*';
+    stars[sizeof(stars) - 1] = 'b';
+    assert_false(config_glob(str_of(stars, sizeof(stars)), str_of(many, sizeof(many))));
+}
+
+#define config_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        config_test(without_a_file_the_defaults_hold),
+        config_test(an_empty_file_changes_nothing),
+        config_test(options_of_all_types_are_read),
+        config_test(a_dotted_name_is_not_a_nested_one),
+        config_test(times_and_sizes_have_units),
+        config_test(the_command_line_says_what_is_wrong),
+        config_test(every_option_can_be_set_to_its_own_bounds),
+        config_test(an_unknown_name_is_refused_with_its_line_and_the_nearest_one),
+        config_test(a_wrong_value_is_refused_with_its_line),
+        config_test(what_is_not_yaml_is_refused_with_its_line),
+        config_test(aliases_do_not_lead_in_circles),
+        config_test(engines_are_read),
+        config_test(an_engines_key_counts_wherever_it_stands),
+        config_test(an_engines_key_may_come_from_the_environment),
+        config_test(mistakes_in_engines_are_refused_with_their_line),
+        config_test(routes_keep_their_order_and_name_engines_that_are_there),
+        config_test(a_fallback_is_an_engine_that_is_there),
+        config_test(models_and_keys_are_read),
+        config_test(a_certificate_and_its_key_go_together),
+        config_test(production_has_no_scenario),
+        config_test(a_tilde_is_the_home_of_whoever_runs_it),
+        config_test(patterns_match_with_stars),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
