@@ -291,6 +291,7 @@ int main(int argc, char **argv)
         CASE(places_in_words_are_filled),
     };
 
+    signal(SIGPIPE, SIG_IGN);
     if (argc >= 3 && strcmp(argv[1], "serve") == 0) {
         how = argc > 3 ? argv[3] : "";
         return serve(argv[2]);
