@@ -30,6 +30,14 @@ static bool in_range(const struct param *p, const struct model *m, double v)
     return true;
 }
 
+/* The nearest there is: a client may send any number. */
+static int64_t to_i64(double v)
+{
+    if (v >= 0x1p63)
+        return INT64_MAX;
+    return v <= -0x1p63 ? INT64_MIN : (int64_t)v;
+}
+
 static enum err refuse(struct request *rq, const struct param *p, enum error_number error, yyjson_val *v,
                        const struct model *m)
 {
@@ -52,7 +60,7 @@ static enum err refuse(struct request *rq, const struct param *p, enum error_num
             args[i].s = str_eq(name, S("value")) && v ? json_text(rq->arena, v) : p->name;
             break;
         case FAULT_ARG_INT:
-            args[i].i = (int64_t)number;
+            args[i].i = to_i64(number);
             break;
         case FAULT_ARG_NUM:
             args[i].n = number;
@@ -131,6 +139,8 @@ enum err params_read(struct request *rq, const struct param_table *t, yyjson_val
     yyjson_val     *key, *v;
 
     ASSERT(t->count <= MEMBERS_MAX);
+    if (!object)
+        return OK;
     yyjson_obj_foreach(object, i, n, key, v) {
         str name = json_str(key);
 

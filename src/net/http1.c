@@ -171,6 +171,8 @@ static int on_headers_complete(llhttp_t *ll)
             return refuse(p, "the request has no target");
     } else {
         h->status = llhttp_get_status_code(ll);
+        if (h->status < 100)
+            return refuse(p, "the answer has no status");
     }
     if (llhttp_get_http_major(ll) != 1 || llhttp_get_http_minor(ll) > 1)
         return refuse(p, "only HTTP/1.0 and HTTP/1.1 are spoken here");

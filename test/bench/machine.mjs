@@ -1,7 +1,7 @@
 // Processes for the benches: cores, ports, start, stop, CPU time and memory from /proc. Whatever was started here is ended
 // by its pid when the bench ends, in whatever way it ends.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -167,6 +167,19 @@ function kill(pid) {
     try {
         process.kill(pid, 'SIGKILL');
     } catch { /* has ended */ }
+}
+
+// The output of a program that runs to its end; it too is ended with the bench.
+export function output_of(command, words) {
+    return new Promise((resolve, reject) => {
+        const child = execFile(command, words, { maxBuffer: 1 << 20 }, (error, stdout, stderr) => {
+            running.delete(child);
+            if (error) reject(new Error(`${words.join(' ')}: ${error.message}\n${stderr}`));
+            else resolve(stdout);
+        });
+        child.stop = () => child.kill('SIGTERM');
+        running.add(child);
+    });
 }
 
 export async function stop_all() {

@@ -1,9 +1,8 @@
 // Load by wrk, rounds, medians.
 
-import { execFile } from 'node:child_process';
 import http from 'node:http';
 import path from 'node:path';
-import { cores, cpu_us, here } from './machine.mjs';
+import { cores, cpu_us, here, output_of } from './machine.mjs';
 
 export const KEY = 'sk-bench';
 
@@ -78,8 +77,7 @@ export async function wrk({ name, server, url, body_file, fresh = false, connect
     const words = ['-c', cpus, 'wrk', '-t', String(threads), '-c', String(connections), '-d', `${seconds}s`, '--timeout', '20s',
         '-s', path.join(here, 'wrk.lua'), url, '--', body_file, fresh ? 'fresh' : 'same', ...fields];
     const before = cpu_us(server.pid);
-    const text = await new Promise((resolve, reject) => execFile('taskset', words, { maxBuffer: 1 << 20 },
-        (error, stdout, stderr) => error ? reject(new Error(`wrk: ${error.message}\n${stderr}`)) : resolve(stdout)));
+    const text = await output_of('taskset', words);
     const spent = cpu_us(server.pid) - before;
     server.check();
     const line = /^\{.*\}$/m.exec(text);

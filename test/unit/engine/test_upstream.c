@@ -184,7 +184,7 @@ static struct upstream_options options(size_t endpoint_count)
         endpoints[i] = (struct upstream_endpoint){ .url = str_from_cstr(fakes[i].url) };
     return (struct upstream_options){
         .name = S("theirs"), .endpoints = endpoints, .endpoint_count = endpoint_count,
-        .first_ms = 200, .between_ms = 100, .total_ms = 300, .connect_ms = 500,
+        .first_ms = 10000, .between_ms = 10000, .total_ms = 10000, .connect_ms = 10000,
     };
 }
 
@@ -293,19 +293,19 @@ static void another_endpoint(void)
     struct upstream_options o = options(2);
     struct engine          *e;
 
-    o.backoff_ms = o.backoff_max_ms = 50;
+    o.backoff_ms = o.backoff_max_ms = 500;
     e = open_with(&o);
     fakes[0].conduct = SHUT;
     for (int i = 0; i < 20; i++)
         EXPECT(chat(e, i % 2), "ab!");
     CHECK(fakes[0].asked == 3); /* then it is marked down */
     CHECK(fakes[1].asked == 20);
-    sleep_ms(60);
+    sleep_ms(510);
     for (int i = 0; i < 4; i++)
         EXPECT(chat(e, true), "ab!");
     CHECK(fakes[0].asked == 4); /* one finds out that it is still down */
     fakes[0].conduct = GOOD;
-    sleep_ms(60);
+    sleep_ms(510);
     for (int i = 0; i < 10; i++)
         EXPECT(chat(e, true), "ab!");
     CHECK(fakes[0].asked > 6); /* and now that it is up */
@@ -449,8 +449,11 @@ static void odd_answers(void)
 static void times(void)
 {
     struct upstream_options o = options(1);
-    struct engine          *e = open_with(&o);
+    struct engine          *e;
 
+    o.first_ms = o.between_ms = 100;
+    o.total_ms = 150;
+    e = open_with(&o);
     fakes[0].conduct = MUTE;
     EXPECT(chat(e, true), ";E230a");
     EXPECT(chat(e, false), ";E230a");
@@ -458,8 +461,6 @@ static void times(void)
     EXPECT(chat(e, true), "a;X092");
     fakes[0].conduct = CUTS;
     EXPECT(chat(e, true), "a;E224");
-    fakes[0].conduct = GOOD;
-    EXPECT(chat(e, true), "ab!");
     while (fakes[0].active) /* it has noticed that nobody waits */
         sleep_ms(1);
     upstream_close(e);
@@ -511,7 +512,6 @@ static void balance(void)
     struct fiber           *f[20];
 
     endpoints[1].weight = 3;
-    o.first_ms = 5000;
     shared = open_with(&o);
     for (int i = 0; i < 3; i++)
         fakes[i].conduct = MUTE;

@@ -320,7 +320,7 @@ static void done_without_a_reason_is_an_end(void **state)
 /* The texts of one chunk's events must outlive the reading of the next chunk. */
 static void texts_last_for_one_chunk_more(void **state)
 {
-    struct chat_event first;
+    struct chat_event first = { 0 };
     struct sse_event  a = { .data = S("{\"choices\":[{\"delta\":{\"content\":\"first\"}}]}") };
     struct sse_event  b = { .data = S("{\"choices\":[{\"delta\":{\"content\":\"other\"}}]}") };
 

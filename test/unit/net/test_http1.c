@@ -543,6 +543,8 @@ TEST(answers_with_two_meanings_are_refused)
         "HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\nhi",
         "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nhi",
         "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 000 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 2000 OK\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
         "garbage",
