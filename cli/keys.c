@@ -7,15 +7,16 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct arguments {
-    const char *action, *subject, *name, *workspace, *data, *config;
+    const char *action, *subject, *name, *data, *config;
     bool        json;
 };
 
 static int usage(FILE *to)
 {
-    fputs("usage: dashbox keys create [--name NAME] [--workspace ID] [--json]\n"
+    fputs("usage: dashbox keys create [--name NAME] [--json]\n"
           "       dashbox keys list [--json]\n"
           "       dashbox keys revoke ID|KEY\n"
           "\n"
@@ -34,7 +35,6 @@ static bool parse(int argc, char **argv, struct arguments *a)
         const char **into;
     } values[] = {
         { "--name", &a->name },
-        { "--workspace", &a->workspace },
         { "--data", &a->data },
         { "--config", &a->config },
     };
@@ -94,13 +94,8 @@ static int create(struct store *s, struct arena *arena, const struct arguments *
 {
     char       secret[KEY_LEN + 1];
     struct key k;
-    enum err   e = keys_create(s, str_from_cstr(a->name), str_from_cstr(a->workspace ? a->workspace : "default"), secret,
-                               arena, &k);
+    enum err   e = keys_create(s, str_from_cstr(a->name), S("default"), secret, arena, &k);
 
-    if (e == ERR_EXISTS) {
-        fprintf(stderr, "dashbox keys: there is no workspace \"%s\"\n", a->workspace ? a->workspace : "default");
-        return 1;
-    }
     if (e)
         return 1;
     if (a->json)
@@ -134,7 +129,7 @@ static int list(struct store *s, struct arena *arena, const struct arguments *a)
     return 0;
 }
 
-static int revoke(struct store *s, const struct arguments *a)
+static int revoke_key(struct store *s, const struct arguments *a)
 {
     enum err e;
 
@@ -176,13 +171,17 @@ int cli_keys(int argc, char **argv)
         return 2;
     }
     arena_init(&arena, 0);
-    if (store_open(c->options.data, &s) == OK) {
+    /* Only create makes a new folder: a mistyped --data must not look like a server without keys. */
+    if (strcmp(a.action, "create") != 0 &&
+        access(arena_printf(&arena, "%.*s/dashbox.db", STR_ARG(c->options.data)).ptr, F_OK)) {
+        fprintf(stderr, "dashbox keys: there is no dashbox data in %.*s\n", STR_ARG(c->options.data));
+    } else if (store_open(c->options.data, &s) == OK) {
         if (strcmp(a.action, "create") == 0)
             status = create(s, &arena, &a);
         else if (strcmp(a.action, "list") == 0)
             status = list(s, &arena, &a);
         else if (strcmp(a.action, "revoke") == 0)
-            status = revoke(s, &a);
+            status = revoke_key(s, &a);
         else
             status = usage(stderr);
     }

@@ -359,6 +359,33 @@ enum err keys_create(struct store *s, str name, str workspace, char ret_secret[K
     return keys_add(s, str_of(ret_secret, KEY_LEN), name, workspace, a, ret);
 }
 
+struct good_job {
+    str  hash;
+    bool good;
+};
+
+static enum err good_job(sqlite3 *db, void *arg)
+{
+    struct good_job *j = arg;
+    sqlite3_stmt    *st;
+    enum err         e = store_prepare(db, "SELECT 1 FROM keys WHERE hash = ? AND revoked_ms IS NULL", &st);
+
+    if (e)
+        return e;
+    sqlite3_bind_blob64(st, 1, j->hash.ptr, j->hash.len, SQLITE_TRANSIENT);
+    j->good = sqlite3_step(st) == SQLITE_ROW;
+    sqlite3_finalize(st);
+    return OK;
+}
+
+bool keys_is_good(struct store *s, str secret)
+{
+    unsigned char   hash[HASH_LEN];
+    struct good_job j = { .hash = hash_of(secret, hash) };
+
+    return store_run_here(s, good_job, &j) == OK && j.good;
+}
+
 struct list_job {
     struct arena *arena;
     struct key   *keys;

@@ -50,6 +50,8 @@ enum err keys_create(struct store *s, str name, str workspace, char ret_secret[K
                      struct key *ret);
 /* Stores this one. ERR_EXISTS when it is there. */
 enum err keys_add(struct store *s, str secret, str name, str workspace, struct arena *a, struct key *ret);
+/* Whether it is there and has not been revoked. */
+bool keys_is_good(struct store *s, str secret);
 enum err keys_list(struct store *s, struct arena *a, struct key **ret, size_t *ret_count);
 /* By id, or by the key itself. ERR_NOT_FOUND. */
 enum err keys_revoke(struct store *s, str id_or_secret);

@@ -32,7 +32,8 @@ static inline bool json_is_str(yyjson_val *v)
 /* Empty when `v` is NULL or no string. */
 static inline str json_str(yyjson_val *v)
 {
-    return str_of(yyjson_get_str(v), yyjson_get_len(v));
+    /* yyjson_get_len() of an array or object is the number of its members */
+    return yyjson_is_str(v) ? str_of(unsafe_yyjson_get_str(v), unsafe_yyjson_get_len(v)) : (str){ 0 };
 }
 
 /* A whole number: integers, and floats without a fraction that an int64 holds. */

@@ -50,6 +50,7 @@ enum err loop_err(int uv_error)
         return ERR_REFUSED;
     case UV_EHOSTUNREACH:
     case UV_ENETUNREACH:
+    case UV_EADDRNOTAVAIL: /* to listen at: no address of this machine */
     case UV_EAI_NONAME:
     case UV_EAI_AGAIN:
         return ERR_UNREACHABLE;

@@ -63,6 +63,7 @@ struct http_pool {
     struct http_pool_options  o;
     char                      host_field[300]; /* "host: name:port\r\n" */
     size_t                    host_field_len;
+    char                      tls_host[256]; /* without the brackets of an IPv6 address */
     struct conn               idle; /* ring, newest first */
     struct waiting           *waiting_first, *waiting_last;
     struct http_pool_counters counters;
@@ -492,7 +493,7 @@ static SUSPENDS enum err conn_secure(struct conn *c, int64_t deadline_us)
     size_t   n;
     enum err e;
 
-    c->tls = tls_new_client(c->pool->o.tls, c->pool->o.origin.host);
+    c->tls = tls_new_client(c->pool->o.tls, c->pool->tls_host);
     e = tls_read(c->tls, none, sizeof(none), &n);
     if (!e)
         e = conn_send_tls(c);
@@ -635,6 +636,9 @@ struct http_pool *http_pool_open(struct loop *l, const struct http_pool_options 
     else
         n = snprintf(p->host_field, sizeof(p->host_field), "host: %s:%u\r\n", o->origin.host, port);
     p->host_field_len = (size_t)n;
+    snprintf(p->tls_host, sizeof(p->tls_host), "%s", o->origin.host);
+    if (o->origin.host[0] == '[')
+        snprintf(p->tls_host, sizeof(p->tls_host), "%.*s", (int)strlen(o->origin.host) - 2, o->origin.host + 1);
     return p;
 }
 

@@ -180,7 +180,8 @@ enum err config_set(struct config *c, str name, str value, str *ret_problem)
 
     if (!why)
         return OK;
-    *ret_problem = arena_printf(&c->arena, "%.*s: \"%.*s\" %s", STR_ARG(name), STR_ARG(value), why);
+    *ret_problem = o ? arena_printf(&c->arena, "%.*s: \"%.*s\" %s", STR_ARG(name), STR_ARG(value), why)
+                     : arena_printf(&c->arena, "there is no option \"%.*s\"", STR_ARG(name));
     return ERR_INVALID;
 }
 
@@ -593,11 +594,12 @@ static str expand_home(struct arena *a, str path)
     return arena_printf(a, "%s%.*s", home ? home : "", STR_ARG(str_from(path, 1)));
 }
 
-static bool engine_exists(const struct config *c, str name)
+/* Whether the stand-in, or one of the list from `first` on, has that name. */
+static bool engine_exists(const struct config *c, str name, size_t first)
 {
     if (str_eq(name, S("standin")))
         return true;
-    for (size_t i = 0; i < c->engine_count; i++) {
+    for (size_t i = first; i < c->engine_count; i++) {
         if (str_eq(c->engines[i].name, name))
             return true;
     }
@@ -628,15 +630,16 @@ enum err config_finish(struct config *c, str *ret_problem)
         return ERR_INVALID;
     }
     for (size_t i = 0; i < c->route_count; i++) {
-        if (!engine_exists(c, c->routes[i].engine)) {
+        if (!engine_exists(c, c->routes[i].engine, 0)) {
             *ret_problem = arena_printf(&c->arena, "route %.*s: there is no engine \"%.*s\"", STR_ARG(c->routes[i].model),
                                         STR_ARG(c->routes[i].engine));
             return ERR_INVALID;
         }
     }
     for (size_t i = 0; i < c->engine_count; i++) {
-        if (c->engines[i].fallback.len && !engine_exists(c, c->engines[i].fallback)) {
-            *ret_problem = arena_printf(&c->arena, "engine %.*s: there is no engine \"%.*s\" to fall back to",
+        /* a later one: so there is no circle, and it is open before what falls back to it */
+        if (c->engines[i].fallback.len && !engine_exists(c, c->engines[i].fallback, i + 1)) {
+            *ret_problem = arena_printf(&c->arena, "engine %.*s: there is no engine \"%.*s\" behind it to fall back to",
                                         STR_ARG(c->engines[i].name), STR_ARG(c->engines[i].fallback));
             return ERR_INVALID;
         }

@@ -203,10 +203,10 @@ static void write_line(struct request *rq, int status, enum err e)
     add_number(&b, S("status"), status ? status : 499);
     if (fault_is_set(&rq->fault)) {
         add_text(&b, S("error"), rq->fault.row ? rq->fault.row->id : S("foreign"));
-        add_text(&b, S("detail"), str_first(rq->fault.detail, 512));
     } else if (e && e != ERR_EOF) {
         add_text(&b, S("error"), str_from_cstr(err_text(e)));
     }
+    add_text(&b, S("detail"), str_first(rq->fault.detail, 512));
     if (!status)
         add_text(&b, S("action"), str_from_cstr(rq->action));
     add_text(&b, S("key"), rq->key_id);

@@ -34,8 +34,9 @@ static int usage(FILE *to)
     fputs("usage: dashbox serve [--config FILE] [--listen HOST:PORT] [--data DIR] [--api-key KEY]…\n"
           "                     [--workers N] [--production] [--set OPTION=VALUE]…\n"
           "\n"
-          "Serves the Qwen Cloud API. Every option of the configuration file can be set with --set;\n"
-          "doc/reference/options.md lists them.\n",
+          "Serves the Qwen Cloud API. --workers 0, the default, is one a core. Every option of the\n"
+          "configuration file can be set with --set; ./dev doc writes the list, and\n"
+          "doc/configuration.md tells of engines, routes and models.\n",
           to);
     return to == stdout ? 0 : 2;
 }
@@ -151,8 +152,8 @@ static str laptop_key(struct store *s, struct arena *a)
             str kept = arena_str(a, str_of(secret, KEY_LEN));
             enum err e = keys_add(s, kept, S("laptop"), S("default"), a, &k);
 
-            if (e == OK || e == ERR_EXISTS)
-                return kept;
+            if (e == OK || (e == ERR_EXISTS && keys_is_good(s, kept)))
+                return kept; /* one that has been revoked is replaced */
         }
     }
     if (keys_create(s, S("laptop"), S("default"), secret, a, &k))
@@ -216,6 +217,8 @@ static void print_welcome(const struct config *c, const struct address *at, str 
     printf("dashbox: listening on %s://%s\n", scheme, text);
     if (key.len)
         printf("dashbox: key          %.*s\n", STR_ARG(key));
+    else
+        printf("dashbox: a key is made with: dashbox keys create --data %.*s\n", STR_ARG(c->options.data));
     printf("\n"
            "  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
            "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n"
@@ -229,6 +232,8 @@ static size_t worker_count(const struct config *c)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
+    if (str_starts(c->options.listen, S("unix:")))
+        return 1; /* a path, unlike a port, has one listener */
     if (c->options.workers > 0)
         return (size_t)c->options.workers;
     return cores < 1 ? 1 : cores > WORKERS_MAX_DEFAULT ? WORKERS_MAX_DEFAULT : (size_t)cores;
@@ -256,6 +261,9 @@ static void reload(struct process *p, const struct command_line *cl)
     if (e)
         return;
     s->log_requests = logs_requests(c);
+    if (!str_eq(c->options.listen, p->started.listen) || !str_eq(c->options.data, p->started.data) ||
+        c->options.workers != p->started.workers)
+        log_warn("reload: listen, data and workers hold until the next start");
     worker_reload(p->workers[0], s); /* which tells the others */
     shared_unref(s);
     log_info("configuration read again");
@@ -296,7 +304,7 @@ static enum err open_workers(struct process *p, struct shared *s, size_t count, 
     p->worker_count = count; /* worker_free() takes what could not be opened */
     for (size_t i = 0; i < count && !e; i++) {
         e = worker_open(p, (unsigned)i, s, at, &p->workers[i]);
-        if (!e && i == 0)
+        if (!e && i == 0 && !at->path[0])
             http_server_address(p->workers[0]->server, at); /* a port 0 has become a number: the others share it */
     }
     return e;
@@ -352,12 +360,16 @@ static void close_process(struct process *p)
 
 static int run(struct config *c, const struct command_line *cl, struct address *at, struct arena *a)
 {
-    struct process p = { .main = pthread_self() };
+    struct process p = { .main = pthread_self(), .started = c->options };
     struct shared *s;
     str            problem = { 0 }, key = { 0 };
     int64_t        drain_ms = c->options.time_drain_ms;
     sigset_t       signals;
-    enum err       e = open_process(&p, c, a, &key);
+    enum err       e;
+
+    p.started.listen = arena_str(a, c->options.listen); /* the configuration goes at the first reload */
+    p.started.data = arena_str(a, c->options.data);
+    e = open_process(&p, c, a, &key);
 
     if (e) {
         config_free(c);
@@ -374,8 +386,11 @@ static int run(struct config *c, const struct command_line *cl, struct address *
     }
     s->log_requests = logs_requests(c);
     e = open_workers(&p, s, worker_count(c), at);
-    if (e)
-        log_error("%.*s: %s", STR_ARG(c->options.listen), e == ERR_EXISTS ? "the address is in use" : err_text(e));
+    if (e && e != ERR_INVALID) /* that is an engine's, and in the log already */
+        log_error("%.*s: %s", STR_ARG(c->options.listen),
+                  e == ERR_EXISTS        ? "the address is in use"
+                  : e == ERR_UNREACHABLE ? "no address of this machine"
+                                         : err_text(e));
     for (size_t i = 0; i < p.worker_count && !e; i++)
         e = worker_start(p.workers[i]);
     if (!e)

@@ -49,6 +49,7 @@ struct process {
     struct tokenizer       *own_tokenizer; /* the same, to be closed */
     struct worker         **workers;
     size_t                  worker_count;
+    struct options          started; /* what holds from the start to the end: listen, data, workers */
     pthread_t               main;    /* gets SIGUSR2 when the last worker has ended */
     atomic_size_t           running;
 

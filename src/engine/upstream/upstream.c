@@ -527,6 +527,9 @@ static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, con
         up->state.fallbacks++;
         log_debug("engine %.*s: %.*s, asking %.*s", STR_ARG(up->engine.name), STR_ARG(problem.detail),
                   STR_ARG(up->o.fallback->name));
+        rq->engine = up->o.fallback->name; /* the log says who really answered, and why */
+        rq->fault.detail = arena_printf(rq->arena, "%.*s could not be asked, fell back to %.*s", STR_ARG(up->o.name),
+                                        STR_ARG(up->o.fallback->name));
         return up->o.fallback->ops->open(up->o.fallback, rq, in, ret);
     }
     rq->fault = problem;

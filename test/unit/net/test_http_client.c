@@ -562,6 +562,94 @@ static void an_answer_that_was_left_is_read_to_its_end(void **state)
     run(test_leave);
 }
 
+/* ---- TLS ---- */
+
+static char folder[] = "/tmp/dashbox-client-XXXXXX", cert[64], key[64];
+
+static bool make_certificate(void)
+{
+    char command[512];
+
+    CHECK(mkdtemp(folder));
+    snprintf(cert, sizeof(cert), "%s/a.crt", folder);
+    snprintf(key, sizeof(key), "%s/a.key", folder);
+    snprintf(command, sizeof(command),
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+             "-addext subjectAltName=DNS:localhost -keyout %s -out %s >/dev/null 2>&1",
+             key, cert);
+    return system(command) == 0;
+}
+
+static void test_tls(void *arg)
+{
+    struct http_server_options so = { .body_time_ms = 5000, .idle_time_ms = 5000, .head_time_ms = 5000,
+                                      .connection_max = 10, .plan = plan, .handle = handle };
+    struct http_pool_options   po = { .connect_ms = 5000 };
+    struct http_client_request rq = ask("/echo");
+    struct http_server        *server;
+    struct tls_context        *theirs, *ours, *strangers;
+    struct address             at;
+    char                       text[4096], url[ADDRESS_TEXT_MAX + 16];
+    str                        path;
+
+    (void)arg;
+    CHECK(tls_context_server(cert, key, &theirs) == OK);
+    CHECK(tls_context_client(cert, true, &ours) == OK);
+    CHECK(tls_context_client(NULL, true, &strangers) == OK);
+    so.tls = theirs;
+    CHECK(address_parse(S("127.0.0.1:0"), &at));
+    CHECK(http_server_open(loop, &at, &so, &server) == OK);
+    http_server_address(server, &at);
+    snprintf(url, sizeof(url), "https://localhost:%u/", ntohs(at.in.sin_port));
+    CHECK(http_origin_parse(str_from_cstr(url), &po.origin, &path));
+    po.tls = ours;
+    shared_pool = http_pool_open(loop, &po);
+    rq.body = S("over TLS");
+    for (int i = 0; i < 5; i++) {
+        CHECK(call(shared_pool, &rq, text, sizeof(text)) == OK);
+        CHECK_STR(str_from_cstr(text), "over TLS");
+    }
+    rq = ask("/chunks");
+    CHECK(call(shared_pool, &rq, text, sizeof(text)) == OK);
+    CHECK(str_ends(str_from_cstr(text), S("piece 63\n")));
+    CHECK(http_pool_counters(shared_pool)->connects == 1);
+    http_pool_close(shared_pool);
+
+    po.tls = strangers; /* who do not know this certificate */
+    shared_pool = http_pool_open(loop, &po);
+    CHECK(call(shared_pool, &rq, text, sizeof(text)) == ERR_UNREACHABLE);
+    http_pool_close(shared_pool);
+
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u/", ntohs(at.in.sin_port));
+    CHECK(http_origin_parse(str_from_cstr(url), &po.origin, &path));
+    po.tls = ours; /* but it is for another name */
+    shared_pool = http_pool_open(loop, &po);
+    CHECK(call(shared_pool, &rq, text, sizeof(text)) == ERR_UNREACHABLE);
+    http_pool_close(shared_pool);
+
+    http_server_drain(server, on_drained, NULL);
+    http_server_cancel(server);
+    while (http_server_counters(server)->open)
+        CHECK(fiber_sleep_until(loop_now_us(loop) + 1000) == OK);
+    http_server_free(server);
+    tls_context_free(theirs);
+    tls_context_free(ours);
+    tls_context_free(strangers);
+    over(NULL);
+}
+
+static void tls_is_spoken_and_verified(void **state)
+{
+    (void)state;
+    if (make_certificate())
+        run(test_tls);
+    else
+        print_message("no openssl(1), or not one that makes certificates: nothing to test\n");
+    unlink(cert);
+    unlink(key);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,6 +664,7 @@ int main(void)
         cmocka_unit_test(calls_wait_for_a_connection),
         cmocka_unit_test(cancelled_calls_close_their_connection),
         cmocka_unit_test(an_answer_that_was_left_is_read_to_its_end),
+        cmocka_unit_test(tls_is_spoken_and_verified),
     };
 
     signal(SIGPIPE, SIG_IGN);

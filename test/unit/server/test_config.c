@@ -174,7 +174,7 @@ TEST(the_command_line_says_what_is_wrong)
     assert_int_equal(config_set(config, S("cors"), S("maybe"), &problem), ERR_INVALID);
     assert_str(problem, "cors: \"maybe\" is not true or false");
     assert_int_equal(config_set(config, S("corps"), S("x"), &problem), ERR_INVALID);
-    assert_str(problem, "corps: \"x\" is no option");
+    assert_str(problem, "there is no option \"corps\"");
     assert_int_equal(config->options.workers, 0);
     assert_true(config->options.cors); /* as it was */
 }
@@ -369,7 +369,7 @@ TEST(routes_keep_their_order_and_name_engines_that_are_there)
 TEST(a_fallback_is_an_engine_that_is_there)
 {
     assert_good("engines:\n- name: a\n  upstream: http://a/v1\n  fallback: b\n");
-    assert_not_finished("engine a: there is no engine \"b\" to fall back to");
+    assert_not_finished("engine a: there is no engine \"b\" behind it to fall back to");
 }
 
 TEST(models_and_keys_are_read)
