@@ -23,25 +23,28 @@ struct gathered *gather_new(struct arena *a, unsigned choices)
     return all;
 }
 
-static void call_begin(struct gathered *g, const struct chat_event *ev)
+/* The call of that number; those before it are there as well. NULL beyond what any answer has. */
+static struct gathered_call *call_at(struct gathered *g, unsigned index)
 {
-    struct gathered_call *call;
+    if (index >= GATHER_CALLS_MAX)
+        return NULL;
+    while (g->call_count <= index) {
+        if (g->call_count == g->call_cap) {
+            size_t cap = g->call_cap ? 2 * g->call_cap : CALLS_FIRST;
 
-    if (g->call_count == g->call_cap) {
-        size_t cap = g->call_cap ? 2 * g->call_cap : CALLS_FIRST;
-
-        g->calls = arena_realloc(g->arena, g->calls, g->call_cap * sizeof(*g->calls), cap * sizeof(*g->calls));
-        g->call_cap = cap;
+            g->calls = arena_realloc(g->arena, g->calls, g->call_cap * sizeof(*g->calls), cap * sizeof(*g->calls));
+            g->call_cap = cap;
+        }
+        g->calls[g->call_count] = (struct gathered_call){ 0 };
+        buf_init(&g->calls[g->call_count++].arguments, g->arena, GATHER_MAX);
     }
-    call = &g->calls[g->call_count++];
-    call->id = arena_str(g->arena, ev->tool_id);
-    call->name = arena_str(g->arena, ev->tool_name);
-    buf_init(&call->arguments, g->arena, GATHER_MAX);
+    return &g->calls[index];
 }
 
 void gather_event(struct gathered *all, const struct chat_event *ev)
 {
-    struct gathered *g = &all[ev->choice];
+    struct gathered      *g = &all[ev->choice];
+    struct gathered_call *call;
 
     switch (ev->kind) {
     case CHAT_EV_REASONING:
@@ -52,11 +55,16 @@ void gather_event(struct gathered *all, const struct chat_event *ev)
         buf_add(&g->text, ev->text);
         break;
     case CHAT_EV_TOOL_CALL:
-        call_begin(g, ev);
+        call = call_at(g, ev->tool_index);
+        if (call) {
+            call->id = arena_str(g->arena, ev->tool_id);
+            call->name = arena_str(g->arena, ev->tool_name);
+        }
         break;
     case CHAT_EV_TOOL_ARGS:
-        if (g->call_count)
-            buf_add(&g->calls[g->call_count - 1].arguments, ev->text);
+        call = call_at(g, ev->tool_index); /* pieces of several calls may come in turn */
+        if (call)
+            buf_add(&call->arguments, ev->text);
         break;
     case CHAT_EV_FINISH:
         g->finish = ev->finish;

@@ -8,6 +8,8 @@
 #include "contract/chat.h"
 #include "service/chat.h"
 
+#define GATHER_CALLS_MAX 128 /* of one choice; what an engine says of further ones is dropped */
+
 struct gathered_call {
     str        id, name;
     struct buf arguments; /* JSON text */

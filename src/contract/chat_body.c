@@ -4,6 +4,7 @@
  */
 #include "contract/chat_body.h"
 
+#define TOOL_CALLS_MAX 128 /* of one message: their answers are looked up one by one */
 #define DATA_URI_MAX ((size_t)10485760) /* E045a */
 
 /* ---- names ---- */
@@ -228,7 +229,7 @@ static enum err read_tool_calls(struct request *rq, yyjson_val *calls, struct ch
     size_t      i, n;
     yyjson_val *call;
 
-    if (!yyjson_is_arr(calls))
+    if (!yyjson_is_arr(calls) || yyjson_arr_size(calls) > TOOL_CALLS_MAX)
         return fail_parameter_missing_named(&rq->fault, S("tool_calls"));
     m->tool_call_count = yyjson_arr_size(calls);
     m->tool_calls = arena_array(rq->arena, struct chat_tool_call, m->tool_call_count);

@@ -170,6 +170,12 @@ void loop_free(struct loop *l)
         close_own(l);
     uv_run(&l->uv, UV_RUN_NOWAIT);
     uv_loop_close(&l->uv);
+    while (l->posted_first) { /* came when nobody ran the loop any more */
+        struct posted *p = l->posted_first;
+
+        l->posted_first = p->next;
+        free(p);
+    }
     fiber_pool_free(l);
     timer_heap_free(&l->timers);
     pthread_mutex_destroy(&l->posted_lock);

@@ -282,8 +282,11 @@ static void wait_for_end(struct process *p, const struct command_line *cl, sigse
             reload(p, cl);
             continue;
         }
-        if (sig == SIGUSR2)
-            return; /* the last worker has ended */
+        if (sig == SIGUSR2) {
+            if (atomic_load(&p->running) == 0)
+                return; /* the last worker has ended */
+            continue;   /* somebody else's */
+        }
         if (sig != SIGTERM && sig != SIGINT)
             continue;
         if (!draining)
@@ -346,13 +349,14 @@ static enum err open_process(struct process *p, const struct config *c, struct a
 
 static void close_process(struct process *p)
 {
+    /* First the store: a job of its lane may still report to a worker's loop. */
+    store_close(p->store);
     for (size_t i = 0; i < p->worker_count; i++)
         worker_free(p->workers[i]);
     free(p->workers);
     for (size_t i = 0; i < p->child_count; i++)
         arena_free(&p->children[i].texts);
     free(p->children);
-    store_close(p->store);
     keys_close(p->keys);
     tokenizer_close(p->own_tokenizer);
     log_flush();
@@ -369,15 +373,14 @@ static int run(struct config *c, const struct command_line *cl, struct address *
 
     p.started.listen = arena_str(a, c->options.listen); /* the configuration goes at the first reload */
     p.started.data = arena_str(a, c->options.data);
+    take_signals(&signals); /* before any thread exists: a signal that another thread could take would end the process */
     e = open_process(&p, c, a, &key);
-
     if (e) {
         config_free(c);
         close_process(&p);
         return 1;
     }
     raise_descriptors(c->options.connections);
-    take_signals(&signals);
     e = shared_open(c, p.tokenizer, a, &s, &problem);
     if (e) {
         log_error("%.*s", STR_ARG(problem));

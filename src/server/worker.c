@@ -488,6 +488,11 @@ static void reload_here(void *arg)
     struct worker *w = r->worker;
     struct setup  *s;
 
+    if (w->draining) { /* too late */
+        shared_unref(r->shared);
+        free(r);
+        return;
+    }
     /* Worker 0 goes first: the others' engines ask its children. */
     if (w->index == 0) {
         if (worker_children(w, r->shared->config))
@@ -499,6 +504,8 @@ static void reload_here(void *arg)
         setup_retire(w->setup);
         w->setup = s;
         http_server_tls_set(w->server, r->shared->tls);
+    } else {
+        log_error("reload: worker %u cannot use the configuration, keeping the old one", w->index);
     }
     if (w->index == 0) {
         (void)fiber_start(w->loop, reload_keys, r);

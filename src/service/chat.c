@@ -414,8 +414,10 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     if (!in->stream && rq->settings->call_ms > 0)
         fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
     e = refuse_run(rq, engine->ops->open(engine, rq, in, &run->stream));
-    if (e)
+    if (e) {
+        fiber_deadline_set(DEADLINE_NONE);
         return e;
+    }
     rq->action = "passing the answer on";
     *ret = run;
     return OK;
@@ -500,6 +502,8 @@ enum err chat_next(struct chat_run *run, struct chat_event *ret)
     for (;;) {
         enum err e = refuse_run(run->rq, run->stream->ops->next(run->stream, ret));
 
+        if (e)
+            fiber_deadline_set(DEADLINE_NONE); /* the call's time is the engine's: a slow client has its own */
         if (e == ERR_EOF && run->finished < run->choice_count) {
             (void)fault_detail(&run->rq->fault, S("the engine's answer ended without a finish"));
             return fail_backend_no_response(&run->rq->fault); /* REF: E224 */

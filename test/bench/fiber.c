@@ -22,8 +22,8 @@
 
 enum { CLIENTS = 64, ROUNDS_MAX = 100, SUSPENSIONS = 2 };
 
-#define REQUEST                                                                                             \
-    "POST /api/v1/services/aigc/text-generation/generation HTTP/1.1\r\nHost: 127.0.0.1:8420\r\n"            \
+#define REQUEST                                                                                  \
+    "POST /api/v1/services/aigc/text-generation/generation HTTP/1.1\r\nHost: 127.0.0.1:8420\r\n" \
     "Authorization: Bearer sk-00000000000000000000000000000000\r\nContent-Type: application/json\r\n\r\n"
 #define BODY "POST /api/v1/services/aigc/text-generation/generation HTTP/1.1"
 
@@ -46,7 +46,7 @@ struct server {
     struct listener *listener;
     struct address   address;
     void (*request)(struct conn *c);
-    int64_t         cpu_ns;
+    int64_t           cpu_ns;
     pthread_barrier_t ready;
 };
 
@@ -56,7 +56,8 @@ static void answer(struct conn *c)
 {
     str  head = str_of(c->in, c->len), line = str_cut(&head, '\r');
     char fields[128];
-    int  n = snprintf(fields, sizeof(fields), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", line.len);
+    int  n = snprintf(fields, sizeof(fields),
+                      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", line.len);
     str  parts[] = { str_of(fields, (size_t)n), line };
 
     (void)stream_write(&c->stream, parts, 2); /* a client that has gone shows at the next read */
@@ -154,7 +155,8 @@ static int client_open(int epoll)
     int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
 
-    if (fd < 0 || connect(fd, &server.address.sa, sizeof(server.address.in)) || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev))
+    if (fd < 0 || connect(fd, &server.address.sa, sizeof(server.address.in)) ||
+        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev))
         die("connect");
     return fd;
 }
@@ -251,7 +253,8 @@ int main(int argc, char **argv)
         fibers[i] = swapped ? a : b;
         ratios[i] = fibers[i] / callbacks[i];
     }
-    printf("CPU a request, %d connections, %lld rounds of %lld requests each\n", CLIENTS, (long long)rounds, (long long)requests);
+    printf("CPU a request, %d connections, %lld rounds of %lld requests each\n", CLIENTS, (long long)rounds,
+           (long long)requests);
     printf("  callbacks                        %6.0f ns\n", median(callbacks, (size_t)rounds));
     printf("  fibers, %d suspensions more       %6.0f ns\n", SUSPENSIONS, median(fibers, (size_t)rounds));
     a = median(ratios, (size_t)rounds);

@@ -263,25 +263,24 @@ static void add_frame(struct answer *a, unsigned index, str text, str reasoning,
     buf_add(b, S("\n\n"));
 }
 
-/* The calls of a frame: what is new, or all there is so far. */
-static str frame_calls(struct answer *a, const struct gathered *c, bool first, str piece)
+/* The calls of a frame: what is new of one, or all there is so far. */
+static str frame_calls(struct answer *a, const struct gathered *c, unsigned index, bool first, str piece)
 {
     struct buf b;
-    size_t     i = c->call_count - 1;
 
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
-    if (a->in->incremental.v)
-        gather_add_call(&b, i, first ? c->calls[i].id : S(""), first ? c->calls[i].name : S(""), piece);
-    else
+    if (!a->in->incremental.v)
         gather_add_calls(&b, c);
+    else if (index < c->call_count)
+        gather_add_call(&b, index, first ? c->calls[index].id : S(""), first ? c->calls[index].name : S(""), piece);
     return buf_str(&b);
 }
 
 /* The last piece of a call is sent with the finish, if that comes next (chat.md §4.6): it waits here for one event. */
 struct held {
-    bool     set;
-    unsigned choice;
-    bool     first;
+    bool       set;
+    unsigned   choice, call;
+    bool       first; /* of its call */
     struct buf piece;
 };
 
@@ -294,7 +293,7 @@ static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
         return;
     h->set = false;
     add_frame(a, h->choice, all ? buf_str(&c->text) : S(""), all ? buf_str(&c->reasoning) : S(""),
-              frame_calls(a, c, h->first, buf_str(&h->piece)), finish);
+              frame_calls(a, c, h->call, h->first, buf_str(&h->piece)), finish);
     buf_reset(&h->piece);
 }
 
@@ -323,11 +322,11 @@ static void send_event(void *arg, const struct chat_event *ev)
                   CHAT_FINISH_NONE);
         break;
     case CHAT_EV_TOOL_CALL:
-        *h = (struct held){ .set = true, .choice = ev->choice, .first = true };
+        *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index, .first = true };
         buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
         break;
     case CHAT_EV_TOOL_ARGS:
-        *h = (struct held){ .set = true, .choice = ev->choice };
+        *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index };
         buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
         buf_add(&h->piece, ev->text);
         break;
@@ -361,8 +360,10 @@ static enum err answer_stream(struct answer *a)
 
     if (!http_begun(a->rq->x) || (e != ERR_FAULT && e != ERR_EOF))
         return e;
-    if (e == ERR_FAULT)
+    if (e == ERR_FAULT) {
+        send_held(a, &st.held, CHAT_FINISH_NONE);
         add_fault_frame(a);
+    }
     return http_stream_end(a->rq->x);
 }
 

@@ -47,8 +47,7 @@ static enum err read_body(struct request *rq, yyjson_val *root, struct chat_inpu
 
 /* What a stream has shown of one choice. */
 struct shown {
-    bool   begun, reasoned;
-    size_t call_count;
+    bool begun, reasoned;
 };
 
 struct answer {
@@ -195,11 +194,10 @@ static void send_first(struct answer *a, const struct chat_event *ev)
 
 static void send_call(struct answer *a, const struct chat_event *ev)
 {
-    struct shown *c = &a->shown[ev->choice];
-    struct buf   *b = chunk_begin(a);
+    struct buf *b = chunk_begin(a);
 
     buf_add(b, S("\"tool_calls\":[{\"index\":"));
-    buf_add_i64(b, (int64_t)(c->call_count - 1));
+    buf_add_i64(b, ev->tool_index);
     buf_add(b, S(",\"id\":"));
     json_add_str(b, ev->kind == CHAT_EV_TOOL_CALL ? ev->tool_id : S(""));
     buf_add(b, S(",\"type\":\"function\",\"function\":{"));
@@ -239,12 +237,8 @@ static void send_event(void *arg, const struct chat_event *ev)
         chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
         break;
     case CHAT_EV_TOOL_CALL:
-        c->call_count++;
-        send_call(a, ev);
-        break;
     case CHAT_EV_TOOL_ARGS:
-        if (c->call_count)
-            send_call(a, ev);
+        send_call(a, ev);
         break;
     case CHAT_EV_FINISH:
         b = chunk_begin(a);

@@ -90,7 +90,7 @@ TEST(a_key_has_the_form_of_the_clouds)
 
 TEST(a_key_is_found_by_its_text_and_by_nothing_else)
 {
-    struct key       k;
+    struct key        k;
     const struct key *found;
     str               secret = create(store, "mine", &k);
     struct key_view  *v;
@@ -131,7 +131,7 @@ static void exec(const char *sql)
 TEST(many_keys_are_all_found_however_often_they_alternate)
 {
     enum { MANY = 600 }; /* more than a view remembers */
-    str             secrets[MANY], ids[MANY];
+    str              secrets[MANY], ids[MANY];
     struct key_view *v;
 
     exec("BEGIN"); /* one commit for all */
@@ -155,15 +155,15 @@ TEST(many_keys_are_all_found_however_often_they_alternate)
     key_view_close(v);
 }
 
-static str   needle;
+static str    needle;
 static size_t files_read;
 
 static void assert_not_in_file(const char *path)
 {
-    FILE        *f = fopen(path, "r");
-    struct stat  st;
-    char        *text;
-    size_t       len;
+    FILE       *f = fopen(path, "r");
+    struct stat st;
+    char       *text;
+    size_t      len;
 
     assert_non_null(f);
     assert_int_equal(fstat(fileno(f), &st), 0);
@@ -320,10 +320,10 @@ static void options(void *arg)
 
 TEST(keys_of_the_options_hold_while_the_process_runs_and_are_not_stored)
 {
-    char              one[] = "sk-from-option-1";
-    str               extra[] = { str_of(one, 16), S("sk-from-option-2") };
-    struct key       *list;
-    size_t            count;
+    char        one[] = "sk-from-option-1";
+    str         extra[] = { str_of(one, 16), S("sk-from-option-2") };
+    struct key *list;
+    size_t      count;
 
     assert_int_equal(store_start(store), OK);
     assert_int_equal(keys_open(store, extra, 2, &keys), OK);

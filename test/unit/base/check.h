@@ -19,31 +19,31 @@
 /* A test: its name is a sentence. */
 #define TEST(name) static void name(void **state __attribute__((unused)))
 
-#define CHECK(cond)                                                                  \
-    do {                                                                             \
-        if (!(cond)) {                                                               \
-            fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #cond); \
-            abort();                                                                 \
-        }                                                                            \
-    } while (0)
-
-#define CHECK_STR(got, want)                                                                             \
-    do {                                                                                                 \
-        str got_ = (got), want_ = str_from_cstr(want);                                                   \
-                                                                                                         \
-        if (!str_eq(got_, want_)) {                                                                      \
-            fprintf(stderr, "%s:%d: %s: got \"%.*s\", wanted \"%.*s\"\n", __FILE__, __LINE__, __func__, \
-                    STR_ARG(got_), STR_ARG(want_));                                                      \
-            abort();                                                                                     \
-        }                                                                                                \
-    } while (0)
-
-#define assert_str(got, want)                                                                  \
+#define CHECK(cond)                                                                            \
     do {                                                                                       \
-        str got_ = (got), want_ = str_from_cstr(want);                                         \
-                                                                                               \
-        if (!str_eq(got_, want_))                                                              \
-            fail_msg("got \"%.*s\", wanted \"%.*s\"", STR_ARG(got_), STR_ARG(want_));          \
+        if (!(cond)) {                                                                         \
+            fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #cond); \
+            abort();                                                                           \
+        }                                                                                      \
+    } while (0)
+
+#define CHECK_STR(got, want)                                                                                           \
+    do {                                                                                                               \
+        str got_ = (got), want_ = str_from_cstr(want);                                                                 \
+                                                                                                                       \
+        if (!str_eq(got_, want_)) {                                                                                    \
+            fprintf(stderr, "%s:%d: %s: got \"%.*s\", wanted \"%.*s\"\n", __FILE__, __LINE__, __func__, STR_ARG(got_), \
+                    STR_ARG(want_));                                                                                   \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+#define assert_str(got, want)                                                         \
+    do {                                                                              \
+        str got_ = (got), want_ = str_from_cstr(want);                                \
+                                                                                      \
+        if (!str_eq(got_, want_))                                                     \
+            fail_msg("got \"%.*s\", wanted \"%.*s\"", STR_ARG(got_), STR_ARG(want_)); \
     } while (0)
 
 /* Whether a sanitizer watches: some sizes are smaller then, and some tests are for it alone. */

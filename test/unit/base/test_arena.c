@@ -204,6 +204,31 @@ TEST(a_deferred_function_may_defer_again)
     assert_int_equal(arena_size(&arena), 0);
 }
 
+static void use_and_defer(void *arg)
+{
+    static char late = 'L';
+
+    memset(arena_alloc(arg, 5000), 1, 5000);
+    arena_defer(arg, note, &late);
+}
+
+TEST(an_arena_may_lie_in_its_own_memory)
+{
+    struct arena  outside, copy;
+    struct arena *inside;
+
+    order[0] = 0;
+    arena_init(&outside, 0);
+    inside = arena_new(&outside, struct arena);
+    *inside = outside;
+    arena_defer(inside, use_and_defer, inside);
+    arena_run_deferred(inside);
+    assert_string_equal(order, "L");
+    copy = *inside;
+    arena_free(&copy); /* a sanitizer sees what is not given back */
+    assert_string_equal(order, "L");
+}
+
 static void read_text(void *arg)
 {
     note(*(char **)arg);
@@ -332,6 +357,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(formatted_text_may_be_of_any_length, setup, teardown),
         cmocka_unit_test_setup_teardown(deferred_functions_run_once_newest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deferred_function_may_defer_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_arena_may_lie_in_its_own_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_is_still_there_while_deferred_functions_run, setup, teardown),
         cmocka_unit_test_setup_teardown(an_arena_is_used_again_after_its_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(blocks_double_up_to_a_bound, setup, teardown),

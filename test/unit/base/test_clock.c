@@ -79,10 +79,8 @@ TEST(the_monotonic_clock_does_not_go_back)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dates_are_written_as_http_wants_them),
-        cmocka_unit_test(dates_are_written_as_iso_wants_them),
-        cmocka_unit_test(every_month_and_weekday_has_its_name),
-        cmocka_unit_test(the_wall_clock_can_be_held_still),
+        cmocka_unit_test(dates_are_written_as_http_wants_them), cmocka_unit_test(dates_are_written_as_iso_wants_them),
+        cmocka_unit_test(every_month_and_weekday_has_its_name), cmocka_unit_test(the_wall_clock_can_be_held_still),
         cmocka_unit_test(the_monotonic_clock_does_not_go_back),
     };
 

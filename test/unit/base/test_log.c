@@ -66,7 +66,9 @@ TEST(messages_as_json_are_escaped)
     log_open(pipe_out[1], LOG_DEBUG, true);
     log_debug("a \"b\"\\ \n\x01");
     clock_fix(0);
-    assert_str(written(), "{\"time\":\"2026-11-24T20:00:57.123Z\",\"level\":\"debug\",\"msg\":\"a \\\"b\\\"\\\\ \\u000a\\u0001\"}\n");
+    assert_str(
+        written(),
+        "{\"time\":\"2026-11-24T20:00:57.123Z\",\"level\":\"debug\",\"msg\":\"a \\\"b\\\"\\\\ \\u000a\\u0001\"}\n");
 }
 
 TEST(a_message_beyond_all_measure_is_cut_but_stays_one_line)
@@ -113,7 +115,8 @@ TEST(lines_come_out_in_order_however_many_and_long_they_are)
     str         all;
 
     for (int i = 0; i < COUNT; i++) {
-        int n = snprintf(line, sizeof(line), "%05d %.*s\n", i, i % 50, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        int n = snprintf(line, sizeof(line), "%05d %.*s\n", i, i % 50,
+                         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
 
         log_line(str_of(line, (size_t)n));
         total += (size_t)n;

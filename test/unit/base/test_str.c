@@ -20,8 +20,8 @@ TEST(equal_texts_are_equal_whatever_holds_them)
 TEST(only_ascii_letters_lose_their_case)
 {
     assert_true(str_eq_nocase(S("Content-LENGTH"), S("content-length")));
-    assert_false(str_eq_nocase(S("@"), S("`")));       /* 0x40 and 0x60 */
-    assert_false(str_eq_nocase(S("["), S("{")));       /* 0x5B and 0x7B */
+    assert_false(str_eq_nocase(S("@"), S("`")));               /* 0x40 and 0x60 */
+    assert_false(str_eq_nocase(S("["), S("{")));               /* 0x5B and 0x7B */
     assert_false(str_eq_nocase(S("\xC3\x84"), S("\xC3\xA4"))); /* Ä and ä */
     assert_false(str_eq_nocase(S("a"), S("ab")));
     for (int c = 0; c < 256; c++) {
@@ -151,7 +151,8 @@ TEST(a_number_that_does_not_fit_is_none_and_leaves_the_output_alone)
 
 TEST(text_that_is_not_wholly_a_number_is_none)
 {
-    static const char *const texts[] = { "", "-", "+", "--1", "+-1", " 1", "1 ", "1.0", "1e3", "0x10", "1_000", "\xD9\xA1" };
+    static const char *const texts[] = { "",   "-",   "+",   "--1",  "+-1",   " 1",
+                                         "1 ", "1.0", "1e3", "0x10", "1_000", "\xD9\xA1" };
     uint64_t                 u = 7;
     int64_t                  i = 7;
 

@@ -7,7 +7,7 @@
 static size_t by_the_rfc(const unsigned char *p, size_t n)
 {
 #define IN(i, low, high) (n > (i) && p[i] >= (low) && p[i] <= (high))
-#define TAIL(i) IN(i, 0x80, 0xBF)
+#define TAIL(i)          IN(i, 0x80, 0xBF)
     if (p[0] <= 0x7F)
         return 1;
     if (p[0] >= 0xC2 && p[0] <= 0xDF)
@@ -45,10 +45,18 @@ TEST(the_length_changes_at_the_edges)
         uint32_t cp;
         str      text;
     } edges[] = {
-        { 0, { "\0", 1 } },           { 0x7F, S("\x7F") },          { 0x80, S("\xC2\x80") },
-        { 0x7FF, S("\xDF\xBF") },     { 0x800, S("\xE0\xA0\x80") }, { 0xD7FF, S("\xED\x9F\xBF") },
-        { 0xE000, S("\xEE\x80\x80") }, { 0xFFFD, S("\xEF\xBF\xBD") }, { 0xFFFF, S("\xEF\xBF\xBF") },
-        { 0x10000, S("\xF0\x90\x80\x80") }, { 0x1F600, S("\xF0\x9F\x98\x80") }, { 0x10FFFF, S("\xF4\x8F\xBF\xBF") },
+        { 0, { "\0", 1 } },
+        { 0x7F, S("\x7F") },
+        { 0x80, S("\xC2\x80") },
+        { 0x7FF, S("\xDF\xBF") },
+        { 0x800, S("\xE0\xA0\x80") },
+        { 0xD7FF, S("\xED\x9F\xBF") },
+        { 0xE000, S("\xEE\x80\x80") },
+        { 0xFFFD, S("\xEF\xBF\xBD") },
+        { 0xFFFF, S("\xEF\xBF\xBF") },
+        { 0x10000, S("\xF0\x90\x80\x80") },
+        { 0x1F600, S("\xF0\x9F\x98\x80") },
+        { 0x10FFFF, S("\xF4\x8F\xBF\xBF") },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
@@ -121,7 +129,9 @@ TEST(code_points_are_counted_and_broken_bytes_are_one_each)
 {
     assert_int_equal(utf8_count((str){ 0 }), 0);
     assert_int_equal(utf8_count(S("a\xC3\xA4\xE6\xBC\xA2\xF0\x9F\x98\x80")), 4);
-    assert_int_equal(utf8_count(S("\xFF\xFE" "a")), 3);
+    assert_int_equal(utf8_count(S("\xFF\xFE"
+                                  "a")),
+                     3);
     assert_int_equal(utf8_count(S("\xE6\xBC")), 2);
 }
 

@@ -34,8 +34,23 @@ TEST(addresses_are_read_and_written)
 TEST(what_is_no_address_is_refused)
 {
     static const char *const texts[] = {
-        "", ":", "8420", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 1",
-        "1.2.3:4", "1.2.3.4.5:6", "example.com:80", "[::1]", "[::1:80", "[]:80", "unix:", "127.0.0.1:80 ",
+        "",
+        ":",
+        "8420",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:+1",
+        "127.0.0.1: 1",
+        "1.2.3:4",
+        "1.2.3.4.5:6",
+        "example.com:80",
+        "[::1]",
+        "[::1:80",
+        "[]:80",
+        "unix:",
+        "127.0.0.1:80 ",
         "127.0.0.1:99999999999999999999",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:80",
     };
@@ -366,6 +381,7 @@ static void fill_up(void)
 static void flush_in_vain(void *arg)
 {
     struct peer p;
+    size_t      unsent;
 
     (void)arg;
     connect_pair(&p);
@@ -374,8 +390,13 @@ static void flush_in_vain(void *arg)
     CHECK(stream_flush(&served.stream, 0, 0) == ERR_TIMEOUT);
     CHECK(served.stream.writer == NULL);
     CHECK(stream_flush(&served.stream, served.stream.queued, 0) == OK); /* that much may wait */
-    /* and when the reader reads after all, it is over */
+    /* What the reader takes is seen before all of it has been taken, */
+    unsent = stream_unsent(&served.stream);
+    CHECK(unsent > 0 && unsent <= served.stream.queued);
     stream_read_start(&p.stream);
+    while (stream_unsent(&served.stream) == unsent)
+        peer_wait(&p);
+    /* and when it has, that is the end. */
     CHECK(stream_flush(&served.stream, 0, DEADLINE_NONE) == OK);
     peer_close(&p);
     peer_close(&served);

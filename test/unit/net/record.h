@@ -39,8 +39,8 @@ static inline bool record_head(struct http1 *p)
     buf_add(&r->text, h->method);
     buf_add_char(&r->text, ' ');
     buf_add(&r->text, h->target);
-    buf_addf(&r->text, " 1.%u length=%lld%s%s%s\n", h->minor, (long long)h->content_length, h->chunked ? " chunked" : "",
-             h->keep_alive ? " keep" : "", h->upgrade ? " upgrade" : "");
+    buf_addf(&r->text, " 1.%u length=%lld%s%s%s\n", h->minor, (long long)h->content_length,
+             h->chunked ? " chunked" : "", h->keep_alive ? " keep" : "", h->upgrade ? " upgrade" : "");
     for (size_t i = 0; i < h->field_count; i++) {
         buf_add(&r->text, h->fields[i].name);
         buf_add(&r->text, S(": "));

@@ -72,8 +72,10 @@ TEST(a_request_without_a_body_is_a_head_and_an_end)
 
 TEST(values_come_without_the_blanks_around_them_and_may_be_empty)
 {
-    assert_reads(HTTP1_REQUESTS, "POST / HTTP/1.1\r\nHost: \t h \t \r\nX-Empty:\r\nX-Blank:   \r\nx-last: a  b\r\nContent-Length: 0\r\n\r\n",
-                 "POST / 1.1 length=0 keep\nHost: h\nX-Empty: \nX-Blank: \nx-last: a  b\nContent-Length: 0\n[] 0\n");
+    assert_reads(
+        HTTP1_REQUESTS,
+        "POST / HTTP/1.1\r\nHost: \t h \t \r\nX-Empty:\r\nX-Blank:   \r\nx-last: a  b\r\nContent-Length: 0\r\n\r\n",
+        "POST / 1.1 length=0 keep\nHost: h\nX-Empty: \nX-Blank: \nx-last: a  b\nContent-Length: 0\n[] 0\n");
 }
 
 TEST(a_body_of_stated_length_ends_there)
@@ -126,20 +128,21 @@ TEST(a_feed_stops_behind_the_end_of_a_message)
 
 TEST(an_upgrade_that_nobody_takes_is_an_ordinary_request)
 {
-    assert_reads(HTTP1_REQUESTS,
-                 "GET /1 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
-                 "POST /2 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc"
-                 "GET /3 HTTP/1.1\r\nHost: h\r\n\r\n",
-                 "GET /1 1.1 length=-1 keep upgrade\nHost: h\nConnection: upgrade\nUpgrade: h2c\n[] 0\n"
-                 "POST /2 1.1 length=3 keep upgrade\nHost: h\nConnection: upgrade\nUpgrade: h2c\nContent-Length: 3\n[abc] 3\n"
-                 "GET /3 1.1 length=-1 keep\nHost: h\n[] 0\n");
+    assert_reads(
+        HTTP1_REQUESTS,
+        "GET /1 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+        "POST /2 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc"
+        "GET /3 HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /1 1.1 length=-1 keep upgrade\nHost: h\nConnection: upgrade\nUpgrade: h2c\n[] 0\n"
+        "POST /2 1.1 length=3 keep upgrade\nHost: h\nConnection: upgrade\nUpgrade: h2c\nContent-Length: 3\n[abc] 3\n"
+        "GET /3 1.1 length=-1 keep\nHost: h\n[] 0\n");
 }
 
 static const char *const good[] = {
     "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
     ("POST /api/v1/services/aigc/text-generation/generation HTTP/1.1\r\nHost: 127.0.0.1:8420\r\nUser-Agent: x/1 (y)\r\n"
-    "Authorization: Bearer sk-0123456789abcdef\r\nContent-Type: application/json\r\nX-Empty:\r\nX-DashScope-SSE:  enable \r\n"
-    "Content-Length: 27\r\n\r\n{\"model\":\"qwen-plus\",\"a\":1}"),
+     "Authorization: Bearer sk-0123456789abcdef\r\nContent-Type: application/json\r\nX-Empty:\r\nX-DashScope-SSE:  enable \r\n"
+     "Content-Length: 27\r\n\r\n{\"model\":\"qwen-plus\",\"a\":1}"),
     ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n1F\r\n"
      "0123456789012345678901234567890\r\n0\r\nA: b\r\nC: d\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n"),
     "DELETE /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\nHEAD /y HTTP/1.0\r\n\r\n",
@@ -175,7 +178,7 @@ TEST(a_message_may_be_cut_anywhere)
 
 /* ---- what is refused: RFC 9112 §6.3, §11.2 ---- */
 
-#define POST "POST / HTTP/1.1\r\nHost: h\r\n"
+#define POST     "POST / HTTP/1.1\r\nHost: h\r\n"
 #define SMUGGLED "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 
 TEST(a_length_that_is_said_twice_is_refused)
@@ -234,7 +237,8 @@ TEST(a_coding_other_than_chunked_alone_is_refused)
     assert_refused(POST "Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n");
     assert_refused(POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n");
     assert_refused(POST "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n");
-    assert_refused(POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n");
+    assert_refused(POST "Transfer-Encoding: \x0b"
+                        "chunked\r\n\r\n0\r\n\r\n");
     assert_refused(POST "Transfer-Encoding:\r\n\r\nhello");
     assert_refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
 }
@@ -312,16 +316,19 @@ TEST(several_blanks_around_the_target_are_taken_as_one)
 
 TEST(a_target_with_a_scheme_names_the_same_as_without)
 {
-    assert_reads(HTTP1_REQUESTS, "GET http://h/a?b HTTP/1.1\r\nHost: h\r\n\r\n", "GET /a?b 1.1 length=-1 keep\nHost: h\n[] 0\n");
-    assert_reads(HTTP1_REQUESTS, "GET HTTPS://h:1 HTTP/1.1\r\nHost: h\r\n\r\n", "GET / 1.1 length=-1 keep\nHost: h\n[] 0\n");
-    assert_reads(HTTP1_REQUESTS, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS * 1.1 length=-1 keep\nHost: h\n[] 0\n");
+    assert_reads(HTTP1_REQUESTS, "GET http://h/a?b HTTP/1.1\r\nHost: h\r\n\r\n",
+                 "GET /a?b 1.1 length=-1 keep\nHost: h\n[] 0\n");
+    assert_reads(HTTP1_REQUESTS, "GET HTTPS://h:1 HTTP/1.1\r\nHost: h\r\n\r\n",
+                 "GET / 1.1 length=-1 keep\nHost: h\n[] 0\n");
+    assert_reads(HTTP1_REQUESTS, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+                 "OPTIONS * 1.1 length=-1 keep\nHost: h\n[] 0\n");
 }
 
 TEST(escapes_are_undone_and_what_is_none_stays)
 {
     static const char *const cases[][2] = {
-        { "", "" },         { "a%41%2fb", "aA/b" }, { "%4", "%4" },     { "%", "%" },       { "%%41", "%A" },
-        { "%zz", "%zz" },   { "%4z", "%4z" },       { "%c3%A4", "\xC3\xA4" }, { "a+b", "a+b" }, { "%25%34%31", "%41" },
+        { "", "" },       { "a%41%2fb", "aA/b" }, { "%4", "%4" },           { "%", "%" },     { "%%41", "%A" },
+        { "%zz", "%zz" }, { "%4z", "%4z" },       { "%c3%A4", "\xC3\xA4" }, { "a+b", "a+b" }, { "%25%34%31", "%41" },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -360,10 +367,10 @@ TEST(bad_chunks_are_refused)
     assert_refused(CHUNKED "5\t\r\nhello\r\n0\r\n\r\n");
     assert_refused(CHUNKED "5\nhello\r\n0\r\n\r\n");
     assert_refused(CHUNKED "5\rhello\r\n0\r\n\r\n");
-    assert_refused(CHUNKED "5\r\nhello0\r\n\r\n");          /* no CR LF behind the data */
+    assert_refused(CHUNKED "5\r\nhello0\r\n\r\n"); /* no CR LF behind the data */
     assert_refused(CHUNKED "5\r\nhello\n0\r\n\r\n");
     assert_refused(CHUNKED "5\r\nhello\r0\r\n\r\n");
-    assert_refused(CHUNKED "5\r\nhello!\r\n0\r\n\r\n");     /* longer than said */
+    assert_refused(CHUNKED "5\r\nhello!\r\n0\r\n\r\n");        /* longer than said */
     assert_refused(CHUNKED "5\r\nhell\r\n0\r\n\r\n" SMUGGLED); /* shorter */
     assert_refused(CHUNKED "0\n\n");
     assert_refused(CHUNKED "0\r\n\n");
@@ -379,7 +386,7 @@ TEST(bad_chunks_are_refused)
 
 TEST(a_chunk_size_that_overflows_is_refused)
 {
-    assert_refused(CHUNKED "10000000000000000\r\nx\r\n0\r\n\r\n");  /* 2^64 */
+    assert_refused(CHUNKED "10000000000000000\r\nx\r\n0\r\n\r\n"); /* 2^64 */
     assert_refused(CHUNKED "10000000000000005\r\nhello\r\n0\r\n\r\n");
     assert_refused(CHUNKED "fffffffffffffffff\r\nx\r\n0\r\n\r\n");
     assert_refused(CHUNKED "100000000000000000000000000000005\r\nhello\r\n0\r\n\r\n");

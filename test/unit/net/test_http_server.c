@@ -6,13 +6,13 @@
 
 #include <signal.h>
 
-#define UNTIL(cond)                                          \
-    do {                                                     \
-        while (!(cond))                                      \
-            CHECK(fiber_sleep_until(after_ms(1)) == OK);     \
+#define UNTIL(cond)                                      \
+    do {                                                 \
+        while (!(cond))                                  \
+            CHECK(fiber_sleep_until(after_ms(1)) == OK); \
     } while (0)
 
-#define ECHO_MAX ((size_t)1000)
+#define ECHO_MAX        ((size_t)1000)
 #define READ_BUFFER_MAX ((size_t)64 * 1024) /* what the loop reads at once */
 #define PIECES_BODY_MAX ((size_t)32 << 20)
 
@@ -24,9 +24,9 @@ static struct address             address;
 static bool                       drained;
 
 /* What the handlers did, for the tests to look at. */
-static enum err      last_err;       /* of the last body or wait */
+static enum err      last_err; /* of the last body or wait */
 static unsigned      handlers_begun, handlers_ended, deferred_ran;
-static bool          gate;           /* /wait and /pieces/slow go on when it is open */
+static bool          gate; /* /wait and /pieces/slow go on when it is open */
 static size_t        taken, held_most;
 static struct fiber *running[8];
 
@@ -169,8 +169,9 @@ static void handle_about(struct http_exchange *x)
     CHECK(http_loop(x) == loop);
     CHECK(http_arrived_us(x) > 0);
     CHECK(http_status(x) == 0 && !http_begun(x));
-    answer_text(x, 200, arena_printf(http_arena(x), "%.*s|%.*s|%.*s", STR_ARG(http_path(x)), STR_ARG(http_query(x)),
-                                     STR_ARG(http_field(x, S("x-given")))));
+    answer_text(x, 200,
+                arena_printf(http_arena(x), "%.*s|%.*s|%.*s", STR_ARG(http_path(x)), STR_ARG(http_query(x)),
+                             STR_ARG(http_field(x, S("x-given")))));
     CHECK(http_status(x) == 200 && http_begun(x) && http_bytes_out(x) > 0);
 }
 
@@ -221,8 +222,13 @@ static void handle(void *arg, struct http_exchange *x)
 static int setup(void **state)
 {
     options = (struct http_server_options){
-        .head_time_ms = 60000, .body_time_ms = 60000, .idle_time_ms = 60000, .connection_max = 100,
-        .plan = plan, .handle = handle, .arg = &server,
+        .head_time_ms = 60000,
+        .body_time_ms = 60000,
+        .idle_time_ms = 60000,
+        .connection_max = 100,
+        .plan = plan,
+        .handle = handle,
+        .arg = &server,
     };
     server = NULL;
     drained = gate = false;
@@ -265,7 +271,9 @@ static void end(void)
 }
 
 #define HOST "Host: h\r\n"
-#define HEAD_200(len) "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ndate: Tue, 24 Nov 2026 20:00:57 GMT\r\ncontent-length: " len "\r\n\r\n"
+#define HEAD_200(len)                                                                                            \
+    "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ndate: Tue, 24 Nov 2026 20:00:57 GMT\r\ncontent-length: " len \
+    "\r\n\r\n"
 
 static void expect_text(struct peer *p, const char *text)
 {
@@ -426,7 +434,8 @@ static void heads(void *arg)
     peer_connect(&p, &address);
     peer_send(&p, S("HEAD /hello HTTP/1.1\r\n" HOST "\r\n"));
     expect_text(&p, HEAD_200("5"));
-    peer_send(&p, S("HEAD /three HTTP/1.1\r\n" HOST "\r\nGET /204 HTTP/1.1\r\n" HOST "\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n"));
+    peer_send(&p, S("HEAD /three HTTP/1.1\r\n" HOST "\r\nGET /204 HTTP/1.1\r\n" HOST "\r\nGET /hello HTTP/1.1\r\n" HOST
+                    "\r\n"));
     expect_text(&p, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ndate: Tue, 24 Nov 2026 20:00:57 GMT\r\n"
                     "transfer-encoding: chunked\r\n\r\n");
     expect_text(&p, "HTTP/1.1 204 No Content\r\ndate: Tue, 24 Nov 2026 20:00:57 GMT\r\n\r\n");
@@ -502,9 +511,11 @@ static void streamed(void *arg)
     peer_connect(&p, &address);
     for (int i = 0; i < 2; i++) {
         peer_send(&p, S("GET /three HTTP/1.1\r\n" HOST "\r\n"));
-        expect_text(&p, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ndate: Tue, 24 Nov 2026 20:00:57 GMT\r\n"
-                        "transfer-encoding: chunked\r\n\r\n"
-                        "b\r\ndata: one\n\n\r\nb\r\ndata: two\n\n\r\nd\r\ndata: three\n\n\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n");
+        expect_text(
+            &p,
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ndate: Tue, 24 Nov 2026 20:00:57 GMT\r\n"
+            "transfer-encoding: chunked\r\n\r\n"
+            "b\r\ndata: one\n\n\r\nb\r\ndata: two\n\n\r\nd\r\ndata: three\n\n\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n");
     }
     peer_close(&p);
     end();
@@ -592,7 +603,8 @@ static void expecting(void *arg)
     peer_send(&p, S("POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"));
     expect_text(&p, HEAD_200("3") "abc");
     /* A client of HTTP/1.0 does not know it. */
-    peer_send(&p, S("POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"));
+    peer_send(&p,
+              S("POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"));
     UNTIL(handlers_begun == 3);
     peer_send(&p, S("abc"));
     peer_until(&p, "HTTP/1.1 200 OK\r\n");
@@ -852,7 +864,8 @@ static void broken_body(void *arg)
     for (size_t i = 0; i < 2; i++) {
         char request[200];
 
-        snprintf(request, sizeof(request), "POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", paths[i]);
+        snprintf(request, sizeof(request),
+                 "POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", paths[i]);
         peer_connect(&p, &address);
         peer_send(&p, str_from_cstr(request));
         UNTIL(handlers_begun == i + 1);
@@ -899,7 +912,8 @@ static void malformed(void *arg)
     refused("nonsense\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n");
     refused("\x16\x03\x01\x02", "HTTP/1.1 400 Bad Request\r\n"); /* TLS to a plain port */
     refused("GET /hello HTTP/1.1\nHost: h\n\n", "HTTP/1.1 400 Bad Request\r\n");
-    refused("POST /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 ");
+    refused("POST /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 400 ");
     CHECK(handlers_begun == 0);
     arena_init(&a, 0);
     buf_init(&large, &a, (size_t)1 << 20);

@@ -24,11 +24,12 @@ static int make_certificates(void **state)
     snprintf(key, sizeof(key), "%s/a.key", folder);
     snprintf(other_cert, sizeof(other_cert), "%s/b.crt", folder);
     snprintf(other_key, sizeof(other_key), "%s/b.key", folder);
-    snprintf(command, sizeof(command),
-             "cd %s && for n in a b; do openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-             " -subj /CN=$n.example -addext subjectAltName=DNS:$n.example,DNS:localhost -keyout $n.key -out $n.crt"
-             " >/dev/null 2>&1 || exit 1; done",
-             folder);
+    snprintf(
+        command, sizeof(command),
+        "cd %s && for n in a b; do openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        " -subj /CN=$n.example -addext subjectAltName=DNS:$n.example,DNS:localhost -keyout $n.key -out $n.crt"
+        " >/dev/null 2>&1 || exit 1; done",
+        folder);
     made = system(command) == 0;
     if (!made)
         print_message("no openssl(1), or not one that makes certificates: nothing to test\n");
@@ -301,7 +302,12 @@ static void serve(struct tls_context *c)
 {
     struct address             at = loopback();
     struct http_server_options o = {
-        .head_time_ms = 60000, .body_time_ms = 60000, .idle_time_ms = 60000, .connection_max = 100, .tls = c, .plan = plan,
+        .head_time_ms = 60000,
+        .body_time_ms = 60000,
+        .idle_time_ms = 60000,
+        .connection_max = 100,
+        .tls = c,
+        .plan = plan,
         .handle = handle,
     };
 

@@ -83,7 +83,8 @@ TEST(without_a_file_the_defaults_hold)
 
 TEST(an_empty_file_changes_nothing)
 {
-    static const char *const texts[] = { "", "\n", "# only a comment\n", "---\n", "~\n", "null\n", "{}\n", "--- {}\n...\n" };
+    static const char *const texts[] = { "",       "\n",   "# only a comment\n", "---\n", "~\n",
+                                         "null\n", "{}\n", "--- {}\n...\n" };
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         assert_good(texts[i]);
@@ -140,11 +141,12 @@ TEST(times_and_sizes_have_units)
     static const struct {
         const char *text;
         int64_t     bytes;
-    } sizes_of[] = { { "2048", 2048 },       { "2k", 2048 },    { "2KiB", 2048 },
-                     { "3M", 3 << 20 },      { "3mib", 3 << 20 }, { "1g", 1 << 30 }, { "1GiB", 1 << 30 } };
-    static const char *const bad[] = { "", "s", "1.5s", "-1s", "1 s", "10d", "10sec", "99999999999999999999s",
-                                       "9223372036854775807h", "+1s", "0x10" };
-    str                      problem;
+    } sizes_of[] = { { "2048", 2048 },    { "2k", 2048 },    { "2KiB", 2048 },   { "3M", 3 << 20 },
+                     { "3mib", 3 << 20 }, { "1g", 1 << 30 }, { "1GiB", 1 << 30 } };
+    static const char *const bad[] = {
+        "", "s", "1.5s", "-1s", "1 s", "10d", "10sec", "99999999999999999999s", "9223372036854775807h", "+1s", "0x10"
+    };
+    str problem;
 
     for (size_t i = 0; i < ARRAY_LEN(times_of); i++) {
         assert_int_equal(config_set(config, S("time.head"), str_from_cstr(times_of[i].text), &problem), OK);
@@ -319,7 +321,8 @@ TEST(engines_are_read)
 
 TEST(an_engines_key_counts_wherever_it_stands)
 {
-    assert_good("engines:\n- api_key: first\n  name: a\n  upstream: [http://a/v1, { url: http://b/v1, api_key: own }]\n");
+    assert_good(
+        "engines:\n- api_key: first\n  name: a\n  upstream: [http://a/v1, { url: http://b/v1, api_key: own }]\n");
     assert_str(config->engines[0].endpoints[0].api_key, "first");
     assert_str(config->engines[0].endpoints[1].api_key, "own");
 }
@@ -340,10 +343,13 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
     assert_bad("engines: x\n", ":1: engines is a list");
     assert_bad("engines:\n- x\n", ":2: expected names with values");
     assert_bad("engines:\n- upstream: http://a\n", ":2: an engine needs a name, and \"standin\" is taken");
-    assert_bad("engines:\n- name: standin\n  upstream: http://a\n", ":2: an engine needs a name, and \"standin\" is taken");
+    assert_bad("engines:\n- name: standin\n  upstream: http://a\n",
+               ":2: an engine needs a name, and \"standin\" is taken");
     assert_bad("engines:\n- name: a\n", ":2: engine a needs either upstream or command");
-    assert_bad("engines:\n- name: a\n  upstream: http://a\n  command: b\n", ":2: engine a needs either upstream or command");
-    assert_bad("engines:\n- name: a\n  upsteam: http://a\n", ":3: unknown name \"upsteam\"; did you mean \"upstream\"?");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  command: b\n",
+               ":2: engine a needs either upstream or command");
+    assert_bad("engines:\n- name: a\n  upsteam: http://a\n",
+               ":3: unknown name \"upsteam\"; did you mean \"upstream\"?");
     assert_bad("engines:\n- name: a\n  upstream: { url: x }\n", ":3: upstream is a URL or a list of them");
     assert_bad("engines:\n- name: a\n  upstream:\n  - weight: 1\n", ":4: an endpoint needs a url");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  retries: many\n", ":4: \"retries\" is not a whole number");
@@ -357,7 +363,8 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
 
 TEST(routes_keep_their_order_and_name_engines_that_are_there)
 {
-    assert_good("engines:\n- name: big\n  upstream: http://a/v1\nroute:\n  qwen-max: big\n  'qwen3-*': standin\n  '*': big\n");
+    assert_good(
+        "engines:\n- name: big\n  upstream: http://a/v1\nroute:\n  qwen-max: big\n  'qwen3-*': standin\n  '*': big\n");
     assert_int_equal(config->route_count, 3);
     assert_str(config->routes[0].model, "qwen-max");
     assert_str(config->routes[1].engine, "standin");
@@ -426,14 +433,30 @@ TEST(patterns_match_with_stars)
         const char *pattern, *text;
         bool        fits;
     } cases[] = {
-        { "qwen-plus", "qwen-plus", true },    { "qwen-plus", "qwen-plus2", false }, { "qwen-plus", "qwen-plu", false },
-        { "*", "", true },                     { "*", "anything", true },            { "", "", true },
-        { "", "a", false },                    { "qwen3-*", "qwen3-", true },        { "qwen3-*", "qwen3-8b", true },
-        { "qwen3-*", "qwen3", false },         { "*-turbo", "qwen-turbo", true },    { "*-turbo", "qwen-turbo-x", false },
-        { "q*n*s", "qwen-plus", true },        { "q*n*s", "qwen-plug", false },      { "a*a*a", "aa", false },
-        { "a*a*a", "aaa", true },              { "**", "x", true },                  { "a**b", "ab", true },
-        { "*ab", "aab", true },                { "*aab", "aaaab", true },            { "Qwen*", "qwen", false },
-        { "a*b*c*d", "a-b-b-c-c-d-d", true },  { "a*b*c*d", "a-b-b-c-c-d-e", false }, { "?", "a", false },
+        { "qwen-plus", "qwen-plus", true },
+        { "qwen-plus", "qwen-plus2", false },
+        { "qwen-plus", "qwen-plu", false },
+        { "*", "", true },
+        { "*", "anything", true },
+        { "", "", true },
+        { "", "a", false },
+        { "qwen3-*", "qwen3-", true },
+        { "qwen3-*", "qwen3-8b", true },
+        { "qwen3-*", "qwen3", false },
+        { "*-turbo", "qwen-turbo", true },
+        { "*-turbo", "qwen-turbo-x", false },
+        { "q*n*s", "qwen-plus", true },
+        { "q*n*s", "qwen-plug", false },
+        { "a*a*a", "aa", false },
+        { "a*a*a", "aaa", true },
+        { "**", "x", true },
+        { "a**b", "ab", true },
+        { "*ab", "aab", true },
+        { "*aab", "aaaab", true },
+        { "Qwen*", "qwen", false },
+        { "a*b*c*d", "a-b-b-c-c-d-d", true },
+        { "a*b*c*d", "a-b-b-c-c-d-e", false },
+        { "?", "a", false },
     };
     char many[300], stars[200];
 

@@ -22,8 +22,17 @@ TEST(a_path_is_found_as_it_is_spelt)
 
 TEST(other_paths_are_not_served)
 {
-    static const char *const paths[] = { "", "/", "health", "/Health", "/healthz", "/health?x", "//health", "/health%20",
-                                         "*", "/compatible-mode/v1/chat/completion", "/compatible-mode/v1/chat" };
+    static const char *const paths[] = { "",
+                                         "/",
+                                         "health",
+                                         "/Health",
+                                         "/healthz",
+                                         "/health?x",
+                                         "//health",
+                                         "/health%20",
+                                         "*",
+                                         "/compatible-mode/v1/chat/completion",
+                                         "/compatible-mode/v1/chat" };
 
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         if (route_find(str_from_cstr(paths[i])))
