@@ -7,14 +7,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What the values of one document may take: some ten times what bodies of the largest size need that hold text, and a bound
+ * for those that are nothing but brackets. */
+#define DOCUMENT_MAX ((size_t)64 << 20)
+
+struct memory {
+    struct arena *arena;
+    size_t        left;
+};
+
+static void *memory_take(struct memory *m, size_t size)
+{
+    if (size > m->left)
+        return NULL;
+    m->left -= size;
+    return arena_alloc(m->arena, size);
+}
+
 static void *arena_malloc_fn(void *ctx, size_t size)
 {
-    return arena_alloc(ctx, size);
+    return memory_take(ctx, size);
 }
 
 static void *arena_realloc_fn(void *ctx, void *ptr, size_t old_size, size_t size)
 {
-    return arena_realloc(ctx, ptr, old_size, size);
+    void *moved;
+
+    if (size <= old_size)
+        return ptr;
+    moved = memory_take(ctx, size);
+    if (moved && old_size)
+        memcpy(moved, ptr, old_size);
+    return moved;
 }
 
 static void arena_free_fn(void *ctx, void *ptr)
@@ -22,15 +46,16 @@ static void arena_free_fn(void *ctx, void *ptr)
     (void)ctx, (void)ptr; /* the lifetime's end frees it */
 }
 
-static yyjson_alc arena_alc(struct arena *a)
+static yyjson_alc arena_alc(struct memory *m)
 {
-    return (yyjson_alc){ .malloc = arena_malloc_fn, .realloc = arena_realloc_fn, .free = arena_free_fn, .ctx = a };
+    return (yyjson_alc){ .malloc = arena_malloc_fn, .realloc = arena_realloc_fn, .free = arena_free_fn, .ctx = m };
 }
 
 yyjson_val *json_parse(struct arena *a, char *text, size_t len)
 {
-    yyjson_alc  alc = arena_alc(a);
-    yyjson_doc *doc = len ? yyjson_read_opts(text, len, YYJSON_READ_INSITU, &alc, NULL) : NULL;
+    struct memory m = { a, DOCUMENT_MAX };
+    yyjson_alc    alc = arena_alc(&m);
+    yyjson_doc   *doc = len ? yyjson_read_opts(text, len, YYJSON_READ_INSITU, &alc, NULL) : NULL;
 
     return doc ? yyjson_doc_get_root(doc) : NULL;
 }
@@ -78,9 +103,10 @@ bool json_to_num(yyjson_val *v, double *ret)
 
 str json_text(struct arena *a, yyjson_val *v)
 {
-    yyjson_alc alc = arena_alc(a);
-    size_t     len = 0;
-    char      *text = yyjson_val_write_opts(v, YYJSON_WRITE_NOFLAG, &alc, &len, NULL);
+    struct memory m = { a, SIZE_MAX };
+    yyjson_alc    alc = arena_alc(&m);
+    size_t        len = 0;
+    char         *text = yyjson_val_write_opts(v, YYJSON_WRITE_NOFLAG, &alc, &len, NULL);
 
     return text ? str_of(text, len) : S("null");
 }

@@ -17,13 +17,14 @@
 
 #include <stdlib.h>
 
-#define PIECES_MAX ((size_t)64 * 1024)  /* of a body that its reader has not taken */
-#define PLAIN_CHUNK ((size_t)16 * 1024) /* of a TLS session, read at once */
-#define BUFFER_KEEP ((size_t)4 * 1024)  /* of an idle connection's memory */
-#define DRAIN_BYTES ((size_t)16 * 1024)
-#define DRAIN_MS 500
-#define INTERIM_MAX 8 /* answers of status 1xx before the real one */
-#define ADDRESS_MAX 4
+#define PIECES_MAX      ((size_t)64 * 1024) /* of a body that its reader has not taken */
+#define PLAIN_CHUNK     ((size_t)16 * 1024) /* of a TLS session, read at once */
+#define BUFFER_MIN      ((size_t)1024)      /* so that many open streams of small events stay small */
+#define BUFFER_KEEP     ((size_t)4 * 1024)  /* of an idle connection's memory */
+#define DRAIN_BYTES     ((size_t)16 * 1024)
+#define DRAIN_MS        500
+#define INTERIM_MAX     8 /* answers of status 1xx before the real one */
+#define ADDRESS_MAX     4
 #define ADDRESS_LIFE_US ((int64_t)60 * 1000 * 1000)
 
 enum conn_state { CONN_OPENING, CONN_BUSY, CONN_DRAINING, CONN_IDLE, CONN_CLOSED };
@@ -47,7 +48,7 @@ struct conn {
     bool             answered, head_done, ended, surplus, no_body, interim;
     unsigned         interims;
     size_t           drained;
-    char            *in;  /* what has come and was not taken */
+    char            *in; /* what has come and was not taken */
     size_t           in_len, in_cap;
     char            *out; /* what http_client_next() has handed out */
     size_t           out_cap;
@@ -64,7 +65,7 @@ struct http_pool {
     char                      host_field[300]; /* "host: name:port\r\n" */
     size_t                    host_field_len;
     char                      tls_host[256]; /* without the brackets of an IPv6 address */
-    struct conn               idle; /* ring, newest first */
+    struct conn               idle;          /* ring, newest first */
     struct waiting           *waiting_first, *waiting_last;
     struct http_pool_counters counters;
     size_t                    clients; /* calls whose arena has not ended */
@@ -335,7 +336,7 @@ static void on_body(struct http1 *p, str piece)
         return;
     }
     if (piece.len > c->in_cap - c->in_len) {
-        c->in_cap = max_size(c->in_len + piece.len, max_size(c->in_cap * 2, BUFFER_KEEP));
+        c->in_cap = max_size(c->in_len + piece.len, max_size(c->in_cap * 2, BUFFER_MIN));
         c->in = xrealloc(c->in, c->in_cap);
     }
     memcpy(c->in + c->in_len, piece.ptr, piece.len);

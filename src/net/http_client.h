@@ -59,7 +59,7 @@ struct http_pool_counters {
 
 struct http_pool *http_pool_open(struct loop *l, const struct http_pool_options *o);
 /* Closes what is idle; calls under way end as they end, and the last one takes the pool with it. */
-void http_pool_close(struct http_pool *p);
+void                             http_pool_close(struct http_pool *p);
 const struct http_pool_counters *http_pool_counters(const struct http_pool *p);
 
 struct http_client_request {
@@ -67,7 +67,7 @@ struct http_client_request {
     const struct http_field *fields; /* Host and Content-Length are added */
     size_t                   field_count;
     str                      body;
-    bool                     has_body; /* Content-Length also for an empty one */
+    bool                     has_body;   /* Content-Length also for an empty one */
     int64_t                  first_ms;   /* from sending to the end of the answer's head; 0: no limit */
     int64_t                  between_ms; /* between two pieces of the body; 0: no limit */
     int64_t                  total_ms;   /* for all of it; 0: no limit */

@@ -23,6 +23,7 @@
 #define PIECES_MAX ((size_t)64 * 1024)    /* of a body that its reader has not taken */
 #define LINGER_BYTES ((int64_t)16 << 20)  /* of an unwanted body that is read and thrown away */
 #define LINGER_MS 2000                    /* for a client to take a last answer */
+#define BODY_FIRST ((size_t)64 * 1024)    /* of a body, before any of it has come */
 #define BACKLOG 4096
 #define CHUNK_LINE 18                     /* "ffffffffffffffff\r\n" */
 
@@ -280,7 +281,8 @@ static bool on_head(struct http1 *p)
         if ((uint64_t)x->head.content_length > x->plan.max) {
             x->body_over = true;
         } else {
-            x->body_cap = (size_t)x->head.content_length + HTTP_BODY_PADDING;
+            /* what is announced need not come: a long one grows as it arrives */
+            x->body_cap = min_size((size_t)x->head.content_length, BODY_FIRST) + HTTP_BODY_PADDING;
             x->body = arena_bytes(&x->arena, x->body_cap);
         }
     }

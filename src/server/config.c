@@ -407,6 +407,8 @@ static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_eng
     for (size_t i = 0; i < e->endpoint_count; i++) { /* now that all is read, in whatever order it stood */
         if (!e->endpoints[i].api_key.len)
             e->endpoints[i].api_key = e->api_key;
+        if (str_starts(e->endpoints[i].api_key, S("${")))
+            return bad(r, n, "engine %.*s: ${NAME} is for the engine's own api_key%.*s", e->name, S(""));
     }
     return OK;
 }

@@ -364,7 +364,7 @@ static void close_process(struct process *p)
 
 static int run(struct config *c, const struct command_line *cl, struct address *at, struct arena *a)
 {
-    struct process p = { .main = pthread_self(), .started = c->options };
+    struct process p = { .main = pthread_self(), .started = c->options, .children_lock = PTHREAD_MUTEX_INITIALIZER };
     struct shared *s;
     str            problem = { 0 }, key = { 0 };
     int64_t        drain_ms = c->options.time_drain_ms;

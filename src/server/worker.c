@@ -94,6 +94,7 @@ enum err worker_children(struct worker *w, const struct config *c)
     struct process *p = w->process;
     enum err        e = OK;
 
+    pthread_mutex_lock(&p->children_lock);
     for (size_t i = 0; i < c->engine_count && !e; i++) {
         if (c->engines[i].command.len && !child_slot(p, &c->engines[i]))
             e = child_start(w, &c->engines[i]);
@@ -109,6 +110,7 @@ enum err worker_children(struct worker *w, const struct config *c)
         child_close(slot->child, NULL, NULL); /* its memory goes with the last engine that asks it */
         slot->child = NULL;
     }
+    pthread_mutex_unlock(&p->children_lock);
     return e;
 }
 
@@ -314,9 +316,12 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     if (!ce->command.len) {
         e = upstream_open(w->loop, &o, ret);
     } else {
-        struct child_slot *slot = child_slot(w->process, ce);
+        struct child_slot *slot;
 
+        pthread_mutex_lock(&w->process->children_lock);
+        slot = child_slot(w->process, ce);
         e = slot ? process_engine_open(w->loop, slot->child, &o, ret) : ERR_NOT_FOUND;
+        pthread_mutex_unlock(&w->process->children_lock);
     }
     arena_free(&a);
     return e;

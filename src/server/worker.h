@@ -54,6 +54,7 @@ struct process {
     atomic_size_t           running;
 
     /* On worker 0's loop, which is the children's and therefore ends last. */
+    pthread_mutex_t         children_lock; /* guards the two below: the others' engines are opened from them */
     struct child_slot      *children;
     size_t                  child_count;
     size_t                  drained;  /* workers that have no requests any more */

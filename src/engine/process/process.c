@@ -17,11 +17,11 @@
 #include <unistd.h>
 
 #define CHECK_FIRST_US ((int64_t)20 * 1000) /* between checks of one that starts: doubled up to the next */
-#define CHECK_MOST_US ((int64_t)500 * 1000)
-#define CHECK_MS 5000      /* a health check takes no longer */
-#define CHECK_FAILURES 3   /* in a row: it hangs */
-#define POLL_US ((int64_t)10 * 1000) /* how often a request that waits looks at the state */
-#define LAST_LINE_MAX 200
+#define CHECK_MOST_US  ((int64_t)500 * 1000)
+#define CHECK_MS       5000                 /* a health check takes no longer */
+#define CHECK_FAILURES 3                    /* in a row: it hangs */
+#define POLL_US        ((int64_t)10 * 1000) /* how often a request that waits looks at the state */
+#define LAST_LINE_MAX  200
 
 struct child {
     struct loop         *loop;
@@ -489,7 +489,8 @@ static SUSPENDS enum err process_open(struct engine *e, struct request *rq, cons
     rq->engine = pe->engine.name;
     rq->action = "waiting for the engine's process";
     for (unsigned tries = 1; !(err = child_wait(pe->child)); tries++) {
-        err = pe->upstream->ops->open(pe->upstream, rq, in, ret); /* the stream is the upstream's, and so are its functions */
+        /* The stream is the upstream's, and so are its functions. */
+        err = pe->upstream->ops->open(pe->upstream, rq, in, ret);
         if (err != ERR_FAULT || rq->fault.row != &error_rows[ERROR_MODEL_UNAVAILABLE] || tries == OPEN_TRIES)
             return err;
         /* It has died, and its supervisor is about to notice: that is waited for as its start is. */
@@ -503,8 +504,8 @@ static SUSPENDS enum err process_open(struct engine *e, struct request *rq, cons
     if (pe->fallback)
         return pe->fallback->ops->open(pe->fallback, rq, in, ret);
     (void)fail_model_unavailable(&rq->fault);
-    return fault_detail(&rq->fault, arena_printf(rq->arena, "the engine's process is %s",
-                                                 child_state_name(child_state(pe->child))));
+    return fault_detail(
+        &rq->fault, arena_printf(rq->arena, "the engine's process is %s", child_state_name(child_state(pe->child))));
 }
 
 static SUSPENDS enum err process_next(struct engine_stream *st, struct chat_event *ret)
@@ -536,7 +537,7 @@ enum err process_engine_open(struct loop *l, struct child *c, const struct upstr
     uo.endpoints = &at;
     uo.endpoint_count = 1;
     uo.health_path = (str){ 0 }; /* the supervisor's business */
-    if (!uo.backoff_max_ms) { /* a child that has come back is to be asked at once */
+    if (!uo.backoff_max_ms) {    /* a child that has come back is to be asked at once */
         uo.backoff_ms = 100;
         uo.backoff_max_ms = 500;
     }

@@ -39,12 +39,12 @@ struct child_options {
     str        health_path; /* ["/health"] */
     bool       at_boot;     /* else when the first request comes */
 
-    int64_t ready_ms;  /* from its start to its first good health check [120 s] */
-    int64_t health_ms; /* between two checks of one that is ready [10 s] */
-    int64_t wait_ms;   /* that a request waits for it [30 s] */
+    int64_t ready_ms;                   /* from its start to its first good health check [120 s] */
+    int64_t health_ms;                  /* between two checks of one that is ready [10 s] */
+    int64_t wait_ms;                    /* that a request waits for it [30 s] */
     int64_t backoff_ms, backoff_max_ms; /* before it is started again, doubled each time [1 s, 60 s] */
-    int64_t up_ms;     /* one that was ready for so long begins with backoff_ms again [60 s] */
-    int64_t grace_ms;  /* from SIGTERM to SIGKILL [10 s] */
+    int64_t up_ms;                      /* one that was ready for so long begins with backoff_ms again [60 s] */
+    int64_t grace_ms;                   /* from SIGTERM to SIGKILL [10 s] */
 };
 
 enum child_state { CHILD_STOPPED, CHILD_STARTING, CHILD_READY, CHILD_BROKEN, CHILD_CLOSING, CHILD_CLOSED };

@@ -14,8 +14,8 @@
 
 #define SCRATCH_MIN ((size_t)2 * 1024)
 #define SCRATCH_MAX ((size_t)64 * 1024) /* kept for the next chunk */
-#define QUEUE_MIN 8
-#define ID_HEX 24 /* digits of a call's id, as the service makes them */
+#define QUEUE_MIN   8
+#define ID_HEX      24 /* digits of a call's id, as the service makes them */
 
 /* ---- memory for one parsed chunk ---- */
 
@@ -89,7 +89,8 @@ static yyjson_val *scratch_parse(struct scratch *s, str json, yyjson_read_err *r
 
     scratch_reset(s);
     /* Without YYJSON_READ_INSITU the text is copied and not written to. */
-    doc = json.len ? yyjson_read_opts((char *)(uintptr_t)json.ptr, json.len, YYJSON_READ_NOFLAG, &alc, ret_problem) : NULL;
+    doc = json.len ? yyjson_read_opts((char *)(uintptr_t)json.ptr, json.len, YYJSON_READ_NOFLAG, &alc, ret_problem)
+                   : NULL;
     return doc ? yyjson_doc_get_root(doc) : NULL;
 }
 
@@ -268,7 +269,8 @@ static enum err finish_read(struct answer *an, struct answer_choice *ch, str rea
 
     if (str_eq(reason, S("error")) || str_eq(reason, S("abort"))) {
         (void)fail_inference_internal(an->fault);
-        return fault_detail(an->fault, arena_printf(an->arena, "the upstream ended with finish_reason %.*s", STR_ARG(reason)));
+        return fault_detail(an->fault,
+                            arena_printf(an->arena, "the upstream ended with finish_reason %.*s", STR_ARG(reason)));
     }
     if (str_eq(reason, S("function_call")))
         finish = CHAT_FINISH_TOOL_CALLS;
@@ -407,7 +409,8 @@ enum err answer_event(struct answer *an, const struct sse_event *ev)
         return OK;
     if (str_eq(ev->data, S("[DONE]"))) {
         an->over = true;
-        for (unsigned i = 0; i < an->choice_count && !e; i++) { /* it says that all is well: some leave the reason out */
+        /* It says that all is well: some leave the reason out. */
+        for (unsigned i = 0; i < an->choice_count && !e; i++) {
             if (an->choices[i].begun && !an->choices[i].finished)
                 e = finish_read(an, &an->choices[i], S("stop"));
         }
@@ -458,7 +461,8 @@ static enum err bad_arguments(struct answer *an, str text, size_t at, const char
         }
     }
     (void)fail_tool_call_bad_json(an->fault, line, column, offset);
-    return fault_detail(an->fault, arena_printf(an->arena, "the model's tool call has arguments that are not JSON: %s", why));
+    return fault_detail(an->fault,
+                        arena_printf(an->arena, "the model's tool call has arguments that are not JSON: %s", why));
 }
 
 /* REF: errors E217: what a model has written must be JSON before a client gets it as arguments. A stream cannot be checked:

@@ -19,12 +19,12 @@
 #include "net/sse_parser.h"
 
 #define ANSWER_CHOICES_MAX 128
-#define ANSWER_CALLS_MAX 256
+#define ANSWER_CALLS_MAX   256
 
 struct answer_call {
-    int64_t  wire_index; /* as the server numbers it; -1: it does not */
-    str      id, name;
-    bool     begun;      /* its CHAT_EV_TOOL_CALL has been queued */
+    int64_t wire_index; /* as the server numbers it; -1: it does not */
+    str     id, name;
+    bool    begun; /* its CHAT_EV_TOOL_CALL has been queued */
 };
 
 struct answer_choice {

@@ -5,8 +5,8 @@
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 
-#define SHOWN_MAX 300 /* bytes of a foreign text that the log shows */
-#define BODY_MAX ((size_t)64 * 1024) /* a longer error body is not read */
+#define SHOWN_MAX 300                 /* bytes of a foreign text that the log shows */
+#define BODY_MAX  ((size_t)64 * 1024) /* a longer error body is not read */
 
 static str shown(str s)
 {
@@ -75,8 +75,8 @@ static int status_guess(const struct refusal *r)
 {
     const str busy[] = { S("throttling"), S("limit_requests"), S("limit_burst_rate"), S("insufficient_quota"),
                          S("rate_limit") };
-    const str asked_wrong[] = { S("invalid_request"), S("invalidparameter"), S("badrequest"), S("invalid_parameter"),
-                                S("data_inspection"), S("datainspection") };
+    const str asked_wrong[] = { S("invalid_request"),   S("invalidparameter"), S("badrequest"),
+                                S("invalid_parameter"), S("data_inspection"),  S("datainspection") };
 
     if (r->status)
         return r->status;

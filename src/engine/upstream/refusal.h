@@ -12,8 +12,8 @@ struct yyjson_val;
 
 /* What an upstream said in refusing. */
 struct refusal {
-    int  status;              /* 0: it named none */
-    str  code, type, message; /* as far as there */
+    int status;              /* 0: it named none */
+    str code, type, message; /* as far as there */
 };
 
 /* Reads the forms of an error body: {"error":{…}}, {"error":"…"}, {"code","message"}, {"object":"error",…}, {"detail":…}.

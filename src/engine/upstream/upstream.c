@@ -22,8 +22,8 @@
 #include <stdlib.h>
 
 #define ERROR_BODY_MAX ((size_t)256 * 1024)
-#define HEALTH_MS 5000
-#define FIELDS_OWN 4 /* content-type, accept, x-request-id, authorization */
+#define HEALTH_MS      5000
+#define FIELDS_OWN     4 /* content-type, accept, x-request-id, authorization */
 
 struct endpoint {
     struct upstream  *up;
@@ -364,7 +364,8 @@ static enum outcome not_opened(struct upstream_stream *st, enum err e, struct fa
         return refused(st, e);
     default:
         endpoint_failed(st->endpoint, err_text(e));
-        return refused(st, refusal_of_protocol(f, st->rq->arena, "its head cannot be read", str_from_cstr(err_text(e))));
+        return refused(st,
+                       refusal_of_protocol(f, st->rq->arena, "its head cannot be read", str_from_cstr(err_text(e))));
     }
 }
 

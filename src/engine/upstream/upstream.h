@@ -65,18 +65,18 @@ struct upstream_options {
     const struct http_field        *fields;        /* sent with each request */
     size_t                          field_count;
 
-    int64_t connect_ms; /* [5 s] */
-    int64_t first_ms;   /* to the head of the answer [300 s] */
-    int64_t between_ms; /* between two pieces of it [120 s] */
-    int64_t total_ms;   /* for an answer that is not streamed [300 s] */
-    size_t  answer_max; /* bytes of such an answer, and of one event of a stream [32 MiB] */
+    int64_t connect_ms;     /* [5 s] */
+    int64_t first_ms;       /* to the head of the answer [300 s] */
+    int64_t between_ms;     /* between two pieces of it [120 s] */
+    int64_t total_ms;       /* for an answer that is not streamed [300 s] */
+    size_t  answer_max;     /* bytes of such an answer, and of one event of a stream [32 MiB] */
     size_t  connection_max; /* an endpoint [1024] */
 
-    unsigned retries;      /* on other endpoints [2]; UPSTREAM_RETRIES_NONE: none */
-    unsigned failures_max; /* in a row, until an endpoint is marked down [3] */
+    unsigned retries;                    /* on other endpoints [2]; UPSTREAM_RETRIES_NONE: none */
+    unsigned failures_max;               /* in a row, until an endpoint is marked down [3] */
     int64_t  backoff_ms, backoff_max_ms; /* how long it is [1 s, 30 s] */
-    str      health_path;        /* "/health"; empty: no checks of its own */
-    int64_t  health_interval_ms; /* [10 s] */
+    str      health_path;                /* "/health"; empty: no checks of its own */
+    int64_t  health_interval_ms;         /* [10 s] */
 
     bool cloud;  /* speaks the whole contract: its own parameters are sent, its refusals passed on */
     bool strict; /* refuses what OpenAI's reference does not have: such parameters are left out */
@@ -86,7 +86,7 @@ struct upstream_options {
 };
 
 #define UPSTREAM_ENDPOINTS_MAX 64
-#define UPSTREAM_RETRIES_NONE UINT32_MAX
+#define UPSTREAM_RETRIES_NONE  UINT32_MAX
 
 /* ERR_INVALID, and the reason in the log, when a URL or a field is malformed. Does not connect. */
 enum err upstream_open(struct loop *l, const struct upstream_options *o, struct engine **ret);

@@ -21,8 +21,9 @@ static struct http_body_plan plan(void *arg, struct http_exchange *x)
 
 static void handle(void *arg, struct http_exchange *x)
 {
-    static const char answer[] = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"hello\"},"
-                                 "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
+    static const char answer[] =
+        "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"hello\"},"
+        "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
     struct http_field type = { S("content-type"), S("application/json") };
     char             *body;
     size_t            len;
@@ -117,14 +118,14 @@ static void close_all(void)
 /* The first event's text, or the id of the refusal. */
 static const char *chat(const char *prompt)
 {
-    static char         text[64];
-    struct arena        a;
-    struct request      rq = { .arena = &a, .id = "test" };
-    struct chat_message message = { .role = CHAT_USER, .content = str_from_cstr(prompt) };
-    struct chat_input   in = { .model_name = S("m"), .messages = &message, .message_count = 1 };
+    static char           text[64];
+    struct arena          a;
+    struct request        rq = { .arena = &a, .id = "test" };
+    struct chat_message   message = { .role = CHAT_USER, .content = str_from_cstr(prompt) };
+    struct chat_input     in = { .model_name = S("m"), .messages = &message, .message_count = 1 };
     struct engine_stream *st;
-    struct chat_event   ev;
-    enum err            e;
+    struct chat_event     ev;
+    enum err              e;
 
     arena_init(&a, 0);
     e = engine->ops->open(engine, &rq, &in, &st);

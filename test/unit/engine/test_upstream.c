@@ -12,14 +12,14 @@
 /* ---- servers ---- */
 
 enum conduct {
-    GOOD,      /* whole or streamed, as asked */
-    SHUT,      /* closes the connection instead of answering */
-    STATUS,    /* answers fake.status with fake.text */
-    MUTE,      /* never answers */
-    STALLS,    /* a stream that stops after one event */
-    CUTS,      /* a stream that is cut off after one event */
-    TYPED,     /* answers 200 with fake.type and fake.text */
-    PAIRS,     /* a stream of two events in one write, a pause, and the end */
+    GOOD,   /* whole or streamed, as asked */
+    SHUT,   /* closes the connection instead of answering */
+    STATUS, /* answers fake.status with fake.text */
+    MUTE,   /* never answers */
+    STALLS, /* a stream that stops after one event */
+    CUTS,   /* a stream that is cut off after one event */
+    TYPED,  /* answers 200 with fake.type and fake.text */
+    PAIRS,  /* a stream of two events in one write, a pause, and the end */
 };
 
 struct fake {
@@ -42,8 +42,8 @@ static struct http_body_plan plan(void *arg, struct http_exchange *x)
 }
 
 #define EVENT(text) "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}\n\n"
-#define EVENT_END "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
-#define WHOLE                                                                                              \
+#define EVENT_END   "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+#define WHOLE \
     "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"ab\"},\"finish_reason\":\"stop\"}]}"
 
 static const struct http_field type_sse = { { "content-type", 12 }, { "text/event-stream; charset=utf-8", 32 } };
@@ -183,8 +183,13 @@ static struct upstream_options options(size_t endpoint_count)
     for (size_t i = 0; i < ARRAY_LEN(endpoints); i++)
         endpoints[i] = (struct upstream_endpoint){ .url = str_from_cstr(fakes[i].url) };
     return (struct upstream_options){
-        .name = S("theirs"), .endpoints = endpoints, .endpoint_count = endpoint_count,
-        .first_ms = 10000, .between_ms = 10000, .total_ms = 10000, .connect_ms = 10000,
+        .name = S("theirs"),
+        .endpoints = endpoints,
+        .endpoint_count = endpoint_count,
+        .first_ms = 10000,
+        .between_ms = 10000,
+        .total_ms = 10000,
+        .connect_ms = 10000,
     };
 }
 
@@ -197,12 +202,12 @@ static struct engine *open_with(const struct upstream_options *o)
 }
 
 struct call {
-    struct arena         arena;
-    struct request       rq;
-    struct chat_message  message;
-    struct chat_input    in;
+    struct arena          arena;
+    struct request        rq;
+    struct chat_message   message;
+    struct chat_input     in;
     struct engine_stream *stream;
-    char                 text[256]; /* of the answer, then ";", then how it ended */
+    char                  text[256]; /* of the answer, then ";", then how it ended */
 };
 
 static void call_init(struct call *c, bool stream)
@@ -275,8 +280,9 @@ static void one_request(void)
     EXPECT(chat(e, false), "ab!");
     EXPECT(fakes[0].path, "/v1/chat/completions");
     EXPECT(fakes[0].authorization, "Bearer sk-theirs");
-    EXPECT(fakes[0].body, "{\"model\":\"Qwen/Qwen3-8B\",\"messages\":[{\"role\":\"user\",\"content\":\"say \\\"hi\\\"\"}],"
-                          "\"chat_template_kwargs\":{\"enable_thinking\":false}}");
+    EXPECT(fakes[0].body,
+           "{\"model\":\"Qwen/Qwen3-8B\",\"messages\":[{\"role\":\"user\",\"content\":\"say \\\"hi\\\"\"}],"
+           "\"chat_template_kwargs\":{\"enable_thinking\":false}}");
     EXPECT(chat(e, true), "ab!");
     CHECK(strstr(fakes[0].body, "\"stream\":true,\"stream_options\":{\"include_usage\":true}"));
     upstream_state(e, &state);
@@ -391,8 +397,9 @@ static void cloud(void)
     e = open_with(&o);
     fakes[0].conduct = STATUS;
     fakes[0].status = 429;
-    fakes[0].text = "{\"error\":{\"message\":\"You exceeded your current quota\",\"type\":\"insufficient_quota\",\"param\":null,"
-                    "\"code\":\"insufficient_quota\"},\"request_id\":\"1\"}";
+    fakes[0].text =
+        "{\"error\":{\"message\":\"You exceeded your current quota\",\"type\":\"insufficient_quota\",\"param\":null,"
+        "\"code\":\"insufficient_quota\"},\"request_id\":\"1\"}";
     EXPECT(chat(e, true), ";429 insufficient_quota");
     fakes[0].status = 503;
     fakes[0].text = "{\"code\":\"ModelServingError\",\"message\":\"Too many requests.\",\"request_id\":\"1\"}";
@@ -404,7 +411,7 @@ static void cloud(void)
 
 static void odd_answers(void)
 {
-    static char          huge[700000];
+    static char huge[700000];
     static const struct {
         const char *type, *text;
         bool        stream;
@@ -414,7 +421,8 @@ static void odd_answers(void)
         { NULL, EVENT("a") EVENT_END, true, "a!" },
         { "application/json", WHOLE, true, "ab!" },
         { "text/event-stream", EVENT("a") EVENT_END, false, "a!" },
-        { "text/event-stream", ": hello\n\n" EVENT("a") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}", true, "a!" },
+        { "text/event-stream",
+          ": hello\n\n" EVENT("a") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}", true, "a!" },
         { "text/html", "<html><body>It works!</body></html>", true, ";E224" },
         { "text/html", "<html><body>It works!</body></html>", false, ";E224" },
         { "text/event-stream", "", true, ";E224" },
@@ -615,13 +623,13 @@ static void case_main(void *arg)
     fakes_close();
 }
 
-#define CASE(name, fn)                    \
-    TEST(name)                            \
-    {                                     \
-        void (*test)(void) = fn;          \
-                                          \
-        spawn(case_main, (void *)&test);  \
-        run();                            \
+#define CASE(name, fn)                   \
+    TEST(name)                           \
+    {                                    \
+        void (*test)(void) = fn;         \
+                                         \
+        spawn(case_main, (void *)&test); \
+        run();                           \
     }
 
 CASE(a_request_is_asked_and_answered, one_request)

@@ -74,9 +74,9 @@ static void drain(void)
     }
 }
 
-#define STOP "F(1)"
+#define STOP   "F(1)"
 #define LENGTH "F(2)"
-#define CALLS "F(3)"
+#define CALLS  "F(3)"
 
 static enum err event(const char *data)
 {
@@ -97,8 +97,8 @@ static void stream(const char *const *chunks)
 
 static enum err whole(const char *json)
 {
-    size_t len = strlen(json);
-    char  *copy = arena_alloc_zero(&arena, len + 8);
+    size_t   len = strlen(json);
+    char    *copy = arena_alloc_zero(&arena, len + 8);
     enum err e;
 
     memcpy(copy, json, len);
@@ -358,12 +358,15 @@ static void errors_in_a_stream(void **state)
     static const struct {
         const char *data, *id;
     } cases[] = {
-        { "{\"error\":{\"object\":\"error\",\"message\":\"boom\",\"type\":\"InternalServerError\",\"code\":500}}", "E216" },
-        { "{\"object\":\"error\",\"message\":\"too long\",\"type\":\"BadRequestError\",\"param\":null,\"code\":400}", "E219" },
+        { "{\"error\":{\"object\":\"error\",\"message\":\"boom\",\"type\":\"InternalServerError\",\"code\":500}}",
+          "E216" },
+        { "{\"object\":\"error\",\"message\":\"too long\",\"type\":\"BadRequestError\",\"param\":null,\"code\":400}",
+          "E219" },
         { "{\"error\":{\"code\":503,\"message\":\"Loading model\",\"type\":\"unavailable_error\"}}", "E236" },
         { "{\"error\":{\"message\":\"slow down\",\"type\":\"rate_limit_error\"}}", "E235" },
         { "{\"error\":\"llama runner process has terminated\"}", "E216" },
-        { "{\"code\":\"Throttling.AllocationQuota\",\"message\":\"Allocated quota exceeded\",\"request_id\":\"1\"}", "E235" },
+        { "{\"code\":\"Throttling.AllocationQuota\",\"message\":\"Allocated quota exceeded\",\"request_id\":\"1\"}",
+          "E235" },
         { "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"abort\"}]}", "E216" },
         { "<html>", "E224" },
         { "", "E224" },
@@ -388,7 +391,8 @@ static void the_cloud_is_passed_on(void **state)
     struct sse_event ev = {
         .event = S("error"),
         .comment = S("HTTP_STATUS/429"),
-        .data = S("{\"request_id\":\"1\",\"code\":\"Throttling.AllocationQuota\",\"message\":\"Allocated quota exceeded\"}"),
+        .data = S(
+            "{\"request_id\":\"1\",\"code\":\"Throttling.AllocationQuota\",\"message\":\"Allocated quota exceeded\"}"),
     };
 
     (void)state;
@@ -399,9 +403,10 @@ static void the_cloud_is_passed_on(void **state)
     assert_true(str_eq(fault.foreign.code, S("Throttling.AllocationQuota")));
     assert_true(str_eq(fault.foreign.message, S("Allocated quota exceeded")));
     again(true);
-    assert_int_equal(event("{\"error\":{\"code\":\"data_inspection_failed\",\"param\":null,\"message\":\"Output data may "
-                           "contain inappropriate content.\",\"type\":\"data_inspection_failed\"},\"id\":\"chatcmpl-1\"}"),
-                     ERR_FAULT);
+    assert_int_equal(
+        event("{\"error\":{\"code\":\"data_inspection_failed\",\"param\":null,\"message\":\"Output data may "
+              "contain inappropriate content.\",\"type\":\"data_inspection_failed\"},\"id\":\"chatcmpl-1\"}"),
+        ERR_FAULT);
     assert_int_equal(fault.foreign.status, 400);
 }
 
@@ -425,19 +430,21 @@ static void whole_answers(void **state)
 {
     (void)state;
     assert_int_equal(
-        whole("{\"choices\":[{\"message\":{\"content\":\"Hi\",\"role\":\"assistant\",\"reasoning_content\":\"hm\"},"
-              "\"finish_reason\":\"stop\",\"index\":0,\"logprobs\":null}],\"object\":\"chat.completion\",\"usage\":{"
-              "\"prompt_tokens\":22,\"completion_tokens\":2,\"total_tokens\":24,\"prompt_tokens_details\":{\"cached_tokens\":0}},"
-              "\"created\":1,\"system_fingerprint\":null,\"model\":\"qwen-plus\",\"id\":\"chatcmpl-1\"}"),
+        whole(
+            "{\"choices\":[{\"message\":{\"content\":\"Hi\",\"role\":\"assistant\",\"reasoning_content\":\"hm\"},"
+            "\"finish_reason\":\"stop\",\"index\":0,\"logprobs\":null}],\"object\":\"chat.completion\",\"usage\":{"
+            "\"prompt_tokens\":22,\"completion_tokens\":2,\"total_tokens\":24,\"prompt_tokens_details\":{\"cached_tokens\":0}},"
+            "\"created\":1,\"system_fingerprint\":null,\"model\":\"qwen-plus\",\"id\":\"chatcmpl-1\"}"),
         OK);
     expect("R(hm)T(Hi)" STOP "U(22 2 0 0)");
     assert_true(answer.over);
     again(false);
-    assert_int_equal(whole("{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{"
-                           "\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}},{"
-                           "\"id\":\"2\",\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]},"
-                           "\"finish_reason\":\"tool_calls\"}]}"),
-                     OK);
+    assert_int_equal(
+        whole("{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{"
+              "\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}},{"
+              "\"id\":\"2\",\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]},"
+              "\"finish_reason\":\"tool_calls\"}]}"),
+        OK);
     expect("C0(1 f)A0({\"a\":1})C1(2 f)" CALLS);
     again(false);
     assert_int_equal(whole("{\"choices\":[{\"message\":{\"content\":\"x\"}}]}"), OK);
@@ -486,10 +493,11 @@ static void arguments_that_are_not_json(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         again(false);
-        snprintf(json, sizeof(json),
-                 "{\"choices\":[{\"message\":{\"content\":\"\",\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\","
-                 "\"arguments\":\"%s\"}}]},\"finish_reason\":\"tool_calls\"}]}",
-                 cases[i].arguments);
+        snprintf(
+            json, sizeof(json),
+            "{\"choices\":[{\"message\":{\"content\":\"\",\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\","
+            "\"arguments\":\"%s\"}}]},\"finish_reason\":\"tool_calls\"}]}",
+            cases[i].arguments);
         assert_int_equal(whole(json), ERR_FAULT);
         expect_fault("E217");
         assert_int_equal(fault.args[0].i, cases[i].line);
@@ -537,7 +545,8 @@ static void statuses(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         fault = (struct fault){ 0 };
-        assert_int_equal(refusal_of_answer(&fault, &arena, false, cases[i].status, str_from_cstr(cases[i].body)), ERR_FAULT);
+        assert_int_equal(refusal_of_answer(&fault, &arena, false, cases[i].status, str_from_cstr(cases[i].body)),
+                         ERR_FAULT);
         expect_fault(cases[i].id);
         assert_true(fault.detail.len > 0);
     }
@@ -545,9 +554,10 @@ static void statuses(void **state)
 
 static void statuses_of_the_cloud(void **state)
 {
-    str body = S("{\"error\":{\"message\":\"<400> InternalError.Algo.InvalidParameter: Range of top_p should be (0.0, 1.0]\","
-                 "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_parameter_error\"},\"id\":\"chatcmpl-1\","
-                 "\"request_id\":\"1\"}");
+    str body = S(
+        "{\"error\":{\"message\":\"<400> InternalError.Algo.InvalidParameter: Range of top_p should be (0.0, 1.0]\","
+        "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_parameter_error\"},\"id\":\"chatcmpl-1\","
+        "\"request_id\":\"1\"}");
 
     (void)state;
     assert_int_equal(refusal_of_answer(&fault, &arena, true, 400, body), ERR_FAULT);

@@ -37,7 +37,7 @@ static yyjson_val *json(const char *text)
     return v;
 }
 
-#define HI "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define HI          "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 #define NO_THINKING "\"chat_template_kwargs\":{\"enable_thinking\":false}"
 
 static struct chat_message hi = { .role = CHAT_USER, .content = { "hi", 2 } };
@@ -51,30 +51,46 @@ TEST(a_plain_request)
     expect(&in, &strict, "{\"model\":\"m\"," HI "}");
     in.stream = true;
     in.thinking = true;
-    expect(&in, &engine, "{\"model\":\"m\"," HI ",\"stream\":true,\"stream_options\":{\"include_usage\":true},"
-                         "\"chat_template_kwargs\":{\"enable_thinking\":true}}");
+    expect(&in, &engine,
+           "{\"model\":\"m\"," HI ",\"stream\":true,\"stream_options\":{\"include_usage\":true},"
+           "\"chat_template_kwargs\":{\"enable_thinking\":true}}");
 }
 
 TEST(sampling_and_limits)
 {
     str               stop[] = { S("\n"), S("END") };
     struct chat_input in = {
-        .messages = &hi, .message_count = 1,
-        .temperature = { 0.7, true }, .top_p = { 0.8, true }, .presence_penalty = { -1.5, true },
-        .seed = { 42, true }, .n = { 2, true }, .max_completion_tokens = { 100, true }, .stop = stop, .stop_count = 2,
-        .top_k = { 20, true }, .repetition_penalty = { 1.05, true }, .logprobs = { true, true }, .top_logprobs = { 3, true },
-        .enable_thinking = { true, true }, .thinking = true, .thinking_budget = { 50, true }, .enable_search = { true, true },
+        .messages = &hi,
+        .message_count = 1,
+        .temperature = { 0.7, true },
+        .top_p = { 0.8, true },
+        .presence_penalty = { -1.5, true },
+        .seed = { 42, true },
+        .n = { 2, true },
+        .max_completion_tokens = { 100, true },
+        .stop = stop,
+        .stop_count = 2,
+        .top_k = { 20, true },
+        .repetition_penalty = { 1.05, true },
+        .logprobs = { true, true },
+        .top_logprobs = { 3, true },
+        .enable_thinking = { true, true },
+        .thinking = true,
+        .thinking_budget = { 50, true },
+        .enable_search = { true, true },
     };
 
-    expect(&in, &engine,
-           "{\"model\":\"m\"," HI ",\"temperature\":0.7,\"top_p\":0.8,\"presence_penalty\":-1.5,\"seed\":42,\"n\":2,"
-           "\"max_tokens\":100,\"max_completion_tokens\":100,\"stop\":[\"\\n\",\"END\"],\"logprobs\":true,\"top_logprobs\":3,"
-           "\"enable_thinking\":true,\"thinking_budget\":50,\"chat_template_kwargs\":{\"enable_thinking\":true,"
-           "\"thinking_budget\":50},\"top_k\":20,\"repetition_penalty\":1.05,\"repeat_penalty\":1.05}");
-    expect(&in, &cloud,
-           "{\"model\":\"m\"," HI ",\"temperature\":0.7,\"top_p\":0.8,\"presence_penalty\":-1.5,\"seed\":42,\"n\":2,"
-           "\"max_completion_tokens\":100,\"stop\":[\"\\n\",\"END\"],\"logprobs\":true,\"top_logprobs\":3,"
-           "\"enable_thinking\":true,\"thinking_budget\":50,\"top_k\":20,\"repetition_penalty\":1.05,\"enable_search\":true}");
+    expect(
+        &in, &engine,
+        "{\"model\":\"m\"," HI ",\"temperature\":0.7,\"top_p\":0.8,\"presence_penalty\":-1.5,\"seed\":42,\"n\":2,"
+        "\"max_tokens\":100,\"max_completion_tokens\":100,\"stop\":[\"\\n\",\"END\"],\"logprobs\":true,\"top_logprobs\":3,"
+        "\"enable_thinking\":true,\"thinking_budget\":50,\"chat_template_kwargs\":{\"enable_thinking\":true,"
+        "\"thinking_budget\":50},\"top_k\":20,\"repetition_penalty\":1.05,\"repeat_penalty\":1.05}");
+    expect(
+        &in, &cloud,
+        "{\"model\":\"m\"," HI ",\"temperature\":0.7,\"top_p\":0.8,\"presence_penalty\":-1.5,\"seed\":42,\"n\":2,"
+        "\"max_completion_tokens\":100,\"stop\":[\"\\n\",\"END\"],\"logprobs\":true,\"top_logprobs\":3,"
+        "\"enable_thinking\":true,\"thinking_budget\":50,\"top_k\":20,\"repetition_penalty\":1.05,\"enable_search\":true}");
     in.max_tokens = (opt_int){ 90, true };
     in.stop_raw = json("[1,[2]]");
     expect(&in, &strict,
@@ -86,30 +102,38 @@ TEST(tools_and_their_answers)
 {
     struct chat_tool_call calls[] = { { S("call_1"), S("f"), S("{\"a\": 1}") }, { S("call_2"), S("g"), S("") } };
     struct chat_message   messages[] = {
-        { .role = CHAT_SYSTEM, .content = S("\"be\"\\brief\x01") },
-        hi,
-        { .role = CHAT_ASSISTANT, .reasoning = S("hm"), .tool_calls = calls, .tool_call_count = 2 },
-        { .role = CHAT_TOOL, .content = S("42"), .tool_call_id = S("call_1") },
+          { .role = CHAT_SYSTEM, .content = S("\"be\"\\brief\x01") },
+          hi,
+          { .role = CHAT_ASSISTANT, .reasoning = S("hm"), .tool_calls = calls, .tool_call_count = 2 },
+          { .role = CHAT_TOOL, .content = S("42"), .tool_call_id = S("call_1") },
     };
-    struct chat_tool  tool = { .raw = json("{\"type\": \"function\", \"function\": {\"name\": \"f\", \"strict\": true}}") };
+    struct chat_tool  tool = { .raw =
+                                   json("{\"type\": \"function\", \"function\": {\"name\": \"f\", \"strict\": true}}") };
     struct chat_input in = {
-        .messages = messages, .message_count = 4, .tools = &tool, .tool_count = 1, .tool_choice = CHAT_TOOLS_NAMED,
-        .tool_choice_name = S("f"), .parallel_tool_calls = { true, true },
+        .messages = messages,
+        .message_count = 4,
+        .tools = &tool,
+        .tool_count = 1,
+        .tool_choice = CHAT_TOOLS_NAMED,
+        .tool_choice_name = S("f"),
+        .parallel_tool_calls = { true, true },
     };
 
-    expect(&in, &cloud,
-           "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"\\\"be\\\"\\\\brief\\u0001\"},{\"role\":\"user\","
-           "\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"hm\",\"tool_calls\":[{\"id\":"
-           "\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\": 1}\"}},{\"id\":\"call_2\","
-           "\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]},{\"role\":\"tool\",\"content\":\"42\","
-           "\"tool_call_id\":\"call_1\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true}}],"
-           "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}},\"parallel_tool_calls\":true}");
+    expect(
+        &in, &cloud,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"\\\"be\\\"\\\\brief\\u0001\"},{\"role\":\"user\","
+        "\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"hm\",\"tool_calls\":[{\"id\":"
+        "\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\": 1}\"}},{\"id\":\"call_2\","
+        "\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]},{\"role\":\"tool\",\"content\":\"42\","
+        "\"tool_call_id\":\"call_1\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true}}],"
+        "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}},\"parallel_tool_calls\":true}");
     in.messages = &hi;
     in.message_count = 1;
     in.parallel_tool_calls.set = false;
     in.tool_choice = CHAT_TOOLS_REQUIRED;
-    expect(&in, &cloud, "{\"model\":\"m\"," HI ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
-                        "\"strict\":true}}],\"tool_choice\":\"required\"}");
+    expect(&in, &cloud,
+           "{\"model\":\"m\"," HI ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+           "\"strict\":true}}],\"tool_choice\":\"required\"}");
 }
 
 TEST(formats)
@@ -119,16 +143,18 @@ TEST(formats)
     expect(&in, &cloud, "{\"model\":\"m\"," HI ",\"response_format\":{\"type\":\"json_object\"}}");
     in.format = CHAT_FORMAT_JSON_SCHEMA;
     in.format_schema = json("{\"type\":\"object\"}");
-    expect(&in, &cloud, "{\"model\":\"m\"," HI ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
-                        "\"answer\",\"schema\":{\"type\":\"object\"}}}}");
+    expect(&in, &cloud,
+           "{\"model\":\"m\"," HI ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
+           "\"answer\",\"schema\":{\"type\":\"object\"}}}}");
     in.format_raw = json("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"strict\":true}}");
-    expect(&in, &cloud, "{\"model\":\"m\"," HI ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\","
-                        "\"strict\":true}}}");
+    expect(&in, &cloud,
+           "{\"model\":\"m\"," HI ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\","
+           "\"strict\":true}}}");
 }
 
 TEST(parts)
 {
-    struct chat_part    parts[] = {
+    struct chat_part parts[] = {
         { .kind = CHAT_PART_TEXT, .text = S("what") },
         { .kind = CHAT_PART_IMAGE, .text = S("https://a/b.png") },
         { .kind = CHAT_PART_AUDIO, .text = S("data:audio/mpeg;base64,AAAA") },
@@ -136,21 +162,25 @@ TEST(parts)
         { .kind = CHAT_PART_VIDEO, .text = S("https://a/b.mp4") },
         { .kind = CHAT_PART_VIDEO, .frames = json("[\"https://a/1.jpg\"]") },
     };
-    struct chat_message m = { .role = CHAT_USER, .content = S("what"), .content_is_array = true, .parts = parts, .part_count = 6 };
-    struct chat_input   in = { .messages = &m, .message_count = 1 };
+    struct chat_message m = {
+        .role = CHAT_USER, .content = S("what"), .content_is_array = true, .parts = parts, .part_count = 6
+    };
+    struct chat_input in = { .messages = &m, .message_count = 1 };
 
-    expect(&in, &engine,
-           "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what\"},{\"type\":"
-           "\"image_url\",\"image_url\":{\"url\":\"https://a/b.png\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":"
-           "\"AAAA\",\"format\":\"mp3\"}},{\"type\":\"audio_url\",\"audio_url\":{\"url\":\"https://a/b.c/d.wav?e=f.mp3\"}},{"
-           "\"type\":\"video_url\",\"video_url\":{\"url\":\"https://a/b.mp4\"}},{\"type\":\"video\",\"video\":["
-           "\"https://a/1.jpg\"]}]}]," NO_THINKING "}");
+    expect(
+        &in, &engine,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what\"},{\"type\":"
+        "\"image_url\",\"image_url\":{\"url\":\"https://a/b.png\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":"
+        "\"AAAA\",\"format\":\"mp3\"}},{\"type\":\"audio_url\",\"audio_url\":{\"url\":\"https://a/b.c/d.wav?e=f.mp3\"}},{"
+        "\"type\":\"video_url\",\"video_url\":{\"url\":\"https://a/b.mp4\"}},{\"type\":\"video\",\"video\":["
+        "\"https://a/1.jpg\"]}]}]," NO_THINKING "}");
     m.part_count = 4;
-    expect(&in, &cloud,
-           "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what\"},{\"type\":"
-           "\"image_url\",\"image_url\":{\"url\":\"https://a/b.png\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":"
-           "\"data:audio/mpeg;base64,AAAA\",\"format\":\"mp3\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":"
-           "\"https://a/b.c/d.wav?e=f.mp3\",\"format\":\"wav\"}}]}]}");
+    expect(
+        &in, &cloud,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what\"},{\"type\":"
+        "\"image_url\",\"image_url\":{\"url\":\"https://a/b.png\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":"
+        "\"data:audio/mpeg;base64,AAAA\",\"format\":\"mp3\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":"
+        "\"https://a/b.c/d.wav?e=f.mp3\",\"format\":\"wav\"}}]}]}");
     m.part_count = 1; /* text alone goes as text */
     expect(&in, &cloud, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"what\"}]}");
 }
@@ -160,12 +190,14 @@ TEST(a_prefix_to_be_continued)
     struct chat_message messages[] = { hi, { .role = CHAT_ASSISTANT, .content = S("So"), .partial = true } };
     struct chat_input   in = { .messages = messages, .message_count = 2 };
 
-    expect(&in, &engine,
-           "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"So\"}],"
-           NO_THINKING ",\"add_generation_prompt\":false,\"continue_final_message\":true}");
-    expect(&in, &cloud,
-           "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"So\","
-           "\"partial\":true}]}");
+    expect(
+        &in, &engine,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"So\"}]," NO_THINKING
+        ",\"add_generation_prompt\":false,\"continue_final_message\":true}");
+    expect(
+        &in, &cloud,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"So\","
+        "\"partial\":true}]}");
 }
 
 TEST(formats_of_audio)

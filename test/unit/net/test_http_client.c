@@ -399,7 +399,9 @@ static void test_bad(void *arg)
         { { "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", NULL }, OK, "ok" },
         { { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: a\r\n\r\n" ANSWER, NULL }, OK, "ok" },
         { { "HTTP/1.1 204 No Content\r\n\r\n", NULL }, OK, "" },
-        { { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n", NULL }, OK, "ok" },
+        { { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n", NULL },
+          OK,
+          "ok" },
         { { ANSWER ANSWER, NULL }, OK, "ok" }, /* more than was asked for: not used again */
     };
     struct http_pool *p = pool(&bare_origin, 0);
@@ -409,8 +411,7 @@ static void test_bad(void *arg)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         enum err e = bare_call(p, cases[i].lines, text, sizeof(text));
 
-        if (e != cases[i].want || strcmp(text, cases[i].text))
-            {
+        if (e != cases[i].want || strcmp(text, cases[i].text)) {
             fprintf(stderr, "case %zu: %s, \"%s\"\n", i, err_text(e), text);
             abort();
         }
@@ -582,8 +583,12 @@ static bool make_certificate(void)
 
 static void test_tls(void *arg)
 {
-    struct http_server_options so = { .body_time_ms = 5000, .idle_time_ms = 5000, .head_time_ms = 5000,
-                                      .connection_max = 10, .plan = plan, .handle = handle };
+    struct http_server_options so = { .body_time_ms = 5000,
+                                      .idle_time_ms = 5000,
+                                      .head_time_ms = 5000,
+                                      .connection_max = 10,
+                                      .plan = plan,
+                                      .handle = handle };
     struct http_pool_options   po = { .connect_ms = 5000 };
     struct http_client_request rq = ask("/echo");
     struct http_server        *server;

@@ -28,7 +28,8 @@ static void read_in_pieces(const char *text, size_t len, size_t piece, bool with
         memcpy(copy, text + at, n);
         sse_feed(&p, str_of(copy, n));
         while (sse_next(&p, &ev))
-            buf_addf(&b, "%.*s|%.*s|%.*s|%.*s;", STR_ARG(ev.event), STR_ARG(ev.data), STR_ARG(ev.id), STR_ARG(ev.comment));
+            buf_addf(&b, "%.*s|%.*s|%.*s|%.*s;", STR_ARG(ev.event), STR_ARG(ev.data), STR_ARG(ev.id),
+                     STR_ARG(ev.comment));
         free(copy);
     }
     if (with_end && sse_end(&p, &ev))
@@ -102,8 +103,13 @@ static void comments_and_empty_events_are_no_events(void **state)
 static void a_byte_order_mark_is_taken_off_once(void **state)
 {
     (void)state;
-    expect("\xef\xbb\xbf" "data: a\n\n\xef\xbb\xbf" "data: b\n\n", "|a||;");
-    expect("\xef\xbb\xbf" "data: a", "|a||.");
+    expect("\xef\xbb\xbf"
+           "data: a\n\n\xef\xbb\xbf"
+           "data: b\n\n",
+           "|a||;");
+    expect("\xef\xbb\xbf"
+           "data: a",
+           "|a||.");
 }
 
 static void the_end_gives_out_what_is_there(void **state)
@@ -122,8 +128,9 @@ static void what_is_too_long_is_a_limit(void **state)
            "|0123456789012345678901234567890123456789012345678901234567||;");
     expect("data: 01234567890123456789012345678901234567890123456789012345678\n\n", "!");
     expect("data: 01234567890123456789012345678901234567890123456789012345678", "!");
-    expect("data: a\n\ndata: 0123456789012345678901234567890123456789\ndata: 0123456789012345678901234567890123456789\n\n",
-           "|a||;!");
+    expect(
+        "data: a\n\ndata: 0123456789012345678901234567890123456789\ndata: 0123456789012345678901234567890123456789\n\n",
+        "|a||;!");
 }
 
 static void a_whole_event_is_not_copied(void **state)
