@@ -128,7 +128,7 @@ TEST(lines_come_out_in_order_however_many_and_long_they_are)
     all = written();
     assert_int_equal(all.len, total + sizeof(line));
     for (int i = 0; i < COUNT; i++) {
-        char want[8];
+        char want[16];
 
         snprintf(want, sizeof(want), "%05d ", i);
         assert_true(str_starts(str_cut(&all, '\n'), str_from_cstr(want)));
