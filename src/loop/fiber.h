@@ -63,7 +63,7 @@ bool fiber_cancelled(const struct fiber *f);
 /* An end for everything that the fiber waits for from now on; DEADLINE_NONE takes it off. */
 void fiber_deadline_set(int64_t deadline_us);
 
-/* While `f` runs, panics name what it does. */
+/* The owner's pointer to what the fiber does, for a crash report; NULL at first. */
 void  fiber_note_set(struct fiber *f, void *note);
 void *fiber_note(const struct fiber *f);
 

@@ -290,7 +290,6 @@ static bool on_head(struct http1 *p)
     s->counters.requests++;
     s->counters.active++;
     x->fiber = fiber_start(s->loop, exchange_main, x);
-    fiber_note_set(x->fiber, x);
     return false;
 }
 

@@ -17,6 +17,8 @@
 #include "server/routes.gen.h"
 #include "server/worker.h"
 
+#include <stdio.h>
+
 #define LOG_LINE_MAX 4096
 
 /* ---- route ---- */
@@ -237,6 +239,15 @@ static void write_line(struct request *rq, int status, enum err e)
         log_line(buf_str(&b));
 }
 
+void request_panic_note(void)
+{
+    struct fiber         *f = fiber_self();
+    const struct request *rq = f ? fiber_note(f) : NULL;
+
+    if (rq)
+        fprintf(stderr, "dashbox: while %s, request %s, model %.*s\n", rq->action, rq->id, STR_ARG(rq->model_name));
+}
+
 void request_handle(void *worker, struct http_exchange *x)
 {
     struct worker  *w = worker;
@@ -246,6 +257,7 @@ void request_handle(void *worker, struct http_exchange *x)
     int             status;
 
     begin(w, s, rq, x);
+    fiber_note_set(fiber_self(), rq);
     e = answer(w, rq);
     if (e == ERR_FAULT && !http_begun(x))
         e = reply_fault(rq, false);

@@ -373,6 +373,7 @@ static int run(struct config *c, const struct command_line *cl, struct address *
 
     p.started.listen = arena_str(a, c->options.listen); /* the configuration goes at the first reload */
     p.started.data = arena_str(a, c->options.data);
+    panic_note_set(request_panic_note);
     take_signals(&signals); /* before any thread exists: a signal that another thread could take would end the process */
     e = open_process(&p, c, a, &key);
     if (e) {

@@ -109,5 +109,7 @@ void          setup_release(struct setup *s);
 /* request.c: how a request's body is taken, and its whole way. */
 struct http_body_plan request_plan(void *worker, struct http_exchange *x);
 SUSPENDS void         request_handle(void *worker, struct http_exchange *x);
+/* For panic_note_set(): what the running fiber was doing. */
+void request_panic_note(void);
 
 #endif
