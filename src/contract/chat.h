@@ -118,10 +118,10 @@ struct chat_input {
     bool audio_out; /* modalities asks for speech */
     str  voice;     /* audio.voice */
 
-    bool thinking;     /* decided by chat_check(): what enable_thinking and the model come to */
+    bool thinking;     /* decided by service/chat.c: what enable_thinking and the model come to */
     bool multimodal;   /* native multimodal endpoint: content of answers is an array */
 
-    int64_t prompt_tokens; /* of the rendered prompt, set by chat_check() */
+    int64_t prompt_tokens; /* of the rendered prompt, set by service/chat.c */
 };
 
 /* How an answer ended, in the words of the wire. */

@@ -25,10 +25,6 @@ static inline yyjson_val *json_get(yyjson_val *obj, const char *name)
     return yyjson_is_null(v) ? NULL : v;
 }
 
-static inline bool json_is_str(yyjson_val *v)
-{
-    return yyjson_is_str(v);
-}
 /* Empty when `v` is NULL or no string. */
 static inline str json_str(yyjson_val *v)
 {

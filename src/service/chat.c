@@ -341,7 +341,9 @@ static enum err check_length(struct request *rq, struct chat_input *in)
     return OK;
 }
 
-enum err chat_check(struct request *rq, struct chat_input *in)
+/* Everything that is known before an engine is asked. Decides in->thinking, in->incremental, in->result_format and
+ * in->prompt_tokens. */
+static enum err chat_check(struct request *rq, struct chat_input *in)
 {
     enum err e = decide_thinking(rq, in);
 
@@ -361,7 +363,6 @@ enum err chat_check(struct request *rq, struct chat_input *in)
 }
 
 /* ---- running ---- */
-
 
 struct chat_choice {
     bool       reasoned, answered; /* has had reasoning; has had text or calls behind it */
@@ -404,6 +405,11 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     enum err         e;
 
     might_suspend();
+    request_phase(rq, PHASE_CHECK);
+    e = chat_check(rq, in);
+    request_phase(rq, PHASE_FIRST);
+    if (e)
+        return e;
     run->rq = rq;
     run->in = in;
     run->choice_count = chat_choices(in);

@@ -1,6 +1,6 @@
 /* chat.h - text chat: what is asked is checked against the model, run by an engine, and counted.
  *
- * A surface reads messages and parameters into a chat_input, checks each, calls chat_open(), and then chat_next() until ERR_EOF.
+ * A surface reads messages, has them checked, reads parameters, calls chat_open(), and then chat_next() until ERR_EOF.
  */
 #ifndef DASHBOX_SERVICE_CHAT_H
 #define DASHBOX_SERVICE_CHAT_H
@@ -14,11 +14,8 @@ struct chat_run;
 /* The order of messages, before the parameters are read. */
 enum err chat_check_messages(struct request *rq, const struct chat_input *in);
 
-/* Everything else that is known before an engine is asked: stream and thinking rules, what the model can do, the length of the
- * prompt. Decides in->thinking, in->incremental, in->result_format and in->prompt_tokens. */
-enum err chat_check(struct request *rq, struct chat_input *in);
-
-/* Until the answer begins, or is refused. */
+/* Checks everything else that is known before an engine is asked: stream and thinking rules, what the model can do, the
+ * length of the prompt. Then waits until the answer begins, or is refused. */
 SUSPENDS enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret);
 
 /* Until the next event: text, reasoning, tool calls, and a finish for each choice. ERR_EOF after the last. Keeps

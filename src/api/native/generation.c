@@ -375,10 +375,6 @@ static enum err run(struct request *rq, yyjson_val *root, struct chat_input *in)
     struct answer    a;
     enum err         e = read_body(rq, root, in);
 
-    request_phase(rq, PHASE_CHECK);
-    if (!e)
-        e = chat_check(rq, in);
-    request_phase(rq, PHASE_FIRST);
     if (!e)
         e = chat_open(rq, in, &run);
     if (e)

@@ -308,10 +308,6 @@ enum err handle_openai_chat_completions(struct request *rq)
     if (!e)
         e = read_body(rq, root, in);
     rq->stream = in->stream;
-    request_phase(rq, PHASE_CHECK);
-    if (!e)
-        e = chat_check(rq, in);
-    request_phase(rq, PHASE_FIRST);
     if (!e)
         e = chat_open(rq, in, &run);
     if (e)
