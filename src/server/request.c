@@ -262,8 +262,8 @@ void request_handle(void *worker, struct http_exchange *x)
     if (e == ERR_FAULT && !http_begun(x))
         e = reply_fault(rq, false);
     else if (e && e != ERR_FAULT && e != ERR_CANCELLED && e != ERR_EOF && !http_begun(x)) {
-        (void)fault_detail(&rq->fault, str_from_cstr(err_text(e))); /* for the log; the client gets the next line */
         (void)fail_internal_error(&rq->fault);
+        (void)fault_detail(&rq->fault, str_from_cstr(err_text(e)));
         e = reply_fault(rq, false);
     }
     request_phase(rq, rq->phase);
