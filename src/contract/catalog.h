@@ -60,10 +60,6 @@ extern const unsigned          error_code_count;
 const struct error_code *error_code_by_native(str native);
 const struct error_code *error_code_by_compat(str code);
 
-/* Whether `message` is this row's sentence under one wording. ret_args (row->arg_count of them) become views of what
- * stands in the places of the arguments; NULL when not wanted. */
-bool error_match(const struct error_row *row, enum wording w, str message, str *ret_args);
-
 enum error_how {
     ERROR_HOW_ID,      /* the id or the name */
     ERROR_HOW_EXACT,   /* the sentence, apart from case, blanks, "please", prefix, link and final period */

@@ -90,31 +90,6 @@ static void codes_are_mapped_both_ways(void **state)
     assert_null(error_code_by_compat(S("nonsense")));
 }
 
-static void templates_bind_their_places(void **state)
-{
-    str args[FAULT_ARGS_MAX] = { 0 };
-
-    (void)state;
-    assert_true(error_match(&error_rows[ERROR_TOOL_CALL_BAD_JSON], WORDING_REFERENCE,
-                            S("Expecting ',' delimiter: line 3 column 7 (char 40)"), args));
-    assert_str(args[0], "3");
-    assert_str(args[1], "7");
-    assert_str(args[2], "40");
-    assert_true(
-        error_match(&error_rows[ERROR_FILE_RESOLUTION_ASPECT], WORDING_REFERENCE,
-                    S("The image resolution is invalid, make sure that the aspect ratio is smaller than 2, and largest "
-                      "length of image is smaller than 4096."),
-                    args));
-    assert_str(args[0], "2");
-    assert_str(args[1], "4096");
-    assert_true(error_match(&error_rows[ERROR_SEED_RANGE_COMPAT], WORDING_REFERENCE,
-                            S("-1 is lesser than the minimum of 0 - 'seed'"), args));
-    assert_str(args[0], "-1");
-    assert_false(error_match(&error_rows[ERROR_MAX_TOKENS_RANGE], WORDING_REFERENCE,
-                             S("Range of max_tokens should be [1, ]"), args));
-    assert_false(error_match(&error_rows[ERROR_MAX_TOKENS_RANGE], WORDING_REFERENCE, S("Range of max_tokens"), NULL));
-}
-
 static void every_sentence_of_the_reference_finds_its_row(void **state)
 {
     struct reference *rows = arena_array(&arena, struct reference, REFERENCE_MAX);
@@ -250,7 +225,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(rows_are_found_by_id_and_name, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_are_in_order_and_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(codes_are_mapped_both_ways, setup, teardown),
-        cmocka_unit_test_setup_teardown(templates_bind_their_places, setup, teardown),
         cmocka_unit_test_setup_teardown(every_sentence_of_the_reference_finds_its_row, setup, teardown),
         cmocka_unit_test_setup_teardown(sentences_are_found_in_any_dress, setup, teardown),
         cmocka_unit_test_setup_teardown(bodies_of_both_protocols_are_read, setup, teardown),

@@ -46,6 +46,54 @@ static struct fault_view render(const struct fault *f, const struct wording_opti
     return v;
 }
 
+/* Fits `text` from its beginning to its end to a template, {…} standing for at least one byte. The shortest fit of each
+ * place is tried first. ret_args[i] is the i-th place met. */
+static bool sentence_fits(str template, str text, str *ret_args)
+{
+    size_t open = str_find(template, '{');
+    str    literal, rest, next;
+
+    if (open == STR_NONE)
+        return str_eq(template, text);
+    literal = str_first(template, open);
+    if (!str_starts(text, literal))
+        return false;
+    text = str_from(text, open);
+    rest = str_from(template, open + 1);
+    (void)str_cut(&rest, '}');
+    next = str_first(rest, str_find(rest, '{'));
+    for (size_t len = 1; len <= text.len; len++) {
+        str after = str_from(text, len);
+
+        if (str_starts(after, next) && sentence_fits(rest, after, ret_args + 1)) {
+            *ret_args = str_first(text, len);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether `message` is this row's sentence of the reference; ret_args become views of what stands in the places of the
+ * arguments. */
+static bool sentence_match(const struct error_row *row, str message, str *ret_args)
+{
+    str places[2 * FAULT_ARGS_MAX], rest = row->form[WORDING_REFERENCE].text;
+
+    if (!sentence_fits(rest, message, places))
+        return false;
+    for (unsigned place = 0; str_find(rest, '{') != STR_NONE; place++) {
+        str name;
+
+        (void)str_cut(&rest, '{');
+        name = str_cut(&rest, '}');
+        for (unsigned i = 0; i < row->arg_count; i++) {
+            if (str_eq(row->args[i].name, name))
+                ret_args[i] = places[place];
+        }
+    }
+    return true;
+}
+
 /* The row with the words of the reference in the places of its arguments. */
 static struct fault raise_like(const struct error_row *row, str message)
 {
@@ -53,7 +101,7 @@ static struct fault raise_like(const struct error_row *row, str message)
     struct fault_arg args[FAULT_ARGS_MAX];
     str              words[FAULT_ARGS_MAX] = { 0 };
 
-    if (!error_match(row, WORDING_REFERENCE, message, words))
+    if (!sentence_match(row, message, words))
         fail_msg("%.*s: \"%.*s\" is not the row's sentence", STR_ARG(row->id), STR_ARG(message));
     for (unsigned i = 0; i < row->arg_count; i++)
         args[i] = (struct fault_arg){ .kind = FAULT_ARG_STR, .s = words[i] };
