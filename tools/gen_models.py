@@ -21,10 +21,14 @@ CHOICES = {
                           'retired': 'MODEL_RETIRED'}),
     'thinking': ('thinking', {'none': 'MODEL_THINKING_NONE', 'hybrid': 'MODEL_THINKING_HYBRID',
                               'only': 'MODEL_THINKING_ONLY'}),
-    'stream_only': ('stream_only', {'thinking': 'MODEL_STREAM_THINKING', 'yes': 'MODEL_STREAM_ONLY'}),
-    'incremental': ('incremental', {'default': 'MODEL_INCREMENTAL_ON', 'only': 'MODEL_INCREMENTAL_ONLY'}),
+    'stream_only': ('stream_only', {'thinking': 'MODEL_STREAM_THINKING', 'yes': 'MODEL_STREAM_ONLY',
+                                    'breaks': 'MODEL_STREAM_BREAKS'}),
+    'incremental': ('incremental', {'default': 'MODEL_INCREMENTAL_ON', 'only': 'MODEL_INCREMENTAL_ONLY',
+                                    'never': 'MODEL_INCREMENTAL_NEVER'}),
     'result': ('result', {'message': 'MODEL_RESULT_MESSAGE', 'always': 'MODEL_RESULT_ALWAYS'}),
     'content': ('content', {'string': 'MODEL_CONTENT_STRING', 'preprocess': 'MODEL_CONTENT_PREPROCESS'}),
+    'languages': ('languages', {'lite': 'MODEL_LANGUAGES_LITE'}),
+    'failure': ('failure', {'computation': 'MODEL_FAILURE_COMPUTATION'}),
 }
 REGIONS = {'cn': 'MODEL_CN', 'global': 'MODEL_GLOBAL', 'intl': 'MODEL_INTL', 'us': 'MODEL_US', 'eu': 'MODEL_EU'}
 MODALITIES = {'text': 'MODEL_TEXT', 'image': 'MODEL_IMAGE', 'video': 'MODEL_VIDEO', 'audio': 'MODEL_AUDIO',
@@ -39,11 +43,12 @@ NUMBERS = {'context': 'context', 'input': 'input_max', 'output': 'output_max', '
            'tpm': 'tpm', 'rps': 'rps', 'rpm.intl': 'rpm_intl', 'tpm.intl': 'tpm_intl', 'rps.intl': 'rps_intl'}
 THINKING_NUMBERS = {'input.thinking': ('input_max_thinking', 'input'),
                     'output.thinking': ('output_max_thinking', 'output')}
-TEXTS = ('family', 'provider', 'equals', 'offline')
-ABILITIES = ('tools', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs')
+TEXTS = ('family', 'provider', 'equals', 'offline', 'effort', 'audio_voices')
+ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs')
+# Published, and for people only.
 FACTS = ('voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
          'concurrency', 'concurrency.intl', 'window', 'limits.global', 'limits.us', 'limits.eu', 'notes')
-KEYS = {'task', 'default', 'can', 'paths', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
+KEYS = {'task', 'default', 'can', 'paths', 'frames', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
 
 
 def constant(prefix, word):
@@ -74,11 +79,25 @@ def number(s, key):
     return int(value)
 
 
+def two_numbers(s, key):
+    value = s.get(key)
+    if value is None:
+        return None
+    if not re.match(r'[0-9]{1,9} [0-9]{1,9}$', value):
+        s.fail(f'"{key}" must be two numbers', key)
+    return value.split()
+
+
 def read_all(folder):
     files = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith('.txt'))
-    paths, found, by_id = {}, [], {}
+    paths, found, by_id, lists = {}, [], {}, {}
     for file in files:
-        for s in st.read_file(file, ['model', 'path']):
+        for s in st.read_file(file, ['model', 'path', 'list']):
+            if s.kind == 'list':
+                s.only({'created', 'owned_by'})
+                s.need('created')
+                lists[s.name] = (number(s, 'created'), s.need('owned_by'))
+                continue
             if s.kind == 'path':
                 s.only({'url'})
                 if s.name in paths:
@@ -96,7 +115,9 @@ def read_all(folder):
         raise st.BadData(f'{folder}: more than 64 paths')
     for s in found:
         check(s, paths, by_id)
-    return paths, found, files
+    if set(lists) != {'openai'}:
+        raise st.BadData(f'{folder}: there is one list, openai')
+    return paths, found, lists, files
 
 
 def check(s, paths, by_id):
@@ -111,6 +132,7 @@ def check(s, paths, by_id):
     word_list(s, 'paths', paths)
     for key in (*NUMBERS, *THINKING_NUMBERS):
         number(s, key)
+    two_numbers(s, 'frames')
     default = choice(s, 'default', ('on', 'off'))
     if (default is not None) != (s.get('thinking') == 'hybrid'):
         s.fail('"default" belongs to thinking hybrid, and only there', 'default')
@@ -129,6 +151,9 @@ def members(s):
         value = number(s, key) or number(s, otherwise)
         if value:
             out.append(f'.{member} = {value}')
+    frames = two_numbers(s, 'frames')
+    if frames:
+        out.append(f'.frames_min = {frames[0]}, .frames_max = {frames[1]}')
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')
     out += [f'.can_{word} = true' for word in s.get('can', '').split()]
@@ -140,9 +165,6 @@ def members(s):
         out.append('.paths = ' + ' | '.join(f'UINT64_C(1) << {constant("MODEL_PATH_", name)}' for name in names))
     if any(name.startswith('openai') for name in names):
         out.append('.openai = true')
-    facts = ''.join(f'{key} {s.get(key)}\n' for key in FACTS if s.get(key))
-    if facts:
-        out.append(f'.facts = {st.c_str(facts)}')
     return out
 
 
@@ -179,8 +201,7 @@ def write_header(path, paths, found):
     write(path, out)
 
 
-def write_source(path, paths, found):
-    tasks = sorted({s.get('task') for s in found})
+def write_source(path, paths, found, lists):
     slots = index(found)
     out = ['/* Made by tools/gen_models.py from data/models; not to be edited. */',
            '#include "contract/model_tables.h"', '', 'const struct model models[] = {']
@@ -189,11 +210,8 @@ def write_source(path, paths, found):
     out += ['};', '', f'const unsigned model_count = {len(found)};', '',
             f'const unsigned model_slot_mask = {len(slots) - 1};', '', 'const uint16_t model_slots[] = {']
     out += ['    ' + ' '.join(f'{slot},' for slot in slots[i:i + 20]) for i in range(0, len(slots), 20)]
-    out += ['};', '', 'const str model_task_names[] = {']
-    out += [f'    [{constant("MODEL_TASK_", task)}] = {st.c_str(task)},' for task in tasks]
-    out += ['};', '', 'const str model_path_urls[] = {']
-    out += [f'    [{constant("MODEL_PATH_", name)}] = {st.c_str(url)},' for name, url in paths.items()]
-    out += ['};', '']
+    created, owner = lists['openai']
+    out += ['};', '', f'const struct model_listing model_listing = {{ {created}, {st.c_str(owner)} }};', '']
     write(path, out)
 
 
@@ -230,11 +248,11 @@ def main():
     parser.add_argument('--doc', help='folder for models.md')
     args = parser.parse_args()
 
-    paths, found, files = read_all(args.data)
+    paths, found, lists, files = read_all(args.data)
     if args.header:
         write_header(args.header, paths, found)
     if args.source:
-        write_source(args.source, paths, found)
+        write_source(args.source, paths, found, lists)
     if args.doc:
         os.makedirs(args.doc, exist_ok=True)
         write_doc(os.path.join(args.doc, 'models.md'), found)

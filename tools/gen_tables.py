@@ -43,6 +43,7 @@ def read_range(s, key):
 
 # ---- params ----
 
+PARAM_KINDS = {'param', 'limit', 'name'}
 PARAM_KEYS = {'type', 'into', 'native', 'openai', 'range', 'native.range', 'openai.range', 'choice', 'read',
               'type_error', 'range_error'}
 PARAM_TYPES = {'num', 'int', 'bool', 'str', 'choice', 'any', 'read'}
@@ -57,10 +58,38 @@ def bound_c(text, is_open):
     return f'{{ .set = true, .open = {"true" if is_open else "false"}, {value}, .model_offset = {offset} }}'
 
 
+def whole(s, key):
+    if not re.match(r'[0-9]{1,18}$', s.need(key)):
+        s.fail(f'"{key}" must be a number', key)
+    return s.get(key)
+
+
+def name_chars(s):
+    """A-Za-z0-9_- written out; a "-" at the end is itself."""
+    out, text = '', s.need('chars')
+    while text:
+        if len(text) > 2 and text[1] == '-':
+            out += ''.join(chr(c) for c in range(ord(text[0]), ord(text[2]) + 1))
+            text = text[3:]
+        else:
+            out, text = out + text[0], text[1:]
+    return out
+
+
 def params(args):
-    stanzas = st.read_file(args.data, {'param'})
-    tables, reads, out = {}, set(), []
-    for s in stanzas:
+    tables, reads, out, constants = {}, set(), [], ''
+    for s in st.read_file(args.data, PARAM_KINDS):
+        if s.kind == 'limit':
+            s.only({'value'})
+            constants += f'#define {args.name.upper()}_{s.name.upper()} {whole(s, "value")}\n'
+            continue
+        if s.kind == 'name':
+            s.only({'chars', 'length_max', 'reserved'})
+            symbol = f'{args.name}_{s.name}'
+            constants += f'extern const struct param_name {symbol};\n'
+            out.append(f'const struct param_name {symbol} = {{ {st.c_str(name_chars(s))}, {whole(s, "length_max")}, '
+                       f'{st.c_str(s.get("reserved", ""))} }};\n')
+            continue
         s.only(PARAM_KEYS)
         kind = s.need('type')
         if kind not in PARAM_TYPES:
@@ -105,7 +134,7 @@ def params(args):
         '#include "contract/params.h"\n\n'
     for name in sorted(reads):
         header += f'enum err {name}(struct request *rq, const struct param *p, yyjson_val *v, void *into);\n'
-    header += '\n'
+    header += '\n' + constants + '\n'
     for name, rows in tables.items():
         source += f'\nstatic const struct param rows_{name}[] = {{\n{"".join(rows)}}};\n' \
             f'const struct param_table {name} = {{ rows_{name}, {len(rows)} }};\n'
@@ -277,7 +306,9 @@ def doc(args):
     for path in args.params:
         page += f'\n## {os.path.splitext(os.path.basename(path))[0]}\n\n' \
             '| parameter | type | range | DashScope | OpenAI-compatible | refused with |\n| --- | --- | --- | --- | --- | --- |\n'
-        for s in st.read_file(path, {'param'}):
+        for s in st.read_file(path, PARAM_KINDS):
+            if s.kind != 'param':
+                continue
             ranges = s.get('range', '')
             for surface in ('native', 'openai'):
                 if f'{surface}.range' in s.values:

@@ -5,7 +5,6 @@
 #include "contract/chat_body.h"
 
 #define TOOL_CALLS_MAX 128 /* of one message: their answers are looked up one by one */
-#define DATA_URI_MAX ((size_t)10485760) /* E045a */
 
 /* ---- names ---- */
 
@@ -63,8 +62,8 @@ static enum err check_media_url(struct request *rq, str url)
     if (str_starts_nocase(url, S("data:"))) {
         if (str_find_str(str_first(url, 256), S("base64,")) == STR_NONE)
             return fail_media_url_invalid(&rq->fault);
-        if (url.len > DATA_URI_MAX)
-            return fail_data_uri_too_large(&rq->fault);
+        if (url.len > CHAT_DATA_URI_MAX)
+            return fail_data_uri_too_large(&rq->fault); /* REF: E045a */
         return OK;
     }
     if (str_starts(url, S("oss://")) && str_eq(request_header(rq, S("x-dashscope-ossresourceresolve")), S("enable")))
@@ -85,7 +84,8 @@ static enum err read_medium(struct request *rq, yyjson_val *v, struct chat_part 
     if (part->kind != CHAT_PART_VIDEO || !yyjson_is_arr(v))
         return fail_media_url_invalid(&rq->fault);
     part->frames = v;
-    yyjson_arr_foreach(v, i, n, frame) {
+    yyjson_arr_foreach(v, i, n, frame)
+    {
         enum err e = yyjson_is_str(frame) ? check_media_url(rq, json_str(frame)) : fail_media_url_invalid(&rq->fault);
 
         if (e)
@@ -142,8 +142,7 @@ static enum err read_part(struct request *rq, yyjson_val *item, enum chat_conten
     return fail_content_item_modality(&rq->fault); /* REF: E054 */
 }
 
-static enum err read_parts(struct request *rq, yyjson_val *content, enum chat_content_form form,
-                           struct chat_message *m)
+static enum err read_parts(struct request *rq, yyjson_val *content, enum chat_content_form form, struct chat_message *m)
 {
     size_t      i, n, text_len = 0, text_count = 0;
     yyjson_val *item;
@@ -152,7 +151,8 @@ static enum err read_parts(struct request *rq, yyjson_val *content, enum chat_co
     m->content_is_array = true;
     m->part_count = yyjson_arr_size(content);
     m->parts = arena_array(rq->arena, struct chat_part, m->part_count);
-    yyjson_arr_foreach(content, i, n, item) {
+    yyjson_arr_foreach(content, i, n, item)
+    {
         enum err e = read_part(rq, item, form, &m->parts[i]);
 
         if (e)
@@ -233,7 +233,8 @@ static enum err read_tool_calls(struct request *rq, yyjson_val *calls, struct ch
         return fail_parameter_missing_named(&rq->fault, S("tool_calls"));
     m->tool_call_count = yyjson_arr_size(calls);
     m->tool_calls = arena_array(rq->arena, struct chat_tool_call, m->tool_call_count);
-    yyjson_arr_foreach(calls, i, n, call) {
+    yyjson_arr_foreach(calls, i, n, call)
+    {
         yyjson_val            *function = json_get(call, "function");
         struct chat_tool_call *out = &m->tool_calls[i];
 
@@ -288,7 +289,8 @@ enum err chat_read_messages(struct request *rq, yyjson_val *messages, enum chat_
         return fail_parameter_missing_named(&rq->fault, S("messages"));
     in->message_count = yyjson_arr_size(messages);
     in->messages = arena_array(rq->arena, struct chat_message, in->message_count);
-    yyjson_arr_foreach(messages, i, n, v) {
+    yyjson_arr_foreach(messages, i, n, v)
+    {
         enum err e = read_message(rq, v, form, where, i, in, &in->messages[i]);
 
         if (e)
@@ -306,7 +308,8 @@ enum err chat_read_prompt(struct request *rq, yyjson_val *prompt, yyjson_val *hi
     if (prompt && !yyjson_is_str(prompt))
         return fail_string_expected(&rq->fault, S("input.prompt"));
     m = in->messages = arena_array(rq->arena, struct chat_message, 2 * turns + 1);
-    yyjson_arr_foreach(history, i, n, turn) {
+    yyjson_arr_foreach(history, i, n, turn)
+    {
         yyjson_val *user = json_get(turn, "user"), *bot = json_get(turn, "bot");
 
         if (yyjson_is_str(user))
@@ -365,7 +368,8 @@ static bool stop_kind(yyjson_val *v, int *kind)
     if (k == 0 || (*kind && *kind != k))
         return false;
     *kind = k;
-    yyjson_arr_foreach(v, i, n, id) {
+    yyjson_arr_foreach(v, i, n, id)
+    {
         if (!yyjson_is_int(id))
             return false;
     }
@@ -389,7 +393,8 @@ enum err chat_read_stop(struct request *rq, const struct param *p, yyjson_val *v
     if (!yyjson_is_arr(v))
         return param_refuse_type(rq, p, v, in->model);
     in->stop = arena_array(rq->arena, str, yyjson_arr_size(v));
-    yyjson_arr_foreach(v, i, n, item) {
+    yyjson_arr_foreach(v, i, n, item)
+    {
         if (!stop_kind(item, &kind))
             return param_refuse_type(rq, p, v, in->model);
         if (kind == 1 && yyjson_get_len(item))
@@ -422,23 +427,11 @@ enum err chat_read_response_format(struct request *rq, const struct param *p, yy
     return OK;
 }
 
-static bool tool_name_ok(str name)
-{
-    if (name.len == 0 || name.len > 64)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.ptr[i];
-
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-'))
-            return false;
-    }
-    return true;
-}
-
 /* Whether a tool's parameters can be a JSON schema, as far as the top level shows. */
 static bool schema_ok(yyjson_val *schema)
 {
-    static const str types[] = { S("object"), S("array"), S("string"), S("number"), S("integer"), S("boolean"), S("null") };
+    static const str types[] = { S("object"),  S("array"),   S("string"), S("number"),
+                                 S("integer"), S("boolean"), S("null") };
     yyjson_val      *type = json_get(schema, "type"), *properties = json_get(schema, "properties");
 
     if (!yyjson_is_obj(schema) || yyjson_obj_size(schema) == 0 || (properties && !yyjson_is_obj(properties)))
@@ -462,7 +455,8 @@ enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *
         return param_refuse_type(rq, p, v, in->model);
     in->tool_count = yyjson_arr_size(v);
     in->tools = arena_array(rq->arena, struct chat_tool, in->tool_count);
-    yyjson_arr_foreach(v, i, n, item) {
+    yyjson_arr_foreach(v, i, n, item)
+    {
         yyjson_val       *function = json_get(item, "function"), *parameters = json_get(function, "parameters");
         struct chat_tool *t = &in->tools[i];
 
@@ -471,9 +465,9 @@ enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *
         t->description = json_str(json_get(function, "description"));
         if (!yyjson_is_obj(function))
             return param_refuse_type(rq, p, v, in->model);
-        if (!tool_name_ok(t->name))
+        if (!param_name_ok(&chat_tool_name, t->name))
             return fail_parameter_missing_named(&rq->fault, S("tools.function.name"));
-        if (str_eq(t->name, S("search")))
+        if (param_name_reserved(&chat_tool_name, t->name))
             return fail_tool_name_reserved(&rq->fault); /* REF: E026 */
         if (parameters && !schema_ok(parameters))
             return fail_tool_schema_invalid(&rq->fault, t->name);
@@ -492,8 +486,8 @@ enum err chat_read_tool_choice(struct request *rq, const struct param *p, yyjson
         in->tool_choice = CHAT_TOOLS_AUTO;
     } else if (str_eq(word, S("none"))) {
         in->tool_choice = CHAT_TOOLS_NONE;
-    } else if (str_eq(word, S("required")) && !str_eq(in->model->provider, S("qwen"))) {
-        in->tool_choice = CHAT_TOOLS_REQUIRED; /* some third-party models take it (chat.md §3.9) */
+    } else if (str_eq(word, S("required")) && in->model->can_required) {
+        in->tool_choice = CHAT_TOOLS_REQUIRED;
     } else if (str_eq(json_str(json_get(v, "type")), S("function"))) {
         in->tool_choice = CHAT_TOOLS_NAMED;
         in->tool_choice_name = json_str(json_get(json_get(v, "function"), "name"));
@@ -516,13 +510,32 @@ enum err chat_read_modalities(struct request *rq, const struct param *p, yyjson_
 
     if (!yyjson_is_arr(v))
         return param_refuse_type(rq, p, v, in->model);
-    yyjson_arr_foreach(v, i, n, item) {
+    yyjson_arr_foreach(v, i, n, item)
+    {
         if (str_eq(json_str(item), S("audio")))
             in->audio_out = true;
         else if (!str_eq(json_str(item), S("text")))
             return param_refuse_type(rq, p, v, in->model);
     }
     return OK;
+}
+
+/* 'Cherry', 'Serena', 'Ethan' or 'Chelsie' */
+static str quoted_choices(struct arena *a, str words)
+{
+    struct buf b;
+
+    buf_init(&b, a, 4096);
+    while (words.len) {
+        str word = str_cut(&words, ' ');
+
+        if (b.len)
+            buf_add(&b, words.len ? S(", ") : S(" or "));
+        buf_add_char(&b, '\'');
+        buf_add(&b, word);
+        buf_add_char(&b, '\'');
+    }
+    return buf_str(&b);
 }
 
 enum err chat_read_audio(struct request *rq, const struct param *p, yyjson_val *v, void *into)
@@ -532,5 +545,7 @@ enum err chat_read_audio(struct request *rq, const struct param *p, yyjson_val *
     if (!yyjson_is_obj(v))
         return param_refuse_type(rq, p, v, in->model);
     in->voice = json_str(json_get(v, "voice"));
+    if (in->model->audio_voices.len && json_get(v, "voice") && !words_have(in->model->audio_voices, in->voice))
+        return fail_omni_voice_invalid(&rq->fault, quoted_choices(rq->arena, in->model->audio_voices)); /* REF: E046 */
     return OK;
 }

@@ -1,8 +1,6 @@
 /* model.c - looks up what is known of a model. Thread: any; the tables are constant. Spec: models.md §2, §3. */
 #include "contract/model_tables.h"
 
-#include "base/defs.h"
-
 /* FNV-1a, folded; tools/gen_models.py fills the slots with the same. The keys are ours, so that it need not be keyed. */
 static uint64_t model_hash(str s)
 {
@@ -29,27 +27,16 @@ const struct model *model_find(str id)
     return NULL;
 }
 
-str model_fact(const struct model *m, str key)
+bool words_have(str words, str word)
 {
-    str rest = m->facts;
-
-    while (rest.len) {
-        str line = str_cut(&rest, '\n');
-
-        if (str_eq(str_cut(&line, ' '), key))
-            return line;
+    while (words.len) {
+        if (str_eq(str_cut(&words, ' '), word))
+            return true;
     }
-    return (str){ 0 };
+    return false;
 }
 
-str model_task_name(enum model_task task)
+bool model_takes_effort(const struct model *m, str word)
 {
-    ASSERT(task < MODEL_TASK_COUNT);
-    return model_task_names[task];
-}
-
-str model_path_url(enum model_path path)
-{
-    ASSERT(path < MODEL_PATH_COUNT);
-    return model_path_urls[path];
+    return words_have(m->effort, word) || words_have(m->effort, S("..."));
 }

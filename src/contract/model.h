@@ -26,13 +26,15 @@ enum model_stream_only {
     MODEL_STREAM_FREE,
     MODEL_STREAM_THINKING, /* whole answers are refused while it thinks (E001) */
     MODEL_STREAM_ONLY,     /* always (E003) */
+    MODEL_STREAM_BREAKS,   /* always, with an internal error (E212) */
 };
 
 /* incremental_output of native streams. */
 enum model_incremental {
-    MODEL_INCREMENTAL_OFF,  /* each event repeats the whole text, unless asked otherwise */
-    MODEL_INCREMENTAL_ON,   /* each event holds what is new, unless asked otherwise */
-    MODEL_INCREMENTAL_ONLY, /* the same, and false is refused (E007) */
+    MODEL_INCREMENTAL_OFF,   /* each event repeats the whole text, unless asked otherwise */
+    MODEL_INCREMENTAL_ON,    /* each event holds what is new, unless asked otherwise */
+    MODEL_INCREMENTAL_ONLY,  /* the same, and false is refused (E007) */
+    MODEL_INCREMENTAL_NEVER, /* each event repeats the whole text whatever is asked, on every protocol */
 };
 
 /* result_format of native answers, when absent. */
@@ -47,6 +49,15 @@ enum model_content {
     MODEL_CONTENT_PARTS,      /* is taken */
     MODEL_CONTENT_STRING,     /* is refused (E020) */
     MODEL_CONTENT_PREPROCESS, /* is refused in other words (E090) */
+};
+
+/* The languages of translation_options. */
+enum model_languages { MODEL_LANGUAGES_ALL, MODEL_LANGUAGES_LITE };
+
+/* How an engine's failure without a word is told. */
+enum model_failure {
+    MODEL_FAILURE_EXECUTION,   /* E225a */
+    MODEL_FAILURE_COMPUTATION, /* E225d */
 };
 
 /* Bits of model.calls. */
@@ -86,18 +97,23 @@ struct model {
     enum model_incremental incremental;
     enum model_result      result;
     enum model_content     content;
+    enum model_languages   languages;
+    enum model_failure     failure;
+
+    str     effort;                 /* what reasoning_effort may be; see model_takes_effort() */
+    str     audio_voices;           /* what audio.voice may be, parted by blanks; empty: not known */
+    int64_t frames_min, frames_max; /* of a video given as a list of images; 0: not known */
 
     bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs;
+    bool can_required;      /* tool_choice "required" (else E030) */
     bool can_json_thinking; /* response_format json_… while it thinks (else E025) */
-    bool openai; /* some path of the OpenAI-compatible protocol takes it (else E199) */
+    bool openai;            /* some path of the OpenAI-compatible protocol takes it (else E199) */
 
     unsigned calls, in, out, regions, batch;
     uint64_t paths; /* bits of enum model_path */
 
     /* Limits of one main account; 0: none published. */
     int64_t rpm, tpm, rps, rpm_intl, tpm_intl, rps_intl;
-
-    str facts; /* everything else that is published, as "key value" lines; see model_fact() */
 };
 
 extern const struct model models[]; /* in the order of their ids */
@@ -106,8 +122,11 @@ extern const unsigned     model_count;
 /* By the id exactly as sent: case and blanks count. NULL when unknown. */
 const struct model *model_find(str id);
 
-/* A published fact that no code needs to compute with: "price.cn", "free", "window", "notes"… Empty when there is none. */
-str model_fact(const struct model *m, str key);
+/* What the OpenAI-compatible list says of every model. */
+extern const struct model_listing {
+    int64_t created;
+    str     owned_by;
+} model_listing;
 
 static inline bool model_on_path(const struct model *m, enum model_path path)
 {
@@ -125,13 +144,10 @@ static inline int64_t model_input_max(const struct model *m, bool thinking)
     return thinking ? m->input_max_thinking : m->input_max;
 }
 
-static inline int64_t model_output_max(const struct model *m, bool thinking)
-{
-    return thinking ? m->output_max_thinking : m->output_max;
-}
+/* Whether `word` is one of the words, which blanks part. */
+bool words_have(str words, str word);
 
-/* The word of data/models, "vision-chat"; and the path's "/api/v1/…". */
-str model_task_name(enum model_task task);
-str model_path_url(enum model_path path);
+/* Whether the word is one of reasoning_effort's; a list that ends in "..." takes every other word as its nearest. */
+bool model_takes_effort(const struct model *m, str word);
 
 #endif

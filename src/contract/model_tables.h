@@ -8,7 +8,4 @@
 extern const uint16_t model_slots[];
 extern const unsigned model_slot_mask;
 
-extern const str model_task_names[]; /* by enum model_task */
-extern const str model_path_urls[];  /* by enum model_path */
-
 #endif

@@ -133,15 +133,16 @@ static enum err read_one(struct request *rq, const struct param *p, yyjson_val *
 enum err params_read(struct request *rq, const struct param_table *t, yyjson_val *object, const struct model *m,
                      void *into)
 {
-    yyjson_val     *found[MEMBERS_MAX];
-    uint64_t        present = 0;
-    size_t          i, n;
-    yyjson_val     *key, *v;
+    yyjson_val *found[MEMBERS_MAX];
+    uint64_t    present = 0;
+    size_t      i, n;
+    yyjson_val *key, *v;
 
     ASSERT(t->count <= MEMBERS_MAX);
     if (!object)
         return OK;
-    yyjson_obj_foreach(object, i, n, key, v) {
+    yyjson_obj_foreach(object, i, n, key, v)
+    {
         str name = json_str(key);
 
         if (yyjson_is_null(v))
@@ -163,4 +164,20 @@ enum err params_read(struct request *rq, const struct param_table *t, yyjson_val
         present &= present - 1;
     }
     return OK;
+}
+
+bool param_name_ok(const struct param_name *rule, str name)
+{
+    if (name.len == 0 || name.len > rule->length_max)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (str_find(rule->chars, name.ptr[i]) == STR_NONE)
+            return false;
+    }
+    return true;
+}
+
+bool param_name_reserved(const struct param_name *rule, str name)
+{
+    return words_have(rule->reserved, name);
 }

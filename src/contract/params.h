@@ -45,6 +45,16 @@ struct param {
     enum error_number  type_error, range_error;
 };
 
+/* The rule of a name that a client gives to something. */
+struct param_name {
+    str    chars;
+    size_t length_max;
+    str    reserved; /* names parted by blanks that are not free */
+};
+
+bool param_name_ok(const struct param_name *rule, str name);
+bool param_name_reserved(const struct param_name *rule, str name);
+
 struct param_table {
     const struct param *params;
     unsigned            count;

@@ -14,26 +14,16 @@
 
 /* ---- thinking ---- */
 
-/* The words of reasoning_effort that some model takes (chat.md §3.7). */
-static const str efforts[] = { S("none"), S("minimal"), S("low"), S("medium"), S("high"), S("xhigh"), S("max") };
-
-static bool effort_known(str effort)
-{
-    for (size_t i = 0; i < ARRAY_LEN(efforts); i++) {
-        if (str_eq(efforts[i], effort))
-            return true;
-    }
-    return false;
-}
-
-static str effort_choices(struct arena *a)
+/* The words that a refusal names. */
+static str effort_choices(struct arena *a, str words)
 {
     struct buf b;
 
     buf_init(&b, a, 256);
-    for (size_t i = 0; i < ARRAY_LEN(efforts); i++) {
-        buf_add(&b, i ? S(", ") : S(""));
-        json_add_str(&b, efforts[i]);
+    while (words.len) {
+        if (b.len)
+            buf_add(&b, S(", "));
+        json_add_str(&b, str_cut(&words, ' '));
     }
     return buf_str(&b);
 }
@@ -46,7 +36,7 @@ static enum err check_budget(struct request *rq, const struct chat_input *in)
         return OK;
     if (in->model->thinking == MODEL_THINKING_NONE || in->thinking_budget.v < 1)
         return fail_thinking_budget_range(&rq->fault, limit); /* REF: E002 */
-    if (in->reasoning_effort.len)
+    if (in->reasoning_effort.len && in->model->effort.len)
         return fail_reasoning_effort_with_budget(&rq->fault);
     return OK;
 }
@@ -55,9 +45,9 @@ static enum err decide_thinking(struct request *rq, struct chat_input *in)
 {
     const struct model *m = in->model;
 
-    if (in->reasoning_effort.len) {
-        if (!effort_known(in->reasoning_effort))
-            return fail_reasoning_effort_invalid(&rq->fault, effort_choices(rq->arena));
+    if (in->reasoning_effort.len && m->effort.len) {
+        if (!model_takes_effort(m, in->reasoning_effort))
+            return fail_reasoning_effort_invalid(&rq->fault, effort_choices(rq->arena, m->effort));
         if (!in->enable_thinking.set && m->thinking == MODEL_THINKING_HYBRID)
             in->enable_thinking = (opt_bool){ .v = !str_eq(in->reasoning_effort, S("none")), .set = true };
     }
@@ -91,6 +81,8 @@ static enum err check_stream(struct request *rq, const struct chat_input *in)
         return OK;
     if (in->audio_out)
         return fail_audio_needs_stream(&rq->fault);
+    if (m->stream_only == MODEL_STREAM_BREAKS)
+        return fail_internal_error(&rq->fault); /* REF: E212 */
     if (m->stream_only == MODEL_STREAM_ONLY)
         return native ? fail_http_call_unsupported(&rq->fault) : fail_stream_only_model(&rq->fault);
     if (m->stream_only == MODEL_STREAM_THINKING && in->thinking)
@@ -98,13 +90,15 @@ static enum err check_stream(struct request *rq, const struct chat_input *in)
     return OK;
 }
 
-/* How a native answer is shaped, and what thinking asks of that. REF: E006, E007, E032. */
+/* How an answer is shaped, and what thinking asks of that. REF: E006, E007, E032. */
 static enum err decide_form(struct request *rq, struct chat_input *in)
 {
     const struct model *m = in->model;
 
+    if (m->incremental == MODEL_INCREMENTAL_NEVER)
+        in->incremental = (opt_bool){ .v = false, .set = true };
     if (rq->surface != SURFACE_NATIVE) {
-        in->incremental = (opt_bool){ .v = true, .set = true };
+        in->incremental = (opt_bool){ .v = m->incremental != MODEL_INCREMENTAL_NEVER, .set = true };
         in->result_format = CHAT_RESULT_MESSAGE;
         return OK;
     }
@@ -123,6 +117,8 @@ static enum err decide_form(struct request *rq, struct chat_input *in)
         return fail_result_format_with_thinking(&rq->fault);
     if (in->tool_count)
         in->result_format = CHAT_RESULT_MESSAGE; /* the text form has no place for calls */
+    if (in->result_format == CHAT_RESULT_TEXT)
+        in->n.v = 1; /* … nor for a second choice: it is neither made nor counted */
     return OK;
 }
 
@@ -138,10 +134,10 @@ static bool says_json(const struct chat_input *in)
 }
 
 /* A name in any case, or a code. */
-static bool language_known(str text, bool lite)
+static bool language_known(str text, const struct model *m)
 {
     for (size_t i = 0; i < LANGUAGE_COUNT; i++) {
-        if (lite && !languages[i].lite)
+        if (m->languages == MODEL_LANGUAGES_LITE && !languages[i].lite)
             continue;
         if (str_eq_nocase(languages[i].name, text) || str_eq_nocase(languages[i].code, text))
             return true;
@@ -152,18 +148,36 @@ static bool language_known(str text, bool lite)
 /* REF: E005, E057. */
 static enum err check_translation_options(struct request *rq, const struct chat_input *in)
 {
-    str  source = json_str(json_get(in->translation, "source_lang"));
-    str  target = json_str(json_get(in->translation, "target_lang"));
-    bool lite = str_starts(in->model->id, S("qwen-mt-lite"));
+    str source = json_str(json_get(in->translation, "source_lang"));
+    str target = json_str(json_get(in->translation, "target_lang"));
 
     if (in->model->task != MODEL_TASK_TRANSLATION)
         return OK;
     if (!yyjson_is_obj(in->translation))
         return fail_field_required(&rq->fault, S("parameters.translation_options"));
-    if (!str_eq_nocase(source, S("auto")) && !language_known(source, lite))
+    if (!str_eq_nocase(source, S("auto")) && !language_known(source, in->model))
         return fail_mt_language_unsupported(&rq->fault);
-    if (!language_known(target, lite))
+    if (!language_known(target, in->model))
         return fail_mt_language_unsupported(&rq->fault);
+    return OK;
+}
+
+/* REF: E044a, E044b: how many images a video has that is given as a list of them. */
+static enum err check_frames(struct request *rq, const struct chat_input *in)
+{
+    const struct model *m = in->model;
+
+    for (size_t i = 0; m->frames_max && i < in->message_count; i++) {
+        for (size_t k = 0; k < in->messages[i].part_count; k++) {
+            const struct chat_part *part = &in->messages[i].parts[k];
+            int64_t                 count = (int64_t)yyjson_arr_size(part->frames);
+
+            if (!part->frames || (count >= m->frames_min && count <= m->frames_max))
+                continue;
+            return m->frames_max == 80 ? fail_video_frames_range_80(&rq->fault)
+                                       : fail_video_frames_range(&rq->fault, m->frames_max);
+        }
+    }
     return OK;
 }
 
@@ -192,36 +206,47 @@ static enum err check_abilities(struct request *rq, const struct chat_input *in)
 
 /* ---- the order of messages ---- */
 
-static bool answers_call(const struct chat_message *tool, const struct chat_message *assistant)
+/* Notes which call the tool message answers: the one of its id, or without an id the first that has no answer yet. False
+ * when there is no such call. */
+static bool answer_call(const struct chat_message *tool, const struct chat_message *caller, bool *answered)
 {
-    for (size_t i = 0; i < assistant->tool_call_count; i++) {
-        if (str_eq(assistant->tool_calls[i].id, tool->tool_call_id))
+    for (size_t i = 0; i < caller->tool_call_count; i++) {
+        if (tool->tool_call_id.len ? str_eq(caller->tool_calls[i].id, tool->tool_call_id) : !answered[i]) {
+            answered[i] = true;
             return true;
+        }
     }
-    return tool->tool_call_id.len == 0 && assistant->tool_call_count > 0;
+    return false;
+}
+
+static bool all_answered(const struct chat_message *caller, const bool *answered)
+{
+    for (size_t i = 0; i < caller->tool_call_count; i++) {
+        if (!answered[i])
+            return false;
+    }
+    return true;
 }
 
 /* Tool messages stand behind the assistant message whose calls they answer, and answer all of them. REF: E018. */
 static enum err check_tool_order(struct request *rq, const struct chat_input *in)
 {
     const struct chat_message *caller = NULL;
-    size_t                     caller_at = 0, answered = 0;
+    bool                      *answered = NULL;
 
     for (size_t i = 0; i <= in->message_count; i++) {
         const struct chat_message *m = i < in->message_count ? &in->messages[i] : NULL;
 
         if (m && m->role == CHAT_TOOL) {
-            if (!caller || !answers_call(m, caller))
+            if (!caller || !answer_call(m, caller, answered))
                 return fail_tool_message_order(&rq->fault);
-            answered++;
             continue;
         }
-        if (caller && answered < caller->tool_call_count)
-            return fail_tool_calls_unanswered(&rq->fault,
-                                              arena_printf(rq->arena, "message[%zu].role", caller_at + answered + 1));
+        if (caller && !all_answered(caller, answered))
+            return fail_tool_calls_unanswered(&rq->fault, arena_printf(rq->arena, "message[%zu].role", i));
         caller = m && m->role == CHAT_ASSISTANT && m->tool_call_count ? m : NULL;
-        caller_at = i;
-        answered = 0;
+        if (caller)
+            answered = arena_array(rq->arena, bool, caller->tool_call_count);
     }
     return OK;
 }
@@ -258,7 +283,7 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
     e = check_tool_order(rq, in);
     if (e)
         return e;
-    if (last->partial)
+    if (last->partial && in->model->can_partial)
         return OK;
     if (last->role == CHAT_ASSISTANT || last->role == CHAT_SYSTEM) {
         if (!in->model->can_partial)
@@ -273,7 +298,7 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
 
 static size_t count_turn(struct services *s, struct arena *a, const struct chat_message *m, bool keep_reasoning)
 {
-    struct chat_template_turn turn = { .content = m->content, .call_count = m->tool_call_count };
+    struct chat_template_turn  turn = { .content = m->content, .call_count = m->tool_call_count };
     struct chat_template_call *calls;
 
     if (!m->tool_call_count && !(keep_reasoning && m->reasoning.len))
@@ -358,6 +383,8 @@ static enum err chat_check(struct request *rq, struct chat_input *in)
     if (!e)
         e = check_abilities(rq, in);
     if (!e)
+        e = check_frames(rq, in);
+    if (!e)
         e = check_length(rq, in);
     return e;
 }
@@ -388,14 +415,21 @@ unsigned chat_choices(const struct chat_input *in)
 }
 
 /* What an engine or a wait gave back: time-outs and lost connections become the catalogue's. */
-static enum err refuse_run(struct request *rq, enum err e)
+static enum err refuse_run(struct request *rq, const struct model *m, enum err e)
 {
     if (e == ERR_TIMEOUT)
         return fail_request_timeout(&rq->fault); /* REF: E230a */
+    if (e == ERR_FAULT && m->failure == MODEL_FAILURE_COMPUTATION &&
+        rq->fault.row == &error_rows[ERROR_ALGORITHM_INTERNAL]) {
+        str detail = rq->fault.detail;
+
+        (void)fail_computation_internal(&rq->fault); /* REF: E225d */
+        return fault_detail(&rq->fault, detail);
+    }
     if (e == ERR_FAULT || e == ERR_CANCELLED || e == ERR_EOF || e == OK)
         return e;
-    (void)fault_detail(&rq->fault, str_from_cstr(err_text(e))); /* noted; the next line says the refusal */
-    return fail_internal_error(&rq->fault);
+    (void)fail_internal_server_error(&rq->fault); /* REF: E213 */
+    return fault_detail(&rq->fault, str_from_cstr(err_text(e)));
 }
 
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
@@ -419,7 +453,7 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     rq->action = "waiting for the engine";
     if (!in->stream && rq->settings->call_ms > 0)
         fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
-    e = refuse_run(rq, engine->ops->open(engine, rq, in, &run->stream));
+    e = refuse_run(rq, in->model, engine->ops->open(engine, rq, in, &run->stream));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
         return e;
@@ -506,13 +540,13 @@ enum err chat_next(struct chat_run *run, struct chat_event *ret)
 {
     might_suspend();
     for (;;) {
-        enum err e = refuse_run(run->rq, run->stream->ops->next(run->stream, ret));
+        enum err e = refuse_run(run->rq, run->in->model, run->stream->ops->next(run->stream, ret));
 
         if (e)
             fiber_deadline_set(DEADLINE_NONE); /* the call's time is the engine's: a slow client has its own */
         if (e == ERR_EOF && run->finished < run->choice_count) {
-            (void)fault_detail(&run->rq->fault, S("the engine's answer ended without a finish"));
-            return fail_backend_no_response(&run->rq->fault); /* REF: E224 */
+            (void)fail_backend_no_response(&run->rq->fault); /* REF: E224 */
+            return fault_detail(&run->rq->fault, S("the engine's answer ended without a finish"));
         }
         if (e)
             return e;

@@ -9,8 +9,6 @@
 #include "contract/model.h"
 #include "net/http_server.h"
 
-#define CREATED 1700000000 /* no source says when each model was made */
-
 static bool is_listed(const struct model *m)
 {
     return m->openai && model_on_path(m, MODEL_PATH_OPENAI);
@@ -21,14 +19,16 @@ static void add_model(struct buf *b, const struct model *m)
     buf_add(b, S("{\"id\":"));
     json_add_str(b, m->id);
     buf_add(b, S(",\"object\":\"model\",\"created\":"));
-    buf_add_i64(b, CREATED);
-    buf_add(b, S(",\"owned_by\":\"system\"}"));
+    buf_add_i64(b, model_listing.created);
+    buf_add(b, S(",\"owned_by\":"));
+    json_add_str(b, model_listing.owned_by);
+    buf_add_char(b, '}');
 }
 
 enum err handle_openai_models(struct request *rq)
 {
-    struct buf  b;
-    bool        first = true;
+    struct buf b;
+    bool       first = true;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     buf_add(&b, S("{\"object\":\"list\",\"data\":["));
@@ -49,8 +49,8 @@ enum err handle_openai_models(struct request *rq)
 
 enum err handle_openai_model(struct request *rq)
 {
-    str                 path = http_path(rq->x);
-    str                 id = http_unescape(rq->arena, str_from(path, str_find_str(path, S("/models/")) + sizeof("/models/") - 1));
+    str path = http_path(rq->x);
+    str id = http_unescape(rq->arena, str_from(path, str_find_str(path, S("/models/")) + sizeof("/models/") - 1));
     const struct model *m = request_model(rq, id);
     struct buf          b;
 

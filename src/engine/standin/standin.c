@@ -29,7 +29,7 @@
 #define CHOICES_MAX   128
 #define STOP_IDS_MAX  64 /* in one stop sequence */
 #define UNLIMITED     INT64_MAX
-#define CALL_ID_HEX   24
+#define CALL_ID_HEX   22
 
 enum part_kind { PART_REASONING, PART_TEXT, PART_CALL };
 

@@ -268,7 +268,7 @@ static enum err finish_read(struct answer *an, struct answer_choice *ch, str rea
     enum chat_finish finish = CHAT_FINISH_STOP;
 
     if (str_eq(reason, S("error")) || str_eq(reason, S("abort"))) {
-        (void)fail_inference_internal(an->fault);
+        (void)fail_algorithm_runtime(an->fault); /* REF: E220 */
         return fault_detail(an->fault,
                             arena_printf(an->arena, "the upstream ended with finish_reason %.*s", STR_ARG(reason)));
     }

@@ -49,7 +49,7 @@ static void limits_and_abilities_are_those_of_the_catalogue(void **state)
     assert_int_equal(m->input_max, 997952);
     assert_int_equal(model_input_max(m, true), 995904);
     assert_int_equal(m->output_max, 32768);
-    assert_int_equal(model_output_max(m, true), 32768);
+    assert_int_equal(m->output_max_thinking, 32768);
     assert_int_equal(m->budget_max, 81920);
     assert_int_equal(m->thinking, MODEL_THINKING_HYBRID);
     assert_false(m->thinking_default);
@@ -62,8 +62,6 @@ static void limits_and_abilities_are_those_of_the_catalogue(void **state)
     assert_int_equal(m->content, MODEL_CONTENT_STRING);
     assert_int_equal(m->result, MODEL_RESULT_TEXT);
     assert_int_equal(m->incremental, MODEL_INCREMENTAL_OFF);
-    assert_true(str_eq(model_fact(m, S("price.unit")), S("per 1M tokens")));
-    assert_int_equal(model_fact(m, S("price")).len, 0);
     assert_int_equal(m->rpm, 30000);
 
     assert_int_equal(find("qwq-plus")->stream_only, MODEL_STREAM_ONLY);
@@ -124,13 +122,34 @@ static void retired_ids_are_known_and_marked(void **state)
     assert_int_equal(find("qwen-turbo")->status, MODEL_RETIRING);
 }
 
-static void names_of_tasks_and_paths(void **state)
+static void reasoning_effort_has_words_of_its_own(void **state)
 {
     (void)state;
-    assert_true(str_eq(model_task_name(MODEL_TASK_VISION_CHAT), S("vision-chat")));
-    assert_true(str_eq(model_path_url(MODEL_PATH_TEXT), S("/api/v1/services/aigc/text-generation/generation")));
-    for (int i = 0; i < MODEL_PATH_COUNT; i++)
-        assert_true(str_starts(model_path_url((enum model_path)i), S("/")));
+    assert_true(model_takes_effort(find("qwen3.8-max"), S("none")));
+    assert_false(model_takes_effort(find("qwen3.8-max"), S("banana")));
+    assert_true(model_takes_effort(find("glm-5.3"), S("low")));
+    assert_false(model_takes_effort(find("glm-5.3"), S("medium")));
+    assert_true(model_takes_effort(find("deepseek-v4-pro"), S("xhigh"))); /* seen on the wire */
+    assert_int_equal(find("qwen-plus")->effort.len, 0);
+    assert_false(words_have(S("low high"), S("")));
+    assert_false(words_have(S("low high"), S("hig")));
+}
+
+static void who_takes_what(void **state)
+{
+    (void)state;
+    assert_true(find("deepseek-v3")->can_required);
+    assert_false(find("qwen-plus")->can_required);
+    assert_false(find("qwen-plus-2025-07-28")->can_required); /* has no provider in the catalogue */
+    assert_true(find("qwen3-vl-plus")->can_partial);
+    assert_false(find("deepseek-v3")->can_partial);
+    assert_int_equal(find("qwen3.5-plus")->frames_max, 8000);
+    assert_int_equal(find("qwen2.5-vl-72b-instruct")->frames_min, 4);
+    assert_int_equal(find("qwen2.5-vl-72b-instruct")->frames_max, 512);
+    assert_int_equal(find("qwen-mt-plus")->incremental, MODEL_INCREMENTAL_NEVER);
+    assert_int_equal(find("qwen-mt-lite-us")->languages, MODEL_LANGUAGES_LITE);
+    assert_int_equal(find("qwen3-32b")->failure, MODEL_FAILURE_COMPUTATION);
+    assert_int_equal(find("qwen-plus")->failure, MODEL_FAILURE_EXECUTION);
 }
 
 int main(void)
@@ -141,7 +160,8 @@ int main(void)
         cmocka_unit_test(limits_and_abilities_are_those_of_the_catalogue),
         cmocka_unit_test(chat_models_are_consistent),
         cmocka_unit_test(retired_ids_are_known_and_marked),
-        cmocka_unit_test(names_of_tasks_and_paths),
+        cmocka_unit_test(reasoning_effort_has_words_of_its_own),
+        cmocka_unit_test(who_takes_what),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -367,7 +367,7 @@ static void errors_in_a_stream(void **state)
         { "{\"error\":\"llama runner process has terminated\"}", "E216" },
         { "{\"code\":\"Throttling.AllocationQuota\",\"message\":\"Allocated quota exceeded\",\"request_id\":\"1\"}",
           "E235" },
-        { "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"abort\"}]}", "E216" },
+        { "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"abort\"}]}", "E220" },
         { "<html>", "E224" },
         { "", "E224" },
         { "[1]", "E224" },
@@ -465,7 +465,7 @@ static void whole_answers_that_are_none(void **state)
         { "{\"choices\":[null]}", "E224" },
         { "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\"}}", "E216" },
         { "{\"error\":{\"message\":\"no\",\"code\":400}}", "E219" },
-        { "{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"error\"}]}", "E216" },
+        { "{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"error\"}]}", "E220" },
     };
 
     (void)state;
