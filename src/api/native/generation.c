@@ -152,6 +152,24 @@ static void add_end(struct answer *a, struct buf *b)
     buf_add(b, S("\"}"));
 }
 
+/* What stands before the text or the choices of an output. Translations say who made them (chat.md §5.6). */
+static void add_output(struct answer *a, struct buf *b, enum chat_finish finish)
+{
+    bool names_model = a->in->model->task == MODEL_TASK_TRANSLATION;
+
+    buf_add(b, S("{\"output\":{"));
+    if (names_model || a->in->result_format == CHAT_RESULT_TEXT) {
+        buf_add(b, S("\"finish_reason\":\""));
+        buf_add(b, chat_finish_name(finish));
+        buf_add(b, S("\","));
+    }
+    if (names_model) {
+        buf_add(b, S("\"model_name\":"));
+        json_add_str(b, a->in->model_name);
+        buf_add_char(b, ',');
+    }
+}
+
 /* "content": a string, or on the multimodal endpoint an array of at most one text. */
 static void add_content(struct answer *a, struct buf *b, str text)
 {
@@ -204,14 +222,13 @@ static enum err answer_whole(struct answer *a)
         return e;
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
     (void)buf_room(&b, a->choices[0].text.len + 512); /* an ordinary answer: one allocation */
+    add_output(a, &b, a->choices[0].finish);
     if (a->in->result_format == CHAT_RESULT_TEXT) {
-        buf_add(&b, S("{\"output\":{\"finish_reason\":\""));
-        buf_add(&b, chat_finish_name(a->choices[0].finish));
-        buf_add(&b, S("\",\"text\":"));
+        buf_add(&b, S("\"text\":"));
         json_add_str(&b, buf_str(&a->choices[0].text));
         buf_add_char(&b, '}');
     } else {
-        buf_add(&b, S("{\"output\":{\"choices\":["));
+        buf_add(&b, S("\"choices\":["));
         for (unsigned i = 0; i < a->count; i++) {
             if (i)
                 buf_add_char(&b, ',');
@@ -228,18 +245,17 @@ static enum err answer_whole(struct answer *a)
 /* One event. `text`, `reasoning` and `calls` (JSON, or empty) are what this frame shows of its choice. */
 static void add_frame(struct answer *a, unsigned index, str text, str reasoning, str calls, enum chat_finish finish)
 {
-    struct buf          *b = http_stream_buf(a->rq->x);
+    struct buf            *b = http_stream_buf(a->rq->x);
     const struct gathered *c = &a->choices[index];
 
     reply_native_event(b, ++a->event_id, S("result"), 200);
+    add_output(a, b, finish);
     if (a->in->result_format == CHAT_RESULT_TEXT) {
-        buf_add(b, S("{\"output\":{\"finish_reason\":\""));
-        buf_add(b, chat_finish_name(finish));
-        buf_add(b, S("\",\"text\":"));
+        buf_add(b, S("\"text\":"));
         json_add_str(b, text);
         buf_add_char(b, '}');
     } else {
-        buf_add(b, S("{\"output\":{\"choices\":[{\"message\":{\"content\":"));
+        buf_add(b, S("\"choices\":[{\"message\":{\"content\":"));
         add_content(a, b, text);
         if (c->reasoned) {
             buf_add(b, S(",\"reasoning_content\":"));
@@ -287,7 +303,7 @@ struct held {
 static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
 {
     const struct gathered *c = &a->choices[h->choice];
-    bool                 all = !a->in->incremental.v;
+    bool                   all = !a->in->incremental.v;
 
     if (!h->set)
         return;

@@ -55,7 +55,7 @@ struct answer {
     const struct chat_input *in;
     struct chat_run         *run;
     unsigned                 count;
-    struct gathered         *choices; /* of an answer that is sent whole */
+    struct gathered         *choices; /* of an answer that is sent whole, or again with each chunk */
     struct shown            *shown;   /* of a stream */
     str                      tail;    /* of every body: ,"created":…,"id":"chatcmpl-…"} */
 };
@@ -67,7 +67,7 @@ static void answer_init(struct answer *a, struct request *rq, const struct chat_
     *a = (struct answer){ .rq = rq, .in = in, .run = run, .count = chat_choices(in) };
     if (in->stream)
         a->shown = arena_array(rq->arena, struct shown, a->count);
-    else
+    if (!in->stream || !in->incremental.v)
         a->choices = gather_new(rq->arena, a->count);
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     buf_add(&b, S(",\"created\":"));
@@ -216,10 +216,12 @@ static void send_call(struct answer *a, const struct chat_event *ev)
 static void send_event(void *arg, const struct chat_event *ev)
 {
     struct answer *a = arg;
-    struct shown *c = &a->shown[ev->choice];
-    struct buf   *b;
+    struct shown  *c = &a->shown[ev->choice];
+    struct buf    *b;
 
     send_first(a, ev);
+    if (a->choices)
+        gather_event(a->choices, ev);
     switch (ev->kind) {
     case CHAT_EV_REASONING:
         c->reasoned = true;
@@ -231,7 +233,7 @@ static void send_event(void *arg, const struct chat_event *ev)
     case CHAT_EV_TEXT:
         b = chunk_begin(a);
         buf_add(b, S("\"content\":"));
-        json_add_str(b, ev->text);
+        json_add_str(b, a->choices ? buf_str(&a->choices[ev->choice].text) : ev->text);
         if (c->reasoned)
             buf_add(b, S(",\"reasoning_content\":null"));
         chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
