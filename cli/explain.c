@@ -213,6 +213,8 @@ static void put_hit(struct arena *a, const struct options *o, const struct error
     put_bold(o, row->id);
     put_blanks(2);
     put_bold(o, row->name);
+    put_blanks(2);
+    put(row->area);
     (void)putchar('\n');
     if (f->text.len) {
         put_blanks(2);
@@ -243,7 +245,10 @@ static void put_suggestion(const struct options *o, const struct error_row *row)
     put_blanks(2);
     put_bold(o, row->id);
     put_blanks(row->id.len < 7 ? 7 - row->id.len : 1);
-    put_wrapped(o, 9, row->form[WORDING_REFERENCE].text.len ? row->form[WORDING_REFERENCE].text : row->name);
+    put(row->area);
+    put(S(": "));
+    put_wrapped(o, 11 + row->area.len,
+                row->form[WORDING_REFERENCE].text.len ? row->form[WORDING_REFERENCE].text : row->name);
 }
 
 /* --- Rows as JSON ------------------------------------------------------------------------------------------------ */

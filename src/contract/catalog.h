@@ -35,6 +35,7 @@ struct error_row {
     enum error_level  level;
     str               anchor; /* section of the help page; empty: no link */
     int               older;  /* index of the row used under EDITION_2024; -1: none */
+    str               words; /* what else it is called, parted by blanks; may be empty */
     str               cause, fix, cause_zh, fix_zh;
 };
 

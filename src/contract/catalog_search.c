@@ -360,6 +360,7 @@ static unsigned word_weight(const struct error_row *row, str word)
         str      text;
         unsigned weight;
     } places[] = {
+        { row->words, 8 },
         { row->name, 6 },
         { row->form[WORDING_REFERENCE].text, 6 },
         { row->form[WORDING_WIRE].text, 6 },

@@ -195,6 +195,9 @@ static void codes_words_and_guesses(void **state)
     assert_string_equal(first("413", NULL), "E280 code");
     assert_string_equal(first("json thinking", NULL), "E025 words");
     assert_string_equal(first("欠费", NULL), "E099 words");
+    assert_string_equal(first("温度", NULL), "E010a words");
+    assert_string_equal(first("限流", NULL), "E202 words");
+    assert_string_equal(first("模型不存在", NULL), "E031 words");
     assert_string_equal(first("Temprature shuold be in", NULL), "E010a near");
     assert_string_equal(first("qqqq zzzz", NULL), "nothing");
     assert_string_equal(first("", NULL), "nothing");
