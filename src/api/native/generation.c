@@ -2,9 +2,10 @@
  *
  * Spec: chat.md §3, §4, §8; wire-forms.md §3.
  */
-#include "api/gather.h"
 #include "api/native/native.h"
+#include "api/pump.h"
 #include "api/reply.h"
+#include "api/tool_calls.h"
 #include "contract/chat_body.h"
 #include "net/http_server.h"
 #include "service/chat.h"
@@ -202,7 +203,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
     }
     if (c->call_count) {
         buf_add(b, S(",\"tool_calls\":["));
-        gather_add_calls(b, c);
+        tool_calls_add(b, c);
         buf_add_char(b, ']');
     }
     buf_add_char(b, '}');
@@ -216,7 +217,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
 static enum err answer_whole(struct answer *a)
 {
     struct buf b;
-    enum err   e = gather_whole(a->choices, a->run);
+    enum err   e = pump_whole(a->choices, a->run);
 
     if (e)
         return e;
@@ -286,9 +287,9 @@ static str frame_calls(struct answer *a, const struct gathered *c, unsigned inde
 
     buf_init(&b, a->rq->arena, SIZE_MAX / 2);
     if (!a->in->incremental.v)
-        gather_add_calls(&b, c);
+        tool_calls_add(&b, c);
     else if (index < c->call_count)
-        gather_add_call(&b, index, first ? c->calls[index].id : S(""), first ? c->calls[index].name : S(""), piece);
+        tool_call_add(&b, index, first ? c->calls[index].id : S(""), first ? c->calls[index].name : S(""), piece);
     return buf_str(&b);
 }
 
@@ -372,7 +373,7 @@ static void add_fault_frame(struct answer *a)
 static enum err answer_stream(struct answer *a)
 {
     struct sending st = { .answer = a };
-    enum err       e = gather_stream(a->rq, a->run, send_event, &st);
+    enum err       e = pump_stream(a->rq, a->run, send_event, &st);
 
     if (!http_begun(a->rq->x) || (e != ERR_FAULT && e != ERR_EOF))
         return e;

@@ -2,9 +2,10 @@
  *
  * Spec: chat.md §6.1-6.3, §8; wire-forms.md §2.
  */
-#include "api/gather.h"
 #include "api/openai/openai.h"
+#include "api/pump.h"
 #include "api/reply.h"
+#include "api/tool_calls.h"
 #include "base/clock.h"
 #include "contract/chat_body.h"
 #include "net/http_server.h"
@@ -115,7 +116,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
     buf_add(b, S(",\"role\":\"assistant\""));
     if (c->call_count) {
         buf_add(b, S(",\"tool_calls\":["));
-        gather_add_calls(b, c);
+        tool_calls_add(b, c);
         buf_add_char(b, ']');
     }
     buf_add(b, S("},\"finish_reason\":\""));
@@ -128,7 +129,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
 static enum err answer_whole(struct answer *a)
 {
     struct buf b;
-    enum err   e = gather_whole(a->choices, a->run);
+    enum err   e = pump_whole(a->choices, a->run);
 
     if (e)
         return e;
@@ -280,7 +281,7 @@ static void send_fault(struct answer *a)
 static enum err answer_stream(struct answer *a)
 {
     struct request *rq = a->rq;
-    enum err        e = gather_stream(rq, a->run, send_event, a);
+    enum err        e = pump_stream(rq, a->run, send_event, a);
 
     if (!http_begun(rq->x) || (e != ERR_FAULT && e != ERR_EOF))
         return e;
