@@ -79,6 +79,13 @@ static void add_str_or_null(struct buf *b, str s)
         buf_add(b, S("null"));
 }
 
+void reply_add_request_id(struct buf *b, const struct request *rq)
+{
+    buf_add(b, S(",\"request_id\":\""));
+    buf_add(b, str_of(rq->id, UUID_LEN));
+    buf_add(b, S("\"}"));
+}
+
 /* {"code","message","request_id"} (wire-forms.md §3). */
 static void native_body(struct request *rq, const struct fault_view *v, struct buf *b)
 {
@@ -86,9 +93,7 @@ static void native_body(struct request *rq, const struct fault_view *v, struct b
     json_add_str(b, v->code);
     buf_add(b, S(",\"message\":"));
     json_add_str(b, v->message);
-    buf_add(b, S(",\"request_id\":\""));
-    buf_add(b, str_of(rq->id, UUID_LEN));
-    buf_add(b, S("\"}"));
+    reply_add_request_id(b, rq);
 }
 
 /* {"error":{"message","type","param","code"},"id","request_id"} (wire-forms.md R1, O2); without "id" when no model was
@@ -111,9 +116,7 @@ static void openai_body(struct request *rq, const struct fault_view *v, struct b
         buf_add(b, str_of(rq->id, UUID_LEN));
         buf_add_char(b, '"');
     }
-    buf_add(b, S(",\"request_id\":\""));
-    buf_add(b, str_of(rq->id, UUID_LEN));
-    buf_add(b, S("\"}"));
+    reply_add_request_id(b, rq);
 }
 
 str reply_fault_body(struct request *rq, const struct fault_view *v)
@@ -139,23 +142,26 @@ void reply_native_event(struct buf *b, int64_t id, str event, int status)
     buf_add(b, S("\ndata:"));
 }
 
+void reply_native_fault(struct request *rq, struct buf *b, int64_t id, const struct fault_view *v)
+{
+    reply_native_event(b, id, S("error"), v->status);
+    buf_add(b, reply_fault_body(rq, v));
+    buf_add(b, S("\n\n"));
+}
+
 enum err reply_fault(struct request *rq, bool as_event)
 {
     struct fault_view v;
     struct fields     f = { 0 };
     struct buf        b;
-    str               body;
 
     fault_render(&rq->fault, &rq->settings->wording, rq->arena, &v);
-    body = reply_fault_body(rq, &v);
     if (!as_event) {
         common_fields(rq, &f, S("application/json"));
-        return http_answer(rq->x, v.status, f.at, f.count, body);
+        return http_answer(rq->x, v.status, f.at, f.count, reply_fault_body(rq, &v));
     }
     buf_init(&b, rq->arena, SIZE_MAX / 2);
-    reply_native_event(&b, 1, S("error"), v.status);
-    buf_add(&b, body);
-    buf_add(&b, S("\n\n"));
+    reply_native_fault(rq, &b, 1, &v);
     common_fields(rq, &f, S("text/event-stream;charset=UTF-8"));
     return http_answer(rq->x, rq->settings->sse_error_status_200 ? 200 : v.status, f.at, f.count, buf_str(&b));
 }

@@ -24,4 +24,10 @@ str reply_fault_body(struct request *rq, const struct fault_view *v);
 /* One native event: id, "result" or "error", the status in its comment; the caller adds the JSON and then two line ends. */
 void reply_native_event(struct buf *b, int64_t id, str event, int status);
 
+/* The whole event of a refusal. */
+void reply_native_fault(struct request *rq, struct buf *b, int64_t id, const struct fault_view *v);
+
+/* The last member of a body, and its end. */
+void reply_add_request_id(struct buf *b, const struct request *rq);
+
 #endif

@@ -28,3 +28,12 @@ void tool_calls_add(struct buf *b, const struct gathered *g)
         tool_call_add(b, i, g->calls[i].id, g->calls[i].name, buf_str(&g->calls[i].arguments));
     }
 }
+
+void tool_calls_add_member(struct buf *b, const struct gathered *g)
+{
+    if (g->call_count == 0)
+        return;
+    buf_add(b, S(",\"tool_calls\":["));
+    tool_calls_add(b, g);
+    buf_add_char(b, ']');
+}

@@ -10,4 +10,7 @@ void tool_call_add(struct buf *b, size_t index, str id, str name, str arguments)
 /* All calls so far, separated by commas. */
 void tool_calls_add(struct buf *b, const struct gathered *g);
 
+/* The same as the member that a whole message has: nothing when there are no calls. */
+void tool_calls_add_member(struct buf *b, const struct gathered *g);
+
 #endif

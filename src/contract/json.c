@@ -113,11 +113,10 @@ str json_text(struct arena *a, yyjson_val *v)
 
 /* What a byte becomes inside a string: 0 itself, 'u' a \u escape, else the letter behind the backslash. */
 static const char escapes[256] = {
-    [0] = 'u',  [1] = 'u',  [2] = 'u',  [3] = 'u',  [4] = 'u',  [5] = 'u',  [6] = 'u',  [7] = 'u',
-    [8] = 'b',  [9] = 't',  [10] = 'n', [11] = 'u', [12] = 'f', [13] = 'r', [14] = 'u', [15] = 'u',
-    [16] = 'u', [17] = 'u', [18] = 'u', [19] = 'u', [20] = 'u', [21] = 'u', [22] = 'u', [23] = 'u',
-    [24] = 'u', [25] = 'u', [26] = 'u', [27] = 'u', [28] = 'u', [29] = 'u', [30] = 'u', [31] = 'u',
-    ['"'] = '"', ['\\'] = '\\',
+    [0] = 'u',  [1] = 'u',  [2] = 'u',  [3] = 'u',  [4] = 'u',  [5] = 'u',   [6] = 'u',     [7] = 'u',  [8] = 'b',
+    [9] = 't',  [10] = 'n', [11] = 'u', [12] = 'f', [13] = 'r', [14] = 'u',  [15] = 'u',    [16] = 'u', [17] = 'u',
+    [18] = 'u', [19] = 'u', [20] = 'u', [21] = 'u', [22] = 'u', [23] = 'u',  [24] = 'u',    [25] = 'u', [26] = 'u',
+    [27] = 'u', [28] = 'u', [29] = 'u', [30] = 'u', [31] = 'u', ['"'] = '"', ['\\'] = '\\',
 };
 
 /* Whether one of the 8 bytes is below 0x20, a quote or a backslash; bytes above 0x7F never are. */
@@ -173,6 +172,12 @@ void json_add_str(struct buf *b, str s)
     buf_add_char(b, '"');
     json_add_escaped(b, s);
     buf_add_char(b, '"');
+}
+
+void json_add_count(struct buf *b, str before, int64_t count)
+{
+    buf_add(b, before);
+    buf_add_i64(b, count);
 }
 
 void json_add_num(struct buf *b, double v)

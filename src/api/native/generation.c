@@ -104,43 +104,30 @@ static void add_usage(struct answer *a, struct buf *b)
     const struct chat_usage *u = &a->rq->usage;
 
     if (a->in->multimodal) {
-        buf_add(b, S("\"usage\":{\"input_tokens\":"));
-        buf_add_i64(b, u->prompt_tokens);
-        buf_add(b, S(",\"output_tokens\":"));
-        buf_add_i64(b, u->completion_tokens);
-        buf_add(b, S(",\"total_tokens\":"));
-        buf_add_i64(b, u->prompt_tokens + u->completion_tokens);
-        buf_add(b, S(",\"input_tokens_details\":{\"text_tokens\":"));
-        buf_add_i64(b, u->prompt_tokens);
+        json_add_count(b, S("\"usage\":{\"input_tokens\":"), u->prompt_tokens);
+        json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
+        json_add_count(b, S(",\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
+        json_add_count(b, S(",\"input_tokens_details\":{\"text_tokens\":"), u->prompt_tokens);
         buf_add(b, S("},\"output_tokens_details\":{"));
         if (u->reasoning_tokens) {
-            buf_add(b, S("\"reasoning_tokens\":"));
-            buf_add_i64(b, u->reasoning_tokens);
+            json_add_count(b, S("\"reasoning_tokens\":"), u->reasoning_tokens);
             buf_add_char(b, ',');
         }
-        buf_add(b, S("\"text_tokens\":"));
-        buf_add_i64(b, u->completion_tokens - u->reasoning_tokens);
+        json_add_count(b, S("\"text_tokens\":"), u->completion_tokens - u->reasoning_tokens);
         buf_add(b, S("},\"prompt_tokens_details\":{"));
-        if (u->cached_tokens) {
-            buf_add(b, S("\"cached_tokens\":"));
-            buf_add_i64(b, u->cached_tokens);
-        }
+        if (u->cached_tokens)
+            json_add_count(b, S("\"cached_tokens\":"), u->cached_tokens);
         buf_add(b, S("}}"));
         return;
     }
-    buf_add(b, S("\"usage\":{\"total_tokens\":"));
-    buf_add_i64(b, u->prompt_tokens + u->completion_tokens);
-    buf_add(b, S(",\"output_tokens\":"));
-    buf_add_i64(b, u->completion_tokens);
-    buf_add(b, S(",\"input_tokens\":"));
-    buf_add_i64(b, u->prompt_tokens);
+    json_add_count(b, S("\"usage\":{\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
+    json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
+    json_add_count(b, S(",\"input_tokens\":"), u->prompt_tokens);
     if (u->reasoning_tokens) {
-        buf_add(b, S(",\"output_tokens_details\":{\"reasoning_tokens\":"));
-        buf_add_i64(b, u->reasoning_tokens);
+        json_add_count(b, S(",\"output_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
         buf_add_char(b, '}');
     }
-    buf_add(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"));
-    buf_add_i64(b, u->cached_tokens);
+    json_add_count(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"), u->cached_tokens);
     buf_add(b, S("}}"));
 }
 
@@ -148,9 +135,7 @@ static void add_end(struct answer *a, struct buf *b)
 {
     buf_add_char(b, ',');
     add_usage(a, b);
-    buf_add(b, S(",\"request_id\":\""));
-    buf_add(b, str_of(a->rq->id, UUID_LEN));
-    buf_add(b, S("\"}"));
+    reply_add_request_id(b, a->rq);
 }
 
 /* What stands before the text or the choices of an output. Translations say who made them (chat.md §5.6). */
@@ -201,11 +186,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
         buf_add(b, S(",\"reasoning_content\":"));
         json_add_str(b, buf_str(&c->reasoning));
     }
-    if (c->call_count) {
-        buf_add(b, S(",\"tool_calls\":["));
-        tool_calls_add(b, c);
-        buf_add_char(b, ']');
-    }
+    tool_calls_add_member(b, c);
     buf_add_char(b, '}');
     if (a->indexed) {
         buf_add(b, S(",\"index\":"));
@@ -365,9 +346,7 @@ static void add_fault_frame(struct answer *a)
     struct fault_view v;
 
     fault_render(&a->rq->fault, &a->rq->settings->wording, a->rq->arena, &v);
-    reply_native_event(b, ++a->event_id, S("error"), v.status);
-    buf_add(b, reply_fault_body(a->rq, &v));
-    buf_add(b, S("\n\n"));
+    reply_native_fault(a->rq, b, ++a->event_id, &v);
 }
 
 static enum err answer_stream(struct answer *a)

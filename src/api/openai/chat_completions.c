@@ -85,19 +85,14 @@ static void add_usage(struct answer *a, struct buf *b)
 {
     const struct chat_usage *u = &a->rq->usage;
 
-    buf_add(b, S("\"usage\":{\"prompt_tokens\":"));
-    buf_add_i64(b, u->prompt_tokens);
-    buf_add(b, S(",\"completion_tokens\":"));
-    buf_add_i64(b, u->completion_tokens);
-    buf_add(b, S(",\"total_tokens\":"));
-    buf_add_i64(b, u->prompt_tokens + u->completion_tokens);
+    json_add_count(b, S("\"usage\":{\"prompt_tokens\":"), u->prompt_tokens);
+    json_add_count(b, S(",\"completion_tokens\":"), u->completion_tokens);
+    json_add_count(b, S(",\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
     if (u->reasoning_tokens) {
-        buf_add(b, S(",\"completion_tokens_details\":{\"reasoning_tokens\":"));
-        buf_add_i64(b, u->reasoning_tokens);
+        json_add_count(b, S(",\"completion_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
         buf_add_char(b, '}');
     }
-    buf_add(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"));
-    buf_add_i64(b, u->cached_tokens);
+    json_add_count(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"), u->cached_tokens);
     buf_add(b, S("}}"));
 }
 
@@ -114,11 +109,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
         json_add_str(b, buf_str(&c->reasoning));
     }
     buf_add(b, S(",\"role\":\"assistant\""));
-    if (c->call_count) {
-        buf_add(b, S(",\"tool_calls\":["));
-        tool_calls_add(b, c);
-        buf_add_char(b, ']');
-    }
+    tool_calls_add_member(b, c);
     buf_add(b, S("},\"finish_reason\":\""));
     buf_add(b, chat_finish_name(c->finish));
     buf_add(b, S("\",\"index\":"));
