@@ -79,12 +79,13 @@ def number(s, key):
     return int(value)
 
 
-def two_numbers(s, key):
-    value = s.get(key)
+def frame_numbers(s):
+    """["4", "80", "narrow"?], or None."""
+    value = s.get('frames')
     if value is None:
         return None
-    if not re.match(r'[0-9]{1,9} [0-9]{1,9}$', value):
-        s.fail(f'"{key}" must be two numbers', key)
+    if not re.match(r'[0-9]{1,9} [0-9]{1,9}( narrow)?$', value):
+        s.fail('"frames" must be two numbers, and "narrow" or nothing', 'frames')
     return value.split()
 
 
@@ -132,7 +133,7 @@ def check(s, paths, by_id):
     word_list(s, 'paths', paths)
     for key in (*NUMBERS, *THINKING_NUMBERS):
         number(s, key)
-    two_numbers(s, 'frames')
+    frame_numbers(s)
     default = choice(s, 'default', ('on', 'off'))
     if (default is not None) != (s.get('thinking') == 'hybrid'):
         s.fail('"default" belongs to thinking hybrid, and only there', 'default')
@@ -151,9 +152,11 @@ def members(s):
         value = number(s, key) or number(s, otherwise)
         if value:
             out.append(f'.{member} = {value}')
-    frames = two_numbers(s, 'frames')
+    frames = frame_numbers(s)
     if frames:
         out.append(f'.frames_min = {frames[0]}, .frames_max = {frames[1]}')
+        if len(frames) > 2:
+            out.append('.frames_narrow = true')
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')
     out += [f'.can_{word} = true' for word in s.get('can', '').split()]

@@ -103,6 +103,7 @@ struct model {
     str     effort;                 /* what reasoning_effort may be; see model_takes_effort() */
     str     audio_voices;           /* what audio.voice may be, parted by blanks; empty: not known */
     int64_t frames_min, frames_max; /* of a video given as a list of images; 0: not known */
+    bool    frames_narrow;          /* what else is sent is E044b, not E044a */
 
     bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs;
     bool can_required;      /* tool_choice "required" (else E030) */

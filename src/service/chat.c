@@ -174,8 +174,8 @@ static enum err check_frames(struct request *rq, const struct chat_input *in)
 
             if (!part->frames || (count >= m->frames_min && count <= m->frames_max))
                 continue;
-            return m->frames_max == 80 ? fail_video_frames_range_80(&rq->fault)
-                                       : fail_video_frames_range(&rq->fault, m->frames_max);
+            return m->frames_narrow ? fail_video_frames_range_80(&rq->fault)
+                                    : fail_video_frames_range(&rq->fault, m->frames_max);
         }
     }
     return OK;
