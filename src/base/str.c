@@ -146,3 +146,26 @@ bool str_to_f64(str s, double *ret)
     *ret = v;
     return true;
 }
+
+bool str_glob(str pattern, str text)
+{
+    size_t p = 0, t = 0, star = STR_NONE, mark = 0;
+
+    while (t < text.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = p++;
+            mark = t;
+        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+            p++;
+            t++;
+        } else if (star != STR_NONE) {
+            p = star + 1;
+            t = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*')
+        p++;
+    return p == pattern.len;
+}

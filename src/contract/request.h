@@ -10,6 +10,8 @@
 #include "contract/fault.h"
 #include "loop/fiber.h"
 
+struct fault_plan;
+struct faults;
 struct http_exchange;
 struct model;
 struct route;
@@ -59,6 +61,9 @@ struct request {
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
     str         engine; /* which engine ran it */
+
+    struct faults     *faults; /* rules of failures on purpose; NULL: they are off (access/faults.h) */
+    struct fault_plan *plan;   /* how this one shall fail; NULL: it shall not */
 
     struct chat_usage usage;
     int64_t           started_us;             /* monotonic */

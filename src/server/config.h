@@ -99,7 +99,4 @@ void config_add_key(struct config *c, str key);
 /* After all has been read: derives what follows from the options (wording, paths with ~). */
 enum err config_finish(struct config *c, str *ret_problem);
 
-/* Whether `text` fits a pattern in which * stands for any run of characters. */
-bool config_glob(str pattern, str text);
-
 #endif

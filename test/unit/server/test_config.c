@@ -461,7 +461,7 @@ TEST(patterns_match_with_stars)
     char many[300], stars[200];
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        if (config_glob(str_from_cstr(cases[i].pattern), str_from_cstr(cases[i].text)) != cases[i].fits)
+        if (str_glob(str_from_cstr(cases[i].pattern), str_from_cstr(cases[i].text)) != cases[i].fits)
             fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
     }
     /* No pattern takes for ever. */
@@ -469,7 +469,7 @@ TEST(patterns_match_with_stars)
     for (size_t i = 0; i < sizeof(stars); i++)
         stars[i] = i & 1 ? 'a' : '*';
     stars[sizeof(stars) - 1] = 'b';
-    assert_false(config_glob(str_of(stars, sizeof(stars)), str_of(many, sizeof(many))));
+    assert_false(str_glob(str_of(stars, sizeof(stars)), str_of(many, sizeof(many))));
 }
 
 #define config_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
