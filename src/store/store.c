@@ -30,6 +30,45 @@ static const char *const migrations[] = {
     "  id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, hint TEXT NOT NULL, name TEXT NOT NULL,"
     "  workspace TEXT NOT NULL REFERENCES workspaces (id), created_ms INTEGER NOT NULL, revoked_ms INTEGER"
     ") WITHOUT ROWID;",
+
+    /* 2: who may call what, what was used, what it cost. Money is in millionths of the account's currency. */
+    "ALTER TABLE workspaces ADD COLUMN commodity TEXT NOT NULL DEFAULT 'postpaid';" /* postpaid, prepaid, none */
+    "ALTER TABLE workspaces ADD COLUMN paid_until_ms INTEGER;"                      /* NULL: without end */
+    "ALTER TABLE keys ADD COLUMN kind TEXT NOT NULL DEFAULT 'general';" /* general, coding-plan, token-plan, temporary */
+    "ALTER TABLE keys ADD COLUMN member TEXT NOT NULL DEFAULT '';"      /* empty: the account itself */
+    "ALTER TABLE keys ADD COLUMN networks TEXT NOT NULL DEFAULT '';"    /* \"10.0.0.0/8 ::1\"; empty: all */
+    "ALTER TABLE keys ADD COLUMN expires_ms INTEGER;"
+    "CREATE TABLE members (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE memberships ("
+    "  member TEXT NOT NULL REFERENCES members (id) ON DELETE CASCADE,"
+    "  workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, PRIMARY KEY (member, workspace)"
+    ") WITHOUT ROWID;"
+    /* what an administrator says of a model in a workspace; rpm, tpm: NULL is no limit of its own */
+    "CREATE TABLE workspace_models ("
+    "  workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, model TEXT NOT NULL,"
+    "  allowed INTEGER NOT NULL DEFAULT 1, rpm INTEGER, tpm INTEGER, concurrency INTEGER,"
+    "  PRIMARY KEY (workspace, model)) WITHOUT ROWID;"
+    /* and of a model in the whole account */
+    "CREATE TABLE account_models ("
+    "  model TEXT PRIMARY KEY, activated INTEGER NOT NULL DEFAULT 1, invited INTEGER NOT NULL DEFAULT 1,"
+    "  payable INTEGER NOT NULL DEFAULT 1, free_only INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    "CREATE TABLE account (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE policies ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,"
+    "  kind TEXT NOT NULL, pattern TEXT NOT NULL, is_regex INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE free_quota ("
+    "  model TEXT PRIMARY KEY, granted INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0, expires_ms INTEGER"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE payments (id TEXT PRIMARY KEY, paid_ms INTEGER NOT NULL, amount INTEGER NOT NULL, note TEXT NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE TABLE usage ("
+    "  minute INTEGER NOT NULL, workspace TEXT NOT NULL, key TEXT NOT NULL, model TEXT NOT NULL,"
+    "  requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
+    "  reasoning_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, free_tokens INTEGER NOT NULL,"
+    "  cost INTEGER NOT NULL, list_cost INTEGER NOT NULL, PRIMARY KEY (minute, workspace, key, model)) WITHOUT ROWID;"
+    /* how far each worker's log of charges has been booked into the tables above */
+    "CREATE TABLE ledger_positions (log TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 enum err store_err(sqlite3 *db, int result)
