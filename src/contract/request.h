@@ -10,13 +10,16 @@
 #include "contract/fault.h"
 #include "loop/fiber.h"
 
+struct account;
 struct http_exchange;
+struct key;
 struct model;
 struct route;
 struct services;
+struct workspace;
 
 /* Which protocol the client speaks: decides the form of answers and of refusals. */
-enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI };
+enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ADMIN };
 
 /* The phases whose times the log line shows, in order. */
 #define PHASES(X)        \
@@ -51,9 +54,15 @@ struct request {
     int64_t               body_max; /* bytes, of this route */
     char                  id[UUID_LEN + 1]; /* x-request-id, request_id */
 
+    /* Who calls (access/account.h); NULL on routes without a key. The snapshot is held until the request has ended. */
+    const struct account   *account;
+    const struct key       *key;
+    bool                    key_is_temporary; /* an st-… key with the rights of `key` */
+    const struct workspace *space; /* whose limits and usage count: the key's, or the one that a header names */
+
     struct fault fault;
     str          key_id;    /* short name of the key, for the log; never the key */
-    str          workspace;
+    str          workspace; /* the id of `space` */
     str          model_name; /* as sent */
     bool         stream;
 
