@@ -26,6 +26,9 @@ enum err edit_run(struct edit *e, int *ret_changed, const char *sql, const char 
 /* Letters, digits, '-', '_', '.': 1 to 64 of them. */
 bool edit_id_is_good(str id);
 
+/* "2026-12-01" or "2026-12-01T08:30:00Z" (and "…00.123Z", as clock_iso() writes it), in milliseconds since 1970. */
+bool edit_time(str text, int64_t *ret);
+
 /* ---- workspaces ---- */
 
 /* `id` may be empty: one is made ("ws-…"). */

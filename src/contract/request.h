@@ -40,6 +40,7 @@ struct request_settings {
     bool                   sse_error_status_200; /* native: a refused stream is HTTP 200 with the error as its event */
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
+    int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;
 };

@@ -55,6 +55,9 @@ struct admin_call {
 extern const struct admin_op admin_ops[];
 extern const unsigned        admin_op_count;
 
+/* The handler of the route /admin/v1/…. */
+SUSPENDS enum err handle_admin(struct request *rq);
+
 /* ---- what was asked; all of it has been checked against the stanza ---- */
 
 /* A {parameter} of the path, unescaped. */
@@ -63,6 +66,8 @@ str admin_path(const struct admin_call *c, str name);
 str admin_text(const struct admin_call *c, const char *name);
 /* Whether it is there, and is not null. */
 bool admin_has(const struct admin_call *c, const char *name);
+/* Whether the body has it, even as null: what a PATCH takes away. */
+bool admin_names(const struct admin_call *c, const char *name);
 /* `absent` when it is absent or null. A time ("2026-12-01T00:00:00Z", or a number of milliseconds) is in milliseconds. */
 int64_t admin_int(const struct admin_call *c, const char *name, int64_t absent);
 bool    admin_bool(const struct admin_call *c, const char *name, bool absent);
@@ -83,6 +88,9 @@ struct admin_page {
 void admin_page_begin(struct admin_page *p, struct admin_call *c);
 bool admin_page_has(struct admin_page *p, str id);
 void admin_page_end(struct admin_page *p);
+
+/* Whether the model is known (or is "*"); a job's refusal otherwise. */
+enum err admin_model_check(struct admin_call *c, str id);
 
 /* Refuses: the status and code follow from `why` (ERR_NOT_FOUND 404, ERR_EXISTS and ERR_LIMIT 409, others 400). */
 enum err admin_refuse(struct admin_call *c, enum err why, const char *fmt, ...) PRINTF_LIKE(3, 4);
