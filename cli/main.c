@@ -19,6 +19,9 @@ static const struct {
 } commands[] = {
     { S("serve"), serve_main, "run the server" },
     { S("keys"), cli_keys, "create, list and revoke API keys" },
+    { S("workspaces"), cli_workspaces, "the account's workspaces, and which models they may call" },
+    { S("members"), cli_members, "who works in which workspace" },
+    { S("models"), cli_models, "the models, and which of them the account has" },
     { S("explain"), cli_explain, "what an error means and what to do about it" },
     { S("version"), cli_version, "print the version" },
     { S("help"), cli_help, "this" },

@@ -60,6 +60,13 @@ enum err reply_json(struct request *rq, str body)
     return http_answer(rq->x, 200, f.at, f.count, body);
 }
 
+enum err reply_empty(struct request *rq, int status)
+{
+    struct http_field id = { S("x-request-id"), str_of(rq->id, UUID_LEN) };
+
+    return http_answer(rq->x, status, &id, 1, S(""));
+}
+
 void reply_stream_begin(struct request *rq, int status)
 {
     struct fields f = { 0 };
@@ -119,6 +126,16 @@ static void openai_body(struct request *rq, const struct fault_view *v, struct b
     reply_add_request_id(b, rq);
 }
 
+/* {"error":{"code","message"}}: the admin API's own form. */
+static void admin_body(const struct fault_view *v, struct buf *b)
+{
+    buf_add(b, S("{\"error\":{\"code\":"));
+    json_add_str(b, v->code);
+    buf_add(b, S(",\"message\":"));
+    json_add_str(b, v->message);
+    buf_add(b, S("}}"));
+}
+
 str reply_fault_body(struct request *rq, const struct fault_view *v)
 {
     struct buf b;
@@ -126,6 +143,8 @@ str reply_fault_body(struct request *rq, const struct fault_view *v)
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     if (rq->surface == SURFACE_OPENAI)
         openai_body(rq, v, &b);
+    else if (rq->surface == SURFACE_ADMIN)
+        admin_body(v, &b);
     else
         native_body(rq, v, &b);
     return buf_str(&b);

@@ -10,15 +10,18 @@
 #include "contract/fault.h"
 #include "loop/fiber.h"
 
+struct account;
 struct fault_plan;
 struct faults;
 struct http_exchange;
+struct key;
 struct model;
 struct route;
 struct services;
+struct workspace;
 
 /* Which protocol the client speaks: decides the form of answers and of refusals. */
-enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI };
+enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ADMIN };
 
 /* The phases whose times the log line shows, in order. */
 #define PHASES(X)        \
@@ -39,6 +42,7 @@ struct request_settings {
     bool                   sse_error_status_200; /* native: a refused stream is HTTP 200 with the error as its event */
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
+    int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;
 };
@@ -53,9 +57,15 @@ struct request {
     int64_t               body_max; /* bytes, of this route */
     char                  id[UUID_LEN + 1]; /* x-request-id, request_id */
 
+    /* Who calls (access/account.h); NULL on routes without a key. The snapshot is held until the request has ended. */
+    const struct account   *account;
+    const struct key       *key;
+    bool                    key_is_temporary; /* an st-… key with the rights of `key` */
+    const struct workspace *space; /* whose limits and usage count: the key's, or the one that a header names */
+
     struct fault fault;
     str          key_id;    /* short name of the key, for the log; never the key */
-    str          workspace;
+    str          workspace; /* the id of `space` */
     str          model_name; /* as sent */
     bool         stream;
 

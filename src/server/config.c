@@ -454,6 +454,7 @@ static const struct field model_fields[] = {
     { .name = S("id"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, id) },
     { .name = S("like"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, like) },
     { .name = S("limits"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_model, limits) },
+    { .name = S("workspace"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, workspace) },
 };
 
 static_assert(offsetof(struct config_model, limit_count) ==

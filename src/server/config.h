@@ -67,6 +67,7 @@ struct config_model {
     str                 id, like;
     struct config_pair *limits; /* "context", "input", "output", "budget" → number */
     size_t              limit_count;
+    str                 workspace; /* the only one that may call it; empty: all */
 };
 
 struct config {

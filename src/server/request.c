@@ -17,6 +17,7 @@
 #include "server/routes.gen.h"
 #include "server/worker.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 
 #define LOG_LINE_MAX 4096
@@ -34,7 +35,7 @@ static int64_t body_max(const struct worker *w, const struct route *r)
 
 struct http_body_plan request_plan(void *worker, struct http_exchange *x)
 {
-    const struct route *r = route_find(http_path(x));
+    const struct route *r = route_of_request(http_path(x), http_field(x, S("host")));
 
     http_tag_set(x, r);
     return (struct http_body_plan){ .max = (size_t)body_max(worker, r) };
@@ -78,31 +79,104 @@ static str bearer(const struct request *rq)
 
 static enum err refuse_key(struct request *rq, bool missing)
 {
+    if (rq->route->auth == ROUTE_AUTH_PLAN)
+        return fail_plan_key_invalid(&rq->fault); /* REF: X096 */
     if (rq->surface == SURFACE_OPENAI)
         return fail_key_invalid_openai(&rq->fault); /* REF: E186b */
-    return missing ? fail_key_missing(&rq->fault) : fail_key_invalid_native(&rq->fault); /* REF: E186a */
+    return missing ? fail_key_missing(&rq->fault) : fail_key_invalid_native(&rq->fault); /* REF: E186a, E292 */
+}
+
+/* Looks at the newest snapshot; what it held before is released. */
+static void take_account(struct worker *w, struct request *rq)
+{
+    if (rq->account)
+        account_release(w->accounts, rq->account);
+    rq->account = account_hold(w->accounts);
+}
+
+/* Step 2 of access.md §11. */
+static enum err check_key(struct worker *w, struct request *rq, str secret)
+{
+    const struct key *k;
+    bool              for_plan = rq->route->auth == ROUTE_AUTH_PLAN;
+
+    take_account(w, rq);
+    k = account_key(w->accounts, secret, rq->arrived_ms);
+    if (!k) {
+        /* It may have been made a moment ago by another process. Whoever reads the tables first, all look again. */
+        (void)account_refresh(w->process->accounts);
+        take_account(w, rq);
+        k = account_key(w->accounts, secret, rq->arrived_ms);
+    }
+    if (!k)
+        return refuse_key(rq, false);
+    rq->key_id = k->id;
+    if (for_plan && (!k->plan || !str_starts(rq->route->path, k->plan->base)))
+        return refuse_key(rq, false);
+    if (!for_plan && k->plan)
+        return rq->settings->wording.wording == WORDING_WIRE ? fail_plan_key_on_general_url(&rq->fault) /* REF: X097 */
+                                                             : refuse_key(rq, false);
+    if (k->network_count) {
+        char address[ADDRESS_TEXT_MAX];
+
+        http_client_address(rq->x, address);
+        if (!network_has(k->networks, k->network_count, str_from_cstr(address)))
+            return fail_access_denied(&rq->fault); /* REF: E191 */
+    }
+    rq->key = k;
+    rq->key_is_temporary = key_text_is_temporary(secret);
+    return OK;
+}
+
+/* Step 3: the key's own workspace, or the one that the header names. */
+static enum err check_workspace(struct worker *w, struct request *rq)
+{
+    str                     id = request_header(rq, S("x-dashscope-workspace"));
+    const struct workspace *ws = id.len ? account_workspace(rq->account, id) : rq->key->workspace;
+
+    if (!ws) {
+        str secret = bearer(rq);
+
+        (void)account_refresh(w->process->accounts);
+        take_account(w, rq);
+        rq->key = account_key(w->accounts, secret, rq->arrived_ms);
+        if (!rq->key)
+            return refuse_key(rq, false); /* it has been revoked at this very moment */
+        rq->key_id = rq->key->id;
+        ws = account_workspace(rq->account, id);
+    }
+    if (!ws)
+        return rq->route->manages ? fail_workspace_not_authorized(&rq->fault) /* REF: E187 */
+                                  : fail_workspace_not_found(&rq->fault);     /* REF: E200 */
+    if (rq->key->member && ws != rq->key->workspace && !member_is_in(rq->key->member, ws))
+        return rq->route->manages ? fail_workspace_not_authorized(&rq->fault) /* REF: E187 */
+                                  : fail_workspace_access_denied(&rq->fault); /* REF: E195 */
+    rq->space = ws;
+    rq->workspace = ws->id;
+    return OK;
+}
+
+static enum err authenticate_admin(struct worker *w, struct request *rq)
+{
+    str key = w->process->admin_key, got = bearer(rq);
+
+    if (!key.len || got.len != key.len || CRYPTO_memcmp(got.ptr, key.ptr, key.len) != 0)
+        return fail_admin_key_invalid(&rq->fault); /* REF: D101 */
+    return OK;
 }
 
 static enum err authenticate(struct worker *w, struct request *rq)
 {
-    str               secret = bearer(rq);
-    const struct key *k;
+    str      secret = bearer(rq);
+    enum err e;
 
     rq->action = "checking the key";
+    if (rq->route->auth == ROUTE_AUTH_ADMIN)
+        return authenticate_admin(w, rq);
     if (!secret.len)
         return refuse_key(rq, true);
-    k = keys_find(w->keys, secret);
-    if (!k) {
-        /* It may have been made a moment ago by another process. Whoever reads the table first, all look again. */
-        (void)keys_refresh(w->process->keys);
-        k = keys_find(w->keys, secret);
-        if (!k)
-            return refuse_key(rq, false);
-    }
-    /* the view may change while the request runs: what the log needs is copied */
-    rq->key_id = arena_str(rq->arena, k->id);
-    rq->workspace = arena_str(rq->arena, k->workspace);
-    return OK;
+    e = check_key(w, rq, secret);
+    return e ? e : check_workspace(w, rq);
 }
 
 /* ---- all of it ---- */
@@ -113,13 +187,18 @@ static enum err answer(struct worker *w, struct request *rq)
     unsigned            method = route_method(http_request(rq->x)->method);
     enum err            e;
 
-    if (!r)
-        return answer_unknown(rq);
+    if (!r) {
+        r = route_of_malformed(rq->arena, http_path(rq->x));
+        if (!r || r->auth != ROUTE_AUTH_KEY)
+            return answer_unknown(rq);
+        rq->surface = r->surface;
+        return fail_workspace_url_malformed(&rq->fault); /* REF: E273 */
+    }
     if (method == ROUTE_OPTIONS && rq->settings->cors)
         return answer_preflight(rq);
     if (!(r->methods & method))
         return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
-    if (r->needs_key) {
+    if (r->auth != ROUTE_AUTH_NONE) {
         e = authenticate(w, rq);
         if (e)
             return e;
@@ -152,6 +231,7 @@ static void count(struct worker *w, const struct request *rq, int status)
         [SURFACE_PLAIN] = COUNTER_REQUESTS_TOTAL_PLAIN,
         [SURFACE_NATIVE] = COUNTER_REQUESTS_TOTAL_NATIVE,
         [SURFACE_OPENAI] = COUNTER_REQUESTS_TOTAL_OPENAI,
+        [SURFACE_ADMIN] = COUNTER_REQUESTS_TOTAL_ADMIN,
     };
     struct counters *c = &w->counters;
 
@@ -271,6 +351,8 @@ void request_handle(void *worker, struct http_exchange *x)
     count(w, rq, status);
     if (s->shared->log_requests)
         write_line(rq, status, e);
+    if (rq->account)
+        account_release(w->accounts, rq->account);
     setup_release(s);
 }
 

@@ -6,6 +6,9 @@
 #include "server/serve.h"
 
 #include "base/log.h"
+#include "access/keys.h"
+#include "base/num.h"
+#include "base/rand.h"
 #include "server/worker.h"
 
 #include <errno.h>
@@ -141,7 +144,6 @@ static str laptop_key(struct store *s, struct arena *a)
 {
     str        path = arena_printf(a, "%.*s/key", STR_ARG(store_folder(s)));
     char       secret[KEY_LEN + 1];
-    struct key k;
     int        fd = open(path.ptr, O_RDONLY | O_CLOEXEC);
 
     if (fd >= 0) {
@@ -150,13 +152,13 @@ static str laptop_key(struct store *s, struct arena *a)
         close(fd);
         if (n == KEY_LEN) {
             str kept = arena_str(a, str_of(secret, KEY_LEN));
-            enum err e = keys_add(s, kept, S("laptop"), S("default"), a, &k);
+            enum err e = keys_add(s, kept, S("laptop"), a);
 
             if (e == OK || (e == ERR_EXISTS && keys_is_good(s, kept)))
                 return kept; /* one that has been revoked is replaced */
         }
     }
-    if (keys_create(s, S("laptop"), S("default"), secret, a, &k))
+    if (keys_create(s, S("laptop"), secret, a))
         return (str){ 0 };
     fd = open(path.ptr, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, secret, KEY_LEN) != KEY_LEN)
@@ -164,6 +166,42 @@ static str laptop_key(struct store *s, struct arena *a)
     if (fd >= 0)
         close(fd);
     return arena_str(a, str_of(secret, KEY_LEN));
+}
+
+/* ---- the admin API's key: an option, or a file that only its owner reads ---- */
+
+#define ADMIN_KEY_MAX 128
+
+static str admin_key(const struct config *c, struct store *s, struct arena *a)
+{
+    str           path = arena_printf(a, "%.*s/admin-key", STR_ARG(store_folder(s)));
+    char          text[ADMIN_KEY_MAX];
+    unsigned char bits[16];
+    ssize_t       n;
+    int           fd;
+
+    if (c->options.admin_key.len)
+        return arena_str(a, c->options.admin_key);
+    fd = open(path.ptr, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof(text));
+        close(fd);
+        return n > 0 ? arena_str(a, str_trim(str_of(text, (size_t)n))) : (str){ 0 };
+    }
+    if (c->options.production)
+        return (str){ 0 };
+    rand_secret(bits, sizeof(bits));
+    memcpy(text, "admin-", 6);
+    num_hex(text + 6, bits, sizeof(bits));
+    n = 6 + 2 * sizeof(bits);
+    fd = open(path.ptr, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, text, (size_t)n) != n) {
+        log_warn("%s: %s; the admin API is closed", path.ptr, strerror(errno));
+        n = 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    return arena_str(a, str_of(text, (size_t)n));
 }
 
 /* ---- where the tokenizer's table is ---- */
@@ -219,6 +257,8 @@ static void print_welcome(const struct config *c, const struct address *at, str 
         printf("dashbox: key          %.*s\n", STR_ARG(key));
     else
         printf("dashbox: a key is made with: dashbox keys create --data %.*s\n", STR_ARG(c->options.data));
+    if (!c->options.admin_key.len && !c->options.production)
+        printf("dashbox: admin key    %.*s/admin-key\n", STR_ARG(c->options.data));
     printf("\n"
            "  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
            "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n"
@@ -343,7 +383,8 @@ static enum err open_process(struct process *p, const struct config *c, struct a
         *ret_key = arena_str(a, c->api_keys[0]);
     else if (!c->options.production)
         *ret_key = laptop_key(p->store, a);
-    e = keys_open(p->store, c->api_keys, c->api_key_count, &p->keys);
+    p->admin_key = admin_key(c, p->store, a);
+    e = account_open(p->store, c->api_keys, c->api_key_count, &p->accounts);
     return e ? e : store_start(p->store);
 }
 
@@ -357,7 +398,7 @@ static void close_process(struct process *p)
     for (size_t i = 0; i < p->child_count; i++)
         arena_free(&p->children[i].texts);
     free(p->children);
-    keys_close(p->keys);
+    account_close(p->accounts);
     tokenizer_close(p->own_tokenizer);
     log_flush();
 }

@@ -158,6 +158,7 @@ static enum err open_models(struct shared *s, str *ret_problem)
         own[i] = *like;
         own[i].id = cm->id;
         own[i].status = MODEL_ACTIVE;
+        own[i].workspace = cm->workspace;
         for (size_t k = 0; k < cm->limit_count; k++) {
             int64_t v;
             bool    known = false;
@@ -221,6 +222,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *
         .sse_error_status_200 = o->sse_error_status_200,
         .cors = o->cors,
         .call_ms = o->time_call_ms,
+        .key_max = o->keys_max,
     };
     e = shared_fill(s, t, ret_problem);
     if (e) {
@@ -338,6 +340,8 @@ static enum err setup_open(struct worker *w, struct shared *shared, struct setup
     s->shared = shared;
     s->engines = xcalloc(c->engine_count, sizeof(*s->engines));
     s->services = (struct services){
+        .store = w->process->store,
+        .accounts = w->process->accounts,
         .tokenizer = w->process->tokenizer,
         .memo = w->memo,
         .engine_for = engine_for,
@@ -407,7 +411,7 @@ static void watch_keys(void *arg)
     struct worker *w = arg;
 
     while (fiber_sleep_until(loop_now_us(w->loop) + KEYS_POLL_US) == OK)
-        (void)keys_refresh(w->process->keys); /* a failure is in the log; the old table stays */
+        (void)account_refresh(w->process->accounts); /* a failure is in the log; the old snapshot stays */
 }
 
 enum err worker_open(struct process *p, unsigned index, struct shared *s, const struct address *at, struct worker **ret)
@@ -434,7 +438,7 @@ enum err worker_open(struct process *p, unsigned index, struct shared *s, const 
         return ERR_LIMIT;
     }
     w->memo = count_memo_open(0);
-    w->keys = key_view_open(p->keys);
+    w->accounts = account_view_open(p->accounts);
     loop_on_idle(w->loop, on_idle, w);
     e = index == 0 ? worker_children(w, s->config) : OK;
     if (!e)
@@ -482,7 +486,8 @@ static void reload_keys(void *arg)
 {
     struct reload *r = arg;
 
-    (void)keys_extra_set(r->worker->process->keys, r->shared->config->api_keys, r->shared->config->api_key_count);
+    (void)account_extra_set(r->worker->process->accounts, r->shared->config->api_keys,
+                            r->shared->config->api_key_count);
     shared_unref(r->shared);
     free(r);
 }
@@ -625,7 +630,7 @@ void worker_free(struct worker *w)
         setup_free(w->setup);
     if (w->server)
         http_server_drain(w->server, NULL, NULL); /* it has never served */
-    key_view_close(w->keys);
+    account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);
     free(w);

@@ -6,7 +6,7 @@
 #ifndef DASHBOX_SERVER_WORKER_H
 #define DASHBOX_SERVER_WORKER_H
 
-#include "access/keys.h"
+#include "access/account.h"
 #include "net/http_server.h"
 #include "server/config.h"
 #include "server/metrics.h"
@@ -44,7 +44,8 @@ struct child_slot {
 /* What all workers share for the life of the process. */
 struct process {
     struct store           *store;
-    struct keys            *keys;
+    struct account_source  *accounts;
+    str                     admin_key; /* empty: the admin API refuses everybody */
     const struct tokenizer *tokenizer;
     struct tokenizer       *own_tokenizer; /* the same, to be closed */
     struct worker         **workers;
@@ -75,7 +76,7 @@ struct worker {
     struct loop        *loop;
     struct http_server *server;
     struct setup       *setup;
-    struct key_view    *keys;
+    struct account_view *accounts;
     struct count_memo  *memo;
     struct counters     counters;
     pthread_t           thread;

@@ -5,7 +5,12 @@
 #include "engine/engine.h"
 #include "tokens/chat_template.h"
 
+struct account_source;
+struct store;
+
 struct services {
+    struct store           *store;
+    struct account_source  *accounts;
     const struct tokenizer *tokenizer;
     struct count_memo      *memo;
     /* The engine that answers for a model; never NULL. */

@@ -10,14 +10,14 @@ TEST(a_path_is_found_as_it_is_spelt)
     assert_non_null(r);
     assert_int_equal(r->surface, SURFACE_OPENAI);
     assert_int_equal(r->methods, ROUTE_POST);
-    assert_true(r->needs_key);
+    assert_int_equal(r->auth, ROUTE_AUTH_KEY);
     r = route_find(S("/api/v1/services/aigc/text-generation/generation"));
     assert_non_null(r);
     assert_int_equal(r->surface, SURFACE_NATIVE);
     r = route_find(S("/health"));
     assert_non_null(r);
     assert_int_equal(r->surface, SURFACE_PLAIN);
-    assert_false(r->needs_key);
+    assert_int_equal(r->auth, ROUTE_AUTH_NONE);
 }
 
 TEST(other_paths_are_not_served)

@@ -1,0 +1,249 @@
+/* cli.c - what the commands that work on the store share: arguments, the store, tables. */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "server/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- arguments ---- */
+
+static bool parse_flag(char **argv, int argc, int *at, const struct cli_flag *flags, size_t count, const char **data,
+                       const char **config)
+{
+    const struct cli_flag common[] = { { "--data", data }, { "--config", config } };
+
+    for (size_t i = 0; i < count + ARRAY_LEN(common) && *at + 1 < argc; i++) {
+        const struct cli_flag *f = i < count ? &flags[i] : &common[i - count];
+
+        if (strcmp(argv[*at], f->name) == 0) {
+            *f->into = argv[++*at];
+            return true;
+        }
+    }
+    return false;
+}
+
+str cli_word(const struct cli *c, size_t at)
+{
+    return at + 1 < c->word_count ? str_from_cstr(c->words[at + 1]) : (str){ 0 };
+}
+
+enum err cli_number(struct cli *c, const char *flag, const char *text, int64_t *ret)
+{
+    int64_t n;
+
+    if (!text)
+        return OK;
+    if (!str_to_i64(str_from_cstr(text), &n) || n < 0)
+        return edit_refuse(&c->edit, ERR_INVALID, "%s takes a whole number, not \"%s\"", flag, text);
+    *ret = n;
+    return OK;
+}
+
+enum err cli_time(struct cli *c, const char *flag, const char *text, int64_t *ret)
+{
+    if (!text || edit_time(str_from_cstr(text), ret))
+        return OK;
+    return edit_refuse(&c->edit, ERR_INVALID, "%s takes a date such as 2026-12-31 or 2026-12-31T08:00:00Z, not \"%s\"", flag,
+                       text);
+}
+
+/* ---- running ---- */
+
+static enum err run_here(sqlite3 *db, const struct cli_action *action, struct cli *c)
+{
+    enum err e = store_exec(db, "BEGIN IMMEDIATE");
+
+    if (e)
+        return e;
+    c->edit.db = db;
+    e = action->run(c);
+    if (!e)
+        e = store_exec(db, "COMMIT");
+    if (e)
+        (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
+    return e;
+}
+
+struct job {
+    const struct cli_action *action;
+    struct cli              *cli;
+};
+
+static enum err job(sqlite3 *db, void *arg)
+{
+    struct job *j = arg;
+
+    return run_here(db, j->action, j->cli);
+}
+
+static int run_action(struct cli *c, const struct cli_action *action, const char *usage)
+{
+    str           folder = c->config->options.data;
+    struct store *s = NULL;
+    struct job    j = { action, c };
+    enum err      e;
+
+    /* Only what makes something makes a new folder: a mistyped --data must not look like an empty server. */
+    if (!action->makes_data && access(arena_printf(c->edit.arena, "%.*s/dashbox.db", STR_ARG(folder)).ptr, F_OK)) {
+        fprintf(stderr, "dashbox %s: there is no dashbox data in %.*s\n", c->command, STR_ARG(folder));
+        return 1;
+    }
+    e = store_open(folder, &s);
+    if (!e)
+        e = store_run_here(s, job, &j);
+    store_close(s);
+    if (!e)
+        return 0;
+    if (c->edit.problem.len)
+        fprintf(stderr, "dashbox %s: %.*s\n", c->command, STR_ARG(c->edit.problem));
+    else if (e == ERR_INVALID)
+        fputs(usage, stderr);
+    return e == ERR_INVALID ? 2 : 1;
+}
+
+static enum err read_config(struct cli *c, const char *file, const char *data, str *ret_problem)
+{
+    enum err e = file ? config_read(c->config, file, ret_problem) : OK;
+
+    if (!e && data)
+        e = config_set(c->config, S("data"), str_from_cstr(data), ret_problem);
+    return e ? e : config_finish(c->config, ret_problem);
+}
+
+int cli_run(int argc, char **argv, const char *usage, const struct cli_flag *flags, size_t flag_count,
+            const struct cli_action *actions, size_t action_count)
+{
+    struct cli               c = { .command = argv[0] };
+    const struct cli_action *action = NULL;
+    struct arena             arena;
+    const char              *data = NULL, *file = NULL;
+    str                      problem = { 0 };
+    int                      status;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(usage, stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--json") == 0) {
+            c.json = true;
+        } else if (parse_flag(argv, argc, &i, flags, flag_count, &data, &file)) {
+            continue;
+        } else if (argv[i][0] == '-' || c.word_count == CLI_WORDS_MAX) {
+            fputs(usage, stderr);
+            return 2;
+        } else {
+            c.words[c.word_count++] = argv[i];
+        }
+    }
+    for (size_t i = 0; i < action_count && c.word_count; i++) {
+        if (strcmp(actions[i].name, c.words[0]) == 0 && c.word_count - 1 >= actions[i].words_min &&
+            c.word_count - 1 <= actions[i].words_max)
+            action = &actions[i];
+    }
+    if (!action) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    arena_init(&arena, 0);
+    c.config = config_new();
+    c.edit.arena = &arena;
+    if (read_config(&c, file, data, &problem)) {
+        fprintf(stderr, "dashbox %s: %.*s\n", c.command, STR_ARG(problem));
+        status = 2;
+    } else {
+        status = run_action(&c, action, usage);
+    }
+    config_free(c.config);
+    arena_free(&arena);
+    return status;
+}
+
+/* ---- printing ---- */
+
+void cli_print(const struct buf *b)
+{
+    str s = buf_str(b);
+
+    printf("%.*s\n", STR_ARG(s));
+}
+
+void cli_table_begin(struct cli_table *t, struct arena *a, const char *const *heads, size_t columns)
+{
+    ASSERT(columns <= CLI_COLUMNS_MAX);
+    *t = (struct cli_table){ .arena = a, .columns = columns };
+    for (size_t i = 0; i < columns; i++)
+        cli_table_add(t, str_from_cstr(heads[i]));
+}
+
+void cli_table_add(struct cli_table *t, str cell)
+{
+    if (t->count == t->cap) {
+        size_t cap = t->cap ? 2 * t->cap : 64;
+
+        t->cells = arena_realloc(t->arena, t->cells, t->cap * sizeof(str), cap * sizeof(str));
+        t->cap = cap;
+    }
+    t->cells[t->count++] = cell.len ? cell : S("-");
+}
+
+/* Characters: bytes that do not go on with one. */
+static size_t width(str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
+    return n;
+}
+
+void cli_table_end(const struct cli_table *t)
+{
+    size_t widths[CLI_COLUMNS_MAX] = { 0 };
+
+    for (size_t i = 0; i < t->count; i++) {
+        size_t w = width(t->cells[i]);
+
+        if (w > widths[i % t->columns])
+            widths[i % t->columns] = w;
+    }
+    for (size_t i = 0; i < t->count; i++) {
+        bool last = i % t->columns == t->columns - 1;
+
+        printf("%.*s", STR_ARG(t->cells[i]));
+        if (last)
+            putchar('\n');
+        else
+            printf("%*s", (int)(widths[i % t->columns] - width(t->cells[i]) + 2), "");
+    }
+}
+
+str cli_when(struct arena *a, int64_t unix_ms)
+{
+    char when[CLOCK_ISO_LEN + 1];
+
+    if (!unix_ms)
+        return S("-");
+    clock_iso(when, unix_ms);
+    return arena_printf(a, "%.10s %.5s", when, when + 11);
+}
+
+str cli_count(struct arena *a, int64_t n)
+{
+    str   digits = arena_printf(a, "%lld", (long long)n);
+    char *out = arena_bytes(a, 2 * digits.len);
+    size_t len = 0;
+
+    if (!n)
+        return S("-");
+    for (size_t i = 0; i < digits.len; i++) {
+        if (i && (digits.len - i) % 3 == 0)
+            out[len++] = ',';
+        out[len++] = digits.ptr[i];
+    }
+    return str_of(out, len);
+}
