@@ -1,34 +1,36 @@
-/* moderation_rules.h - files of moderation rules.
+/* moderation_rules.h - moderation rules as people write them.
  *
  * UTF-8 text, a rule a line:
  *
- *     # a comment, when it is the first character of the line that is not a blank
+ *     # a comment, when that is the first character of the line
  *     word, or words with blanks between them
  *     /regular expression/
  *     ip: mickey mouse
  *     output: custom: /case \d+/
  *
- * Before the rule a kind (block, custom, faq, ip; block when none is said) and a side (input, output; both when none is
- * said, but ip is for input alone) can stand, in either order, each with a colon. Any other word with a colon is part of
- * the rule. To begin a word with "#", "/" or such a name write it as a regular expression.
+ * Before the rule can stand, each with a colon and in either order, a kind (block, custom, faq, ip; block where none is
+ * said) and a side (input, output; both where none is said, but ip looks at input alone, as row E177 says). Any other word
+ * with a colon is part of the rule. What must begin with "#", "/" or such a word is written as a regular expression.
  */
 #ifndef DASHBOX_ACCESS_MODERATION_RULES_H
 #define DASHBOX_ACCESS_MODERATION_RULES_H
 
 #include "access/moderation.h"
 
+#define MODERATION_FILE_MAX ((size_t)16 * 1024 * 1024)
+
 struct moderation_rules {
     struct moderation_rule *ptr;
-    size_t                  len;
+    size_t                  len, cap;
 };
 
-/* Adds the rules of a text, which must live as long as `r`. `name` is the file's, or the option's: rule ids and problems
- * begin with "name:line". ERR_INVALID, ERR_LIMIT: ret_problem says what, as "name:line: why". `kind` is that of lines that
- * say none. */
-enum err moderation_rules_read(str name, str text, enum moderation_kind kind, struct arena *a,
-                               struct moderation_rules *r, str *ret_problem);
-/* The same for a file. Blocks: at the start, or on a lane. ERR_IO: cannot be read; ERR_LIMIT: over 16 MiB. */
-enum err moderation_rules_read_file(str path, enum moderation_kind kind, struct arena *a, struct moderation_rules *r,
-                                    str *ret_problem);
+/* Adds the rule of a line, as an item of a list in the configuration; nothing for an empty line or a comment. `line` and
+ * `id` must live as long as `r`. ERR_INVALID: ret_problem is "id: why", in the arena. What the rule's pattern must be is
+ * for moderation_compile() to say. */
+enum err moderation_rules_add(struct moderation_rules *r, str id, str line, struct arena *a, str *ret_problem);
+
+/* Adds those of a file, which get the ids "name:line", name being the path's last part. Blocks: at the start, or on a lane.
+ * ERR_INVALID: as above, with the path. ERR_IO: cannot be read; ERR_LIMIT: larger than MODERATION_FILE_MAX. */
+enum err moderation_rules_read(struct moderation_rules *r, str path, struct arena *a, str *ret_problem);
 
 #endif
