@@ -168,6 +168,9 @@ def members(s):
         out.append('.paths = ' + ' | '.join(f'UINT64_C(1) << {constant("MODEL_PATH_", name)}' for name in names))
     if any(name.startswith('openai') for name in names):
         out.append('.openai = true')
+    facts = ''.join(f'{key} {s.get(key)}\n' for key in FACTS if s.get(key))
+    if facts:
+        out.append(f'.facts = {st.c_str(facts)}')
     return out
 
 
@@ -205,6 +208,7 @@ def write_header(path, paths, found):
 
 
 def write_source(path, paths, found, lists):
+    tasks = sorted({s.get('task') for s in found})
     slots = index(found)
     out = ['/* Made by tools/gen_models.py from data/models; not to be edited. */',
            '#include "contract/model_tables.h"', '', 'const struct model models[] = {']
@@ -213,6 +217,8 @@ def write_source(path, paths, found, lists):
     out += ['};', '', f'const unsigned model_count = {len(found)};', '',
             f'const unsigned model_slot_mask = {len(slots) - 1};', '', 'const uint16_t model_slots[] = {']
     out += ['    ' + ' '.join(f'{slot},' for slot in slots[i:i + 20]) for i in range(0, len(slots), 20)]
+    out += ['};', '', 'const str model_task_names[] = {']
+    out += [f'    [{constant("MODEL_TASK_", task)}] = {st.c_str(task)},' for task in tasks]
     created, owner = lists['openai']
     out += ['};', '', f'const struct model_listing model_listing = {{ {created}, {st.c_str(owner)} }};', '']
     write(path, out)

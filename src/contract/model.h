@@ -116,6 +116,8 @@ struct model {
 
     /* Limits of one main account; 0: none published. */
     int64_t rpm, tpm, rps, rpm_intl, tpm_intl, rps_intl;
+
+    str facts; /* everything else that is published, as "key value" lines; see model_fact() */
 };
 
 extern const struct model models[]; /* in the order of their ids */
@@ -145,6 +147,12 @@ static inline int64_t model_input_max(const struct model *m, bool thinking)
 {
     return thinking ? m->input_max_thinking : m->input_max;
 }
+
+/* A published fact that no code needs to compute with: "price.cn", "free", "window", "notes"… Empty when there is none. */
+str model_fact(const struct model *m, str key);
+
+/* The word of data/models, "vision-chat". */
+str model_task_name(enum model_task task);
 
 /* Whether `word` is one of the words, which blanks part. */
 bool words_have(str words, str word);
