@@ -158,9 +158,9 @@ static void cancelled_meanwhile(void *arg)
 static void cancels_then_opens(void *arg)
 {
     fiber_cancel(arg);
-    fiber_yield();
+    yield();
     fiber_wake(arg);
-    fiber_yield();
+    yield();
     sem_post(&gate);
 }
 

@@ -209,7 +209,7 @@ static void over_unix(void *arg)
 
             close(fd);
         }
-        fiber_yield();
+        yield();
     }
     (void)unlink(at.path);
     rmdir(folder);
@@ -256,7 +256,7 @@ static void echo_bulk(void *arg)
     spawn(send_bulk, &p);
     peer_expect(&p, str_of(bulk, BULK));
     CHECK(p.received == (int64_t)BULK);
-    fiber_yield();
+    yield();
     peer_close(&p);
     listener_close(listener);
     free(bulk);
@@ -352,7 +352,7 @@ static void slow_reader(void *arg)
         peer_wait(&p);
         stream_read_stop(&p.stream);
         peer_take(&p, p.len);
-        fiber_yield();
+        yield();
     }
     CHECK(p.received == PIECES * PIECE);
     CHECK(sender_waited);
@@ -477,9 +477,9 @@ static void cancelled_flush(void *arg)
     connect_pair(&p);
     fill_up();
     f = spawn(writer_cancelled, NULL);
-    fiber_yield();
+    yield();
     fiber_cancel(f);
-    fiber_yield();
+    yield();
     peer_close(&served);
     peer_close(&p);
 }
@@ -661,7 +661,7 @@ static void cancel_connecting(void *arg)
 
     (void)arg;
     fiber_cancel(f);
-    fiber_yield();
+    yield();
     while (tasks_left > 1)
         CHECK(fiber_sleep_until(after_ms(1)) == OK);
     listener_close(listener);

@@ -371,7 +371,7 @@ static void pipelined(void *arg)
                     "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nhiGET /none HTTP/1.1\r\n" HOST "\r\n"));
     UNTIL(handlers_begun == 1);
     for (int i = 0; i < 3; i++)
-        fiber_yield();
+        yield();
     CHECK(handlers_begun == 1); /* one at a time */
     CHECK(p.len == 0);
     gate = true;
