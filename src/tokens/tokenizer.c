@@ -1004,41 +1004,54 @@ static inline bool tokens_meet(const struct tokenizer *t, const unsigned char *p
     return pair_valid_again(t, left, right, s);
 }
 
+/* Takes `id`, which ends at `stop`, when there may be a way on from there and it stands well behind the token before. */
+static inline bool token_fits(const struct tokenizer *t, const unsigned char *p, size_t at, size_t stop, uint32_t id,
+                              const uint32_t *ids, size_t count, const uint64_t *dead, struct sink *s)
+{
+    if (dead[stop / 64] >> (stop % 64) & 1)
+        return false;
+    return count == 0 || tokens_meet(t, p + at, ids[count - 1], id, s);
+}
+
 /* Merges the piece [p, p + len) into tokens. `ids` has room for `len` ids, `dead` has len / 64 + 1 words of zeros: a bit
- * for each place from which there is no way to the end. */
+ * for each place from which there is no way to the end. In what order tokens are tried is free: first the one before
+ * once more, which in a long run of one sign is right where many longer ones fit for a while, then the longest. */
 static size_t merge(const struct tokenizer *t, const unsigned char *p, size_t len, uint32_t *ids, uint64_t *dead,
                     struct sink *s)
 {
     struct prefixes next;
-    size_t          count = 0, at = 0;
+    size_t          count = 0, at = 0, stop = len;
+    uint32_t        id;
 
     s->asked = 0;
-    prefixes_find(t, p, p + len, &next);
     for (;;) {
-        uint32_t id;
-        size_t   stop;
-
-        if (next.count == 0) {
-            /* There is no way on from here: take the last token back and try shorter ones. */
-            ASSERT(count > 0);
-            dead[at / 64] |= (uint64_t)1 << (at % 64);
-            stop = at - 1;
-            at -= token_len(t, ids[--count]);
-            prefixes_find(t, p + at, p + stop, &next);
-            continue;
+        prefixes_find(t, p + at, p + stop, &next);
+        for (;;) {
+            if (next.count == 0) {
+                /* There is no way on from here: take the last token back and try the others. */
+                ASSERT(count > 0);
+                dead[at / 64] |= (uint64_t)1 << (at % 64);
+                id = ids[--count];
+                stop = count > 0 && ids[count - 1] == id ? len : at - 1;
+                at -= token_len(t, id);
+                break;
+            }
+            next.count--;
+            stop = at + next.lens[next.count];
+            id = prefix_id(t, next.units[next.count]);
+            if (!token_fits(t, p, at, stop, id, ids, count, dead, s))
+                continue;
+            do {
+                ids[count++] = id;
+                at = stop;
+                if (at == len)
+                    return count;
+                stop = at + token_len(t, id);
+            } while (stop <= len && memcmp(p + at, token_ptr(t, id), stop - at) == 0 &&
+                     token_fits(t, p, at, stop, id, ids, count, dead, s));
+            stop = len;
+            break;
         }
-        next.count--;
-        stop = at + next.lens[next.count];
-        if (dead[stop / 64] >> (stop % 64) & 1)
-            continue;
-        id = prefix_id(t, next.units[next.count]);
-        if (count > 0 && !tokens_meet(t, p + at, ids[count - 1], id, s))
-            continue;
-        ids[count++] = id;
-        at = stop;
-        if (at == len)
-            return count;
-        prefixes_find(t, p + at, p + len, &next);
     }
 }
 
