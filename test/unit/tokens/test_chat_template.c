@@ -8,13 +8,14 @@
 
 #include "../loop/run.h"
 #include "base/rand.h"
+#include "rendered.h"
 
 static struct tokenizer  *t;
 static struct count_memo *m;
 
 static void parts_are(size_t parts, size_t package, str prompt)
 {
-    assert_int_equal(tokenizer_count_as(t, prompt, TOKENIZER_RENDERED), package);
+    assert_int_equal(rendered_encode(t, prompt, NULL, 0), package);
     assert_int_equal(parts, package);
 }
 
@@ -315,7 +316,7 @@ static void random_conversations_add_up(void **state)
                 break;
             }
         }
-        assert_int_equal(parts, tokenizer_count_as(t, str_of(prompt, len), TOKENIZER_RENDERED));
+        assert_int_equal(parts, rendered_encode(t, str_of(prompt, len), NULL, 0));
     }
 }
 
