@@ -7,17 +7,12 @@
 
 static _Atomic int64_t fixed_unix_ms;
 
-int64_t clock_mono_ns(void)
+int64_t clock_mono_us(void)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-int64_t clock_mono_us(void)
-{
-    return clock_mono_ns() / 1000;
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 void clock_fix(int64_t unix_ms)

@@ -5,16 +5,10 @@
 #include "base/str.h"
 
 /* Monotonic, for durations and deadlines. */
-int64_t clock_mono_ns(void);
 int64_t clock_mono_us(void);
 
 /* Since 1970-01-01T00:00:00Z, for dates. */
 int64_t clock_unix_ms(void);
-static inline int64_t clock_unix_s(void)
-{
-    return clock_unix_ms() / 1000;
-}
-
 /* Stops the wall clock at this time, for tests; 0 lets it run again. */
 void clock_fix(int64_t unix_ms);
 

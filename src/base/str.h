@@ -71,7 +71,8 @@ str str_trim(str s);
  * separator all of it is returned and *rest becomes empty. */
 str str_cut(str *rest, char sep);
 
-/* All of `s` must be the number; leading zeros and a sign are accepted for i64. False on overflow or other text. */
+/* All of `s` must be the number; leading zeros and a sign are accepted for i64. False on overflow or other text. A fraction is
+ * decimal, with or without an exponent. */
 bool str_to_i64(str s, int64_t *ret);
 bool str_to_u64(str s, uint64_t *ret);
 bool str_to_f64(str s, double *ret);

@@ -217,7 +217,8 @@ struct fiber *fiber_start(struct loop *l, void (*fn)(void *arg), void *arg)
     return f;
 }
 
-void fiber_resume(struct loop *l, struct fiber *f)
+/* Runs `f` until it waits or ends. */
+static void fiber_resume(struct loop *l, struct fiber *f)
 {
     ASSERT(f->state == FIBER_READY);
     ASSERT(!l->running);

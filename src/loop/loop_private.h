@@ -56,8 +56,6 @@ void loop_turn(struct loop *l);
 /* The earliest timer has changed. */
 void loop_timer_moved(struct loop *l);
 
-/* Runs `f` until it waits or ends. */
-void fiber_resume(struct loop *l, struct fiber *f);
 void fiber_pool_free(struct loop *l);
 
 /* libuv's error → ours. */

@@ -391,30 +391,6 @@ enum err stream_connect(struct stream *s, const struct stream_events *events, co
     return e;
 }
 
-static void address_get(const struct stream *s, struct address *ret, bool peer)
-{
-    struct address a = { 0 };
-    int            len = sizeof(a.storage);
-
-    if (s->uv.handle.type == UV_TCP) {
-        if (peer)
-            uv_tcp_getpeername(&s->uv.tcp, &a.sa, &len);
-        else
-            uv_tcp_getsockname(&s->uv.tcp, &a.sa, &len);
-    }
-    *ret = a;
-}
-
-void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX])
-{
-    struct address a;
-
-    text[0] = 0;
-    address_get(s, &a, true);
-    if (a.sa.sa_family)
-        address_format(&a, text);
-}
-
 /* ---- listening ---- */
 
 struct listener {
@@ -513,7 +489,12 @@ enum err stream_accept(struct stream *s, const struct stream_events *events, str
 
 void listener_address(const struct listener *ln, struct address *ret)
 {
-    address_get(&ln->stream, ret, false);
+    struct address a = { 0 };
+    int            len = sizeof(a.storage);
+
+    if (ln->stream.uv.handle.type == UV_TCP)
+        uv_tcp_getsockname(&ln->stream.uv.tcp, &a.sa, &len);
+    *ret = a;
 }
 
 void listener_close(struct listener *ln)

@@ -82,9 +82,6 @@ void stream_shutdown(struct stream *s);
 
 void stream_close(struct stream *s);
 
-/* "127.0.0.1:51234" of the other side, "" for a Unix socket. */
-void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX]);
-
 /* ---- listening ---- */
 
 struct listener;

@@ -130,7 +130,6 @@ static char *pattern_new(size_t len)
 static void port_zero(void *arg)
 {
     struct address at = listen_echo(loopback());
-    char           text[ADDRESS_TEXT_MAX];
     struct peer    p;
 
     (void)arg;
@@ -139,8 +138,6 @@ static void port_zero(void *arg)
     peer_send(&p, S("hello"));
     peer_expect(&p, S("hello"));
     CHECK(echo_accepted == 1);
-    stream_peer(&p.stream, text);
-    CHECK(str_starts(str_from_cstr(text), S("127.0.0.1:")));
     peer_close(&p);
     listener_close(listener);
 }
@@ -200,8 +197,6 @@ static void over_unix(void *arg)
         peer_connect(&p, &at);
         peer_send(&p, S("hello"));
         peer_expect(&p, S("hello"));
-        stream_peer(&p.stream, text);
-        CHECK_STR(str_from_cstr(text), "");
         peer_close(&p);
         listener_close(listener);
         if (round == 0) {

@@ -185,12 +185,7 @@ static void handle_three(struct http_exchange *x)
 
 static void handle_about(struct http_exchange *x)
 {
-    char from[ADDRESS_TEXT_MAX];
-
-    http_client_address(x, from);
-    CHECK(str_starts(str_from_cstr(from), S("127.0.0.1:")));
     CHECK(strcmp(http_tag(x), "tagged") == 0);
-    CHECK(http_loop(x) == loop);
     CHECK(http_arrived_us(x) > 0);
     CHECK(http_status(x) == 0 && !http_begun(x));
     answer_text(x, 200,
