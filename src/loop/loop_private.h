@@ -50,7 +50,7 @@ struct loop {
     char read_buffer[READ_BUFFER];
 };
 
-/* At the top of every callback of libuv: looks at the clock. */
+/* At the top of every callback of libuv but those that only lend or free memory: looks at the clock. */
 void loop_turn(struct loop *l);
 
 /* The earliest timer has changed. */

@@ -15,7 +15,9 @@
 #include "base/str.h"
 #include "loop/fiber.h"
 
-#include <uv.h>
+#include <netinet/in.h>
+#include <stdalign.h>
+#include <sys/socket.h>
 
 struct stream;
 
@@ -25,19 +27,16 @@ struct stream_events {
     void (*on_closed)(struct stream *s);
 };
 
+#define STREAM_HANDLE_SIZE 320 /* what libuv needs, and some room for a later version */
+
 struct stream {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t    tcp;
-        uv_pipe_t   pipe;
-    } uv;
+    alignas(max_align_t) char   handle[STREAM_HANDLE_SIZE]; /* libuv's; stream.c knows what it is */
     const struct stream_events *events;
     struct loop                *loop;
     struct fiber               *writer;  /* waits in stream_flush() */
     size_t                      queued;  /* bytes that the kernel has not taken yet */
     enum err                    broken;  /* a write has failed */
-    bool                        reading, closing;
+    bool                        reading, closing, closed;
 };
 
 /* Where to connect or listen: "127.0.0.1:8420", "[::1]:8420", "unix:/run/x.sock". */

@@ -298,7 +298,7 @@ static void buffer_small(struct peer *p)
     uv_os_fd_t fd;
     int        size = 128 * 1024;
 
-    CHECK(uv_fileno(&p->stream.uv.handle, &fd) == 0);
+    CHECK(uv_fileno((uv_handle_t *)p->stream.handle, &fd) == 0);
     CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
 }
 
