@@ -66,7 +66,7 @@ static enum err list(struct cli *c)
         struct buf           b;
         enum err             e;
 
-        if (!config_glob(pattern, m->id))
+        if (!str_glob(pattern, m->id))
             continue;
         found++;
         e = account_model_get(&c->edit, m->id, &state);

@@ -93,7 +93,6 @@ enum err moderation_rules_add(struct moderation_rules *r, str id, str line, stru
 static enum err read_whole(FILE *file, struct arena *a, str *ret)
 {
     struct buf b;
-    char      *room;
     size_t     n;
 
     buf_init(&b, a, MODERATION_FILE_MAX);
@@ -101,11 +100,9 @@ static enum err read_whole(FILE *file, struct arena *a, str *ret)
         char piece[4096];
 
         n = fread(piece, 1, sizeof(piece), file);
-        room = buf_room(&b, n);
-        if (!room)
+        buf_add(&b, str_of(piece, n));
+        if (b.full)
             return ERR_LIMIT;
-        memcpy(room, piece, n);
-        buf_took(&b, n);
     } while (n);
     *ret = buf_str(&b);
     return ferror(file) ? ERR_IO : OK;

@@ -23,14 +23,8 @@ static inline str buf_str(const struct buf *b)
     return str_of(b->ptr, b->len);
 }
 
-/* Room for `n` more bytes at the returned address, to be taken with buf_took(); NULL when the ceiling is in the way. */
+/* Room for `n` more bytes at the returned address, the end of the text; NULL when the ceiling is in the way. */
 char *buf_room(struct buf *b, size_t n);
-
-static inline void buf_took(struct buf *b, size_t n)
-{
-    ASSERT(n <= b->cap - b->len);
-    b->len += n;
-}
 
 void buf_add_slow(struct buf *b, const void *ptr, size_t len);
 

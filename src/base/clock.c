@@ -11,17 +11,12 @@
 static _Atomic int64_t stopped_at_ms; /* 0: it runs */
 static _Atomic int64_t offset_ms;
 
-int64_t clock_mono_ns(void)
+int64_t clock_mono_us(void)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-int64_t clock_mono_us(void)
-{
-    return clock_mono_ns() / 1000;
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 static int64_t machine_unix_ms(void)

@@ -5,15 +5,10 @@
 #include "base/str.h"
 
 /* Monotonic, for durations and deadlines. */
-int64_t clock_mono_ns(void);
 int64_t clock_mono_us(void);
 
 /* Since 1970-01-01T00:00:00Z, for dates. */
 int64_t clock_unix_ms(void);
-static inline int64_t clock_unix_s(void)
-{
-    return clock_unix_ms() / 1000;
-}
 
 /* The wall clock can be set, moved and stopped, so that minutes, expiries and months pass without waiting: by tests, and by
  * users through the admin API. Durations and deadlines (clock_mono_us) go on as ever. From any thread. */

@@ -1,29 +1,8 @@
-/* num.h - arithmetic on a peer's numbers, and numbers as text. */
+/* num.h - the smaller and the larger, and numbers as text. */
 #ifndef DASHBOX_BASE_NUM_H
 #define DASHBOX_BASE_NUM_H
 
 #include "base/defs.h"
-
-/* False, and *ret untouched, on overflow. */
-static inline bool add_size(size_t a, size_t b, size_t *ret)
-{
-    size_t r;
-
-    if (__builtin_add_overflow(a, b, &r))
-        return false;
-    *ret = r;
-    return true;
-}
-
-static inline bool mul_size(size_t a, size_t b, size_t *ret)
-{
-    size_t r;
-
-    if (__builtin_mul_overflow(a, b, &r))
-        return false;
-    *ret = r;
-    return true;
-}
 
 static inline size_t min_size(size_t a, size_t b)
 {

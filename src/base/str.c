@@ -1,7 +1,9 @@
 /* str.c - views of text. */
 #include "base/str.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static unsigned char lower(unsigned char c)
 {
@@ -136,12 +138,14 @@ bool str_to_f64(str s, double *ret)
     char  *end;
     double v;
 
-    if (s.len == 0 || s.len >= sizeof(text) || is_blank(s.ptr[0]))
+    if (s.len == 0 || s.len >= sizeof(text))
         return false;
     memcpy(text, s.ptr, s.len);
     text[s.len] = 0;
+    if (strspn(text, "0123456789+-.eE") != s.len) /* strtod() reads also blanks, inf, nan and hexadecimal */
+        return false;
     v = strtod(text, &end);
-    if (end != text + s.len)
+    if (end != text + s.len || !isfinite(v))
         return false;
     *ret = v;
     return true;

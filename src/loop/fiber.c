@@ -53,11 +53,16 @@ struct fiber {
     int64_t      deadline_us; /* of the fiber as a whole */
     struct timer timer;
     void        *note;
-    char        *map; /* the mapping, guard page first */
-    size_t       map_size;
+    char        *stack; /* its low end, behind the guard page */
+    size_t       guard; /* bytes of that page */
     void        *asan_fake_stack;
     void        *tsan_fiber;
 };
+
+static size_t stack_size(const struct fiber *f)
+{
+    return (size_t)((const char *)f - f->stack);
+}
 
 /* ---- the sanitizers' view of a switch ---- */
 
@@ -67,7 +72,7 @@ static void before_switch(struct loop *l, struct fiber *to, bool from_ends)
     struct fiber *from = l->running;
 
     if (to)
-        __sanitizer_start_switch_fiber(&l->asan_fake_stack, to->map, to->map_size - sizeof(struct fiber));
+        __sanitizer_start_switch_fiber(&l->asan_fake_stack, to->stack, stack_size(to));
     else
         __sanitizer_start_switch_fiber(from_ends ? NULL : &from->asan_fake_stack, l->asan_stack_low,
                                        l->asan_stack_size);
@@ -103,8 +108,7 @@ static void after_switch_to_loop(struct loop *l)
 
 static struct fiber *stack_new(struct loop *l)
 {
-    size_t        page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t        size = FIBER_STACK + page;
+    size_t        page, size;
     char         *map;
     struct fiber *f;
 
@@ -114,14 +118,16 @@ static struct fiber *stack_new(struct loop *l)
         l->stack_count--;
         return f;
     }
+    page = (size_t)sysconf(_SC_PAGESIZE);
+    size = page + FIBER_STACK;
     map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED || mprotect(map, page, PROT_NONE)) {
         perror("dashbox: fiber stack");
         abort();
     }
     f = (struct fiber *)(map + size - sizeof(*f));
-    f->map = map;
-    f->map_size = size;
+    f->stack = map + page;
+    f->guard = page;
 #ifdef HAS_TSAN
     f->tsan_fiber = __tsan_create_fiber(0);
 #endif
@@ -133,7 +139,7 @@ static void stack_free(struct fiber *f)
 #ifdef HAS_TSAN
     __tsan_destroy_fiber(f->tsan_fiber);
 #endif
-    munmap(f->map, f->map_size);
+    munmap(f->stack - f->guard, f->guard + FIBER_STACK);
 }
 
 static void stack_put(struct loop *l, struct fiber *f)
@@ -197,7 +203,6 @@ static void on_deadline(void *arg)
 struct fiber *fiber_start(struct loop *l, void (*fn)(void *arg), void *arg)
 {
     struct fiber *f = stack_new(l);
-    size_t        page = (size_t)sysconf(_SC_PAGESIZE);
 
     f->loop = l;
     f->cancelled = f->timed_out = false;
@@ -206,13 +211,14 @@ struct fiber *fiber_start(struct loop *l, void (*fn)(void *arg), void *arg)
     f->deadline_us = DEADLINE_NONE;
     f->note = NULL;
     timer_init(&f->timer, on_deadline, f);
-    f->context = fiber_context_make(f->map + page, (size_t)((char *)f - (f->map + page)), fiber_main);
+    f->context = fiber_context_make(f->stack, stack_size(f), fiber_main);
     l->fiber_count++;
     make_ready(f);
     return f;
 }
 
-void fiber_resume(struct loop *l, struct fiber *f)
+/* Runs `f` until it waits or ends. */
+static void fiber_resume(struct loop *l, struct fiber *f)
 {
     ASSERT(f->state == FIBER_READY);
     ASSERT(!l->running);
@@ -295,15 +301,6 @@ void fiber_wait_through(void)
     give_way(f);
 }
 
-void fiber_yield(void)
-{
-    struct fiber *f = fiber_self();
-
-    ASSERT(f);
-    make_ready(f);
-    give_way(f);
-}
-
 enum err fiber_sleep_until(int64_t deadline_us)
 {
     might_suspend();
@@ -330,11 +327,6 @@ void fiber_cancel(struct fiber *f)
 {
     f->cancelled = true;
     fiber_wake(f);
-}
-
-bool fiber_cancelled(const struct fiber *f)
-{
-    return f->cancelled;
 }
 
 void fiber_deadline_set(int64_t deadline_us)

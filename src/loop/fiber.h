@@ -29,7 +29,7 @@ struct loop;
 /* At the top of such a function: stops the process when it is not on a fiber. */
 #define might_suspend() ASSERT(fiber_self())
 
-#define FIBER_STACK ((size_t)64 * 1024)
+#define FIBER_STACK   ((size_t)64 * 1024)
 #define DEADLINE_NONE INT64_MAX /* loop time, microseconds */
 
 /* Makes a fiber that runs fn(arg) soon, on this loop. Call from the loop's thread. */
@@ -48,9 +48,6 @@ SUSPENDS enum err fiber_wait(int64_t deadline_us);
  * which somebody else uses the fiber's memory. */
 SUSPENDS void fiber_wait_through(void);
 
-/* Lets the other ready fibers run. */
-SUSPENDS void fiber_yield(void);
-
 SUSPENDS enum err fiber_sleep_until(int64_t deadline_us);
 
 /* Makes a waiting fiber ready; nothing when it is not waiting. Call from the loop's thread. */
@@ -58,7 +55,6 @@ void fiber_wake(struct fiber *f);
 
 /* Sets the flag and wakes. The fiber unwinds through its ordinary error path. */
 void fiber_cancel(struct fiber *f);
-bool fiber_cancelled(const struct fiber *f);
 
 /* An end for everything that the fiber waits for from now on; DEADLINE_NONE takes it off. */
 void fiber_deadline_set(int64_t deadline_us);

@@ -12,7 +12,7 @@ struct job {
     struct job *next;
     void (*fn)(void *arg);
     void         *arg;
-    struct fiber *waiter; /* NULL for lane_post() */
+    struct fiber *waiter;
     struct loop  *loop;   /* of the waiter */
     bool          done;   /* the waiter's loop alone reads and writes this */
 };
@@ -53,10 +53,7 @@ static void *lane_main(void *arg)
             l->last = NULL;
         pthread_mutex_unlock(&l->lock);
         j->fn(j->arg);
-        if (j->waiter)
-            loop_post(j->loop, finish, j);
-        else
-            free(j);
+        loop_post(j->loop, finish, j);
         pthread_mutex_lock(&l->lock);
     }
     pthread_mutex_unlock(&l->lock);
@@ -114,13 +111,4 @@ void lane_run(struct lane *l, void (*fn)(void *arg), void *arg)
     add(l, &j);
     while (!j.done)
         fiber_wait_through(); /* the job uses this stack */
-}
-
-void lane_post(struct lane *l, void (*fn)(void *arg), void *arg)
-{
-    struct job *j = xcalloc(1, sizeof(*j));
-
-    j->fn = fn;
-    j->arg = arg;
-    add(l, j);
 }

@@ -50,14 +50,12 @@ struct loop {
     char read_buffer[READ_BUFFER];
 };
 
-/* At the top of every callback of libuv: looks at the clock. */
+/* At the top of every callback of libuv but those that only lend or free memory: looks at the clock. */
 void loop_turn(struct loop *l);
 
 /* The earliest timer has changed. */
 void loop_timer_moved(struct loop *l);
 
-/* Runs `f` until it waits or ends. */
-void fiber_resume(struct loop *l, struct fiber *f);
 void fiber_pool_free(struct loop *l);
 
 /* libuv's error → ours. */

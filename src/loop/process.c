@@ -86,6 +86,7 @@ static void on_pipe_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct pipe *p = stream->data;
     struct loop *l = p->process->loop;
 
+    loop_turn(l);
     if (n > 0) {
         lines_feed(p, str_of(buf->base, (size_t)n));
     } else if (n < 0) {
@@ -131,6 +132,7 @@ static void on_handle_closed(uv_handle_t *handle)
 {
     struct process *p = process_of(handle);
 
+    loop_turn(p->loop);
     p->handles--;
     free_when_over(p);
 }
@@ -140,6 +142,7 @@ static void on_ended(uv_process_t *uv, int64_t status, int signal)
     struct process *p = CONTAINER_OF(uv, struct process, uv);
     struct loop    *l = p->loop;
 
+    loop_turn(l);
     (void)kill(-p->pid, SIGKILL); /* what it has left behind; mostly nothing */
     for (int i = 0; i < PIPES; i++)
         pipe_drain(&p->pipes[i]);

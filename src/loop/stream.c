@@ -15,6 +15,20 @@
 
 #define PARTS_MAX 8
 
+/* What lies in stream.handle. */
+union uv {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t    tcp;
+    uv_pipe_t   pipe;
+};
+static_assert(sizeof(union uv) <= STREAM_HANDLE_SIZE, "stream.h has room for libuv's handle");
+
+static union uv *uv_of(const struct stream *s)
+{
+    return (union uv *)(uintptr_t)s->handle;
+}
+
 /* ---- addresses ---- */
 
 bool address_parse(str text, struct address *ret)
@@ -171,7 +185,7 @@ void stream_read_start(struct stream *s)
     if (s->reading || s->closing)
         return;
     s->reading = true;
-    uv_read_start(&s->uv.stream, on_alloc, on_read);
+    uv_read_start(&uv_of(s)->stream, on_alloc, on_read);
 }
 
 void stream_read_stop(struct stream *s)
@@ -179,7 +193,7 @@ void stream_read_stop(struct stream *s)
     if (!s->reading)
         return;
     s->reading = false;
-    uv_read_stop(&s->uv.stream);
+    uv_read_stop(&uv_of(s)->stream);
 }
 
 /* ---- writing ---- */
@@ -228,7 +242,7 @@ enum err stream_write(struct stream *s, const str *parts, size_t count)
     if (total == 0)
         return OK;
     if (s->queued == 0) {
-        int r = uv_try_write(&s->uv.stream, bufs, n);
+        int r = uv_try_write(&uv_of(s)->stream, bufs, n);
 
         if (r < 0 && r != UV_EAGAIN)
             return s->broken = loop_err(r);
@@ -249,7 +263,7 @@ enum err stream_write(struct stream *s, const str *parts, size_t count)
     }
     bufs[0] = uv_buf_init(w->bytes, (unsigned)w->len);
     s->queued += w->len;
-    uv_write(&w->req, &s->uv.stream, bufs, 1, on_written);
+    uv_write(&w->req, &uv_of(s)->stream, bufs, 1, on_written);
     return OK;
 }
 
@@ -272,7 +286,7 @@ enum err stream_flush(struct stream *s, size_t left, int64_t deadline_us)
 
 size_t stream_unsent(const struct stream *s)
 {
-    return uv_stream_get_write_queue_size(&s->uv.stream);
+    return uv_stream_get_write_queue_size(&uv_of(s)->stream);
 }
 
 /* ---- opening and closing ---- */
@@ -281,10 +295,10 @@ static void stream_init(struct stream *s, struct loop *l, const struct stream_ev
 {
     *s = (struct stream){ .events = events, .loop = l };
     if (is_pipe)
-        uv_pipe_init(&l->uv, &s->uv.pipe, 0);
+        uv_pipe_init(&l->uv, &uv_of(s)->pipe, 0);
     else
-        uv_tcp_init(&l->uv, &s->uv.tcp);
-    s->uv.handle.data = s;
+        uv_tcp_init(&l->uv, &uv_of(s)->tcp);
+    uv_of(s)->handle.data = s;
     l->uv.data = l;
 }
 
@@ -313,7 +327,7 @@ void stream_shutdown(struct stream *s)
     if (s->closing)
         return;
     req = xmalloc(sizeof(*req));
-    if (uv_shutdown(req, &s->uv.stream, on_shutdown))
+    if (uv_shutdown(req, &uv_of(s)->stream, on_shutdown))
         free(req);
 }
 
@@ -324,7 +338,7 @@ void stream_close(struct stream *s)
     s->closing = true;
     s->reading = false;
     fiber_wake(s->writer);
-    uv_close(&s->uv.handle, on_closed);
+    uv_close(&uv_of(s)->handle, on_closed);
 }
 
 struct connecting {
@@ -346,12 +360,13 @@ static void on_connect(uv_connect_t *req, int status)
     loop_run_ready(s->loop);
 }
 
-/* Ends stream_connect()'s wait after a failure: `reading` can mean nothing else by then. */
+/* Ends stream_connect()'s wait after a failure. */
 static void on_connect_closed(uv_handle_t *handle)
 {
     struct stream *s = handle->data;
 
-    s->reading = true;
+    loop_turn(s->loop);
+    s->closed = true;
     fiber_wake(s->writer);
     loop_run_ready(s->loop);
 }
@@ -366,9 +381,9 @@ enum err stream_connect(struct stream *s, const struct stream_events *events, co
     might_suspend();
     stream_init(s, fiber_loop(), events, to->path[0] != 0);
     if (to->path[0])
-        uv_pipe_connect(&c.req, &s->uv.pipe, to->path, on_connect);
+        uv_pipe_connect(&c.req, &uv_of(s)->pipe, to->path, on_connect);
     else
-        r = uv_tcp_connect(&c.req, &s->uv.tcp, &to->sa, on_connect);
+        r = uv_tcp_connect(&c.req, &uv_of(s)->tcp, &to->sa, on_connect);
     if (r) {
         c.done = true;
         c.status = r;
@@ -377,7 +392,7 @@ enum err stream_connect(struct stream *s, const struct stream_events *events, co
         e = fiber_wait(deadline_us);
     if (c.done && c.status == 0 && !e) {
         if (!to->path[0])
-            uv_tcp_nodelay(&s->uv.tcp, 1);
+            uv_tcp_nodelay(&uv_of(s)->tcp, 1);
         return OK;
     }
     if (!e)
@@ -385,34 +400,10 @@ enum err stream_connect(struct stream *s, const struct stream_events *events, co
     /* The request is on this stack and the stream is the caller's: both must be done with before we return. */
     s->closing = true;
     s->writer = fiber_self();
-    uv_close(&s->uv.handle, on_connect_closed);
-    while (!s->reading)
+    uv_close(&uv_of(s)->handle, on_connect_closed);
+    while (!s->closed)
         fiber_wait_through();
     return e;
-}
-
-static void address_get(const struct stream *s, struct address *ret, bool peer)
-{
-    struct address a = { 0 };
-    int            len = sizeof(a.storage);
-
-    if (s->uv.handle.type == UV_TCP) {
-        if (peer)
-            uv_tcp_getpeername(&s->uv.tcp, &a.sa, &len);
-        else
-            uv_tcp_getsockname(&s->uv.tcp, &a.sa, &len);
-    }
-    *ret = a;
-}
-
-void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX])
-{
-    struct address a;
-
-    text[0] = 0;
-    address_get(s, &a, true);
-    if (a.sa.sa_family)
-        address_format(&a, text);
 }
 
 /* ---- listening ---- */
@@ -486,14 +477,14 @@ enum err listener_open(struct loop *l, const struct address *at, int backlog,
     ln->arg = arg;
     if (at->path[0]) {
         (void)unlink(at->path); /* left by a process that was killed; bind() says what else is wrong */
-        r = uv_pipe_bind(&ln->stream.uv.pipe, at->path);
+        r = uv_pipe_bind(&uv_of(&ln->stream)->pipe, at->path);
     } else {
         r = tcp_socket(at);
         if (r >= 0)
-            r = uv_tcp_open(&ln->stream.uv.tcp, r);
+            r = uv_tcp_open(&uv_of(&ln->stream)->tcp, r);
     }
     if (!r)
-        r = uv_listen(&ln->stream.uv.stream, backlog, on_connection);
+        r = uv_listen(&uv_of(&ln->stream)->stream, backlog, on_connection);
     if (r) {
         stream_close(&ln->stream);
         return loop_err(r);
@@ -506,14 +497,37 @@ enum err stream_accept(struct stream *s, const struct stream_events *events, str
 {
     int r;
 
-    stream_init(s, ln->stream.loop, events, ln->stream.uv.handle.type == UV_NAMED_PIPE);
-    r = uv_accept(&ln->stream.uv.stream, &s->uv.stream);
+    stream_init(s, ln->stream.loop, events, uv_of(&ln->stream)->handle.type == UV_NAMED_PIPE);
+    r = uv_accept(&uv_of(&ln->stream)->stream, &uv_of(s)->stream);
     return loop_err(r);
+}
+
+static struct address address_get(const struct stream *s, bool peer)
+{
+    struct address a = { 0 };
+    int            len = sizeof(a.storage);
+
+    if (uv_of(s)->handle.type == UV_TCP) {
+        if (peer)
+            uv_tcp_getpeername(&uv_of(s)->tcp, &a.sa, &len);
+        else
+            uv_tcp_getsockname(&uv_of(s)->tcp, &a.sa, &len);
+    }
+    return a;
+}
+
+void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX])
+{
+    struct address a = address_get(s, true);
+
+    text[0] = 0;
+    if (a.sa.sa_family)
+        address_format(&a, text);
 }
 
 void listener_address(const struct listener *ln, struct address *ret)
 {
-    address_get(&ln->stream, ret, false);
+    *ret = address_get(&ln->stream, false);
 }
 
 void listener_close(struct listener *ln)

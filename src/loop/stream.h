@@ -15,7 +15,9 @@
 #include "base/str.h"
 #include "loop/fiber.h"
 
-#include <uv.h>
+#include <netinet/in.h>
+#include <stdalign.h>
+#include <sys/socket.h>
 
 struct stream;
 
@@ -25,19 +27,16 @@ struct stream_events {
     void (*on_closed)(struct stream *s);
 };
 
+#define STREAM_HANDLE_SIZE 320 /* what libuv needs, and some room for a later version */
+
 struct stream {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t    tcp;
-        uv_pipe_t   pipe;
-    } uv;
+    alignas(max_align_t) char   handle[STREAM_HANDLE_SIZE]; /* libuv's; stream.c knows what it is */
     const struct stream_events *events;
     struct loop                *loop;
     struct fiber               *writer;  /* waits in stream_flush() */
     size_t                      queued;  /* bytes that the kernel has not taken yet */
     enum err                    broken;  /* a write has failed */
-    bool                        reading, closing;
+    bool                        reading, closing, closed;
 };
 
 /* Where to connect or listen: "127.0.0.1:8420", "[::1]:8420", "unix:/run/x.sock". */
@@ -82,9 +81,6 @@ void stream_shutdown(struct stream *s);
 
 void stream_close(struct stream *s);
 
-/* "127.0.0.1:51234" of the other side, "" for a Unix socket. */
-void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX]);
-
 /* ---- listening ---- */
 
 struct listener;
@@ -97,6 +93,9 @@ bool address_taken(const struct address *at);
 enum err listener_open(struct loop *l, const struct address *at, int backlog,
                        void (*on_accept)(struct listener *ln, void *arg), void *arg, struct listener **ret);
 enum err stream_accept(struct stream *s, const struct stream_events *events, struct listener *ln);
+/* "127.0.0.1:51234" of the other side, "" for a Unix socket. */
+void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX]);
+
 /* The address really bound (a port 0 has become a number). */
 void listener_address(const struct listener *ln, struct address *ret);
 /* Stops listening and frees itself. */

@@ -1,4 +1,8 @@
-/* timer.c - a binary heap of timers with lazy moves. */
+/* timer.c - a binary heap of timers with lazy moves: a timer stands at the time at which it was last put in, and only when
+ * that comes up is it seen whether it has been moved or stopped since.
+ *
+ * Thread: that of the loop. Memory: the heap's array grows by doubling; the timers are their owners'.
+ */
 #include "loop/timer.h"
 
 #include "base/arena.h"

@@ -253,6 +253,11 @@ enum err http1_feed(struct http1 *p, str bytes, size_t *ret_used)
     return ERR_PROTOCOL;
 }
 
+static bool http1_busy(const struct http1 *p)
+{
+    return p->arena != NULL;
+}
+
 enum err http1_eof(struct http1 *p)
 {
     llhttp_errno_t r;
@@ -265,11 +270,6 @@ enum err http1_eof(struct http1 *p)
     return ERR_EOF;
 }
 
-bool http1_busy(const struct http1 *p)
-{
-    return p->arena != NULL;
-}
-
 str http_head_field(const struct http_head *h, str name)
 {
     for (size_t i = 0; i < h->field_count; i++) {
@@ -277,11 +277,6 @@ str http_head_field(const struct http_head *h, str name)
             return h->fields[i].value;
     }
     return (str){ 0 };
-}
-
-bool http_head_has(const struct http_head *h, str name)
-{
-    return http_head_field(h, name).ptr != NULL;
 }
 
 static int hex_digit(char c)

@@ -36,7 +36,6 @@ struct http_head {
 
 /* The first field of that name, whatever its case; the empty view when there is none. */
 str http_head_field(const struct http_head *h, str name);
-bool http_head_has(const struct http_head *h, str name);
 
 struct http1;
 
@@ -75,9 +74,6 @@ enum err http1_feed(struct http1 *p, str bytes, size_t *ret_used);
 
 /* The peer has closed: ends an answer whose body lasts until then. ERR_EOF when that was too early. */
 enum err http1_eof(struct http1 *p);
-
-/* A message is under way. */
-bool http1_busy(const struct http1 *p);
 
 /* A part of a target with its %41 escapes undone; what is no escape stays as it is. */
 str http_unescape(struct arena *a, str part);

@@ -778,19 +778,14 @@ struct arena *http_arena(struct http_exchange *x)
     return &x->arena;
 }
 
-struct loop *http_loop(struct http_exchange *x)
+void http_client_address(const struct http_exchange *x, char text[ADDRESS_TEXT_MAX])
 {
-    return x->conn->server->loop;
+    stream_peer(&x->conn->stream, text);
 }
 
 int64_t http_arrived_us(const struct http_exchange *x)
 {
     return x->arrived_us;
-}
-
-void http_client_address(const struct http_exchange *x, char text[ADDRESS_TEXT_MAX])
-{
-    stream_peer(&x->conn->stream, text);
 }
 
 int http_status(const struct http_exchange *x)

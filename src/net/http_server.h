@@ -75,10 +75,10 @@ void        http_tag_set(struct http_exchange *x, const void *tag);
 const void *http_tag(const struct http_exchange *x);
 /* Lives until the answer is out. */
 struct arena *http_arena(struct http_exchange *x);
-struct loop  *http_loop(struct http_exchange *x);
 /* When its last byte of head came, monotonic microseconds. */
 int64_t http_arrived_us(const struct http_exchange *x);
-void    http_client_address(const struct http_exchange *x, char text[ADDRESS_TEXT_MAX]);
+/* "127.0.0.1:51234"; "" over a Unix socket. */
+void http_client_address(const struct http_exchange *x, char text[ADDRESS_TEXT_MAX]);
 
 /* Room behind a gathered body, so that a parser may write a sentinel there. */
 #define HTTP_BODY_PADDING 8

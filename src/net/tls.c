@@ -23,7 +23,6 @@ struct tls {
     struct tls_context *context;
     SSL                *ssl;
     BIO                *in, *out;
-    char                problem[128];
 };
 
 static void log_ssl(const char *what, const char *file)
@@ -163,7 +162,6 @@ static enum err failed(struct tls *t, int result)
         return OK;
     if (why == SSL_ERROR_ZERO_RETURN)
         return ERR_EOF;
-    ERR_error_string_n(ERR_peek_last_error(), t->problem, sizeof(t->problem));
     ERR_clear_error();
     return ERR_PROTOCOL;
 }
@@ -221,9 +219,4 @@ str tls_pending(struct tls *t)
 void tls_sent(struct tls *t)
 {
     (void)BIO_reset(t->out); /* a memory buffer cannot fail to be emptied */
-}
-
-const char *tls_problem(const struct tls *t)
-{
-    return t->problem;
 }

@@ -40,7 +40,4 @@ bool     tls_ready(const struct tls *t);
 str  tls_pending(struct tls *t);
 void tls_sent(struct tls *t);
 
-/* Why it broke, for the log. */
-const char *tls_problem(const struct tls *t);
-
 #endif

@@ -312,7 +312,8 @@ static size_t count_turn(struct services *s, struct arena *a, const struct chat_
     return chat_template_assistant(s->memo, s->tokenizer, &turn);
 }
 
-static int64_t count_prompt(struct request *rq, const struct chat_input *in)
+/* The count, exact up to `limit` (0 for none): beyond it the rest is not looked at. */
+SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input *in, int64_t limit)
 {
     struct services *s = rq->services;
     size_t           total = CHAT_TEMPLATE_END, first = 0, last_user = 0;
@@ -331,7 +332,7 @@ static int64_t count_prompt(struct request *rq, const struct chat_input *in)
         if (in->messages[i].role == CHAT_USER)
             last_user = i;
     }
-    for (size_t i = first; i < in->message_count; i++) {
+    for (size_t i = first; i < in->message_count && (limit <= 0 || (int64_t)total <= limit); i++) {
         const struct chat_message *m = &in->messages[i];
 
         if (m->partial && i + 1 == in->message_count) {
@@ -360,7 +361,7 @@ static enum err check_length(struct request *rq, struct chat_input *in)
         all_empty = is_empty(&in->messages[i]);
     if (all_empty)
         return fail_input_length_range(&rq->fault, limit);
-    in->prompt_tokens = count_prompt(rq, in);
+    in->prompt_tokens = count_prompt(rq, in, limit);
     if (limit > 0 && in->prompt_tokens > limit)
         return fail_input_length_range(&rq->fault, limit);
     return OK;

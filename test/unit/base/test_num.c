@@ -1,23 +1,7 @@
-/* test_num.c - arithmetic that says when it overflows, and numbers as text. */
+/* test_num.c - the smaller and the larger, and numbers as text. */
 #include "base/num.c"
 
 #include "check.h"
-
-TEST(overflow_is_reported_and_leaves_the_output_alone)
-{
-    size_t r = 7;
-
-    assert_true(add_size(SIZE_MAX - 1, 1, &r) && r == SIZE_MAX);
-    r = 7;
-    assert_false(add_size(SIZE_MAX, 1, &r));
-    assert_false(add_size(SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 1, &r));
-    assert_int_equal(r, 7);
-    assert_true(mul_size(SIZE_MAX, 1, &r) && r == SIZE_MAX);
-    assert_true(mul_size(SIZE_MAX, 0, &r) && r == 0);
-    r = 7;
-    assert_false(mul_size(SIZE_MAX / 2 + 1, 2, &r));
-    assert_int_equal(r, 7);
-}
 
 TEST(the_smaller_and_the_larger_are_chosen)
 {
@@ -61,7 +45,6 @@ TEST(hexadecimal_digits_are_lower_case_and_two_a_byte)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(overflow_is_reported_and_leaves_the_output_alone),
         cmocka_unit_test(the_smaller_and_the_larger_are_chosen),
         cmocka_unit_test(decimal_text_is_what_printf_writes),
         cmocka_unit_test(hexadecimal_digits_are_lower_case_and_two_a_byte),

@@ -6,6 +6,8 @@
 
 #include "loop/stream.h"
 
+#include <uv.h>
+
 struct peer {
     struct stream stream;
     struct fiber *waiter;
@@ -126,7 +128,7 @@ SUSPENDS static inline void peer_reset(struct peer *p)
     struct linger hard = { .l_onoff = 1 };
     uv_os_fd_t    fd;
 
-    CHECK(uv_fileno(&p->stream.uv.handle, &fd) == 0);
+    CHECK(uv_fileno((uv_handle_t *)p->stream.handle, &fd) == 0);
     CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)) == 0);
     peer_close(p);
 }

@@ -52,6 +52,18 @@ static inline struct fiber *spawn(void (*fn)(void *arg), void *arg)
     return fiber_start(loop, task_main, t);
 }
 
+static inline void wake_arg(void *arg)
+{
+    fiber_wake(arg);
+}
+
+/* Lets the fibers that are ready run. */
+static inline void yield(void)
+{
+    fiber_start(loop, wake_arg, fiber_self());
+    fiber_wait_through();
+}
+
 static inline void run(void)
 {
     loop_run(loop);

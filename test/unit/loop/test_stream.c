@@ -130,7 +130,6 @@ static char *pattern_new(size_t len)
 static void port_zero(void *arg)
 {
     struct address at = listen_echo(loopback());
-    char           text[ADDRESS_TEXT_MAX];
     struct peer    p;
 
     (void)arg;
@@ -139,8 +138,6 @@ static void port_zero(void *arg)
     peer_send(&p, S("hello"));
     peer_expect(&p, S("hello"));
     CHECK(echo_accepted == 1);
-    stream_peer(&p.stream, text);
-    CHECK(str_starts(str_from_cstr(text), S("127.0.0.1:")));
     peer_close(&p);
     listener_close(listener);
 }
@@ -200,8 +197,6 @@ static void over_unix(void *arg)
         peer_connect(&p, &at);
         peer_send(&p, S("hello"));
         peer_expect(&p, S("hello"));
-        stream_peer(&p.stream, text);
-        CHECK_STR(str_from_cstr(text), "");
         peer_close(&p);
         listener_close(listener);
         if (round == 0) {
@@ -209,7 +204,7 @@ static void over_unix(void *arg)
 
             close(fd);
         }
-        fiber_yield();
+        yield();
     }
     (void)unlink(at.path);
     rmdir(folder);
@@ -256,7 +251,7 @@ static void echo_bulk(void *arg)
     spawn(send_bulk, &p);
     peer_expect(&p, str_of(bulk, BULK));
     CHECK(p.received == (int64_t)BULK);
-    fiber_yield();
+    yield();
     peer_close(&p);
     listener_close(listener);
     free(bulk);
@@ -303,7 +298,7 @@ static void buffer_small(struct peer *p)
     uv_os_fd_t fd;
     int        size = 128 * 1024;
 
-    CHECK(uv_fileno(&p->stream.uv.handle, &fd) == 0);
+    CHECK(uv_fileno((uv_handle_t *)p->stream.handle, &fd) == 0);
     CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
 }
 
@@ -352,7 +347,7 @@ static void slow_reader(void *arg)
         peer_wait(&p);
         stream_read_stop(&p.stream);
         peer_take(&p, p.len);
-        fiber_yield();
+        yield();
     }
     CHECK(p.received == PIECES * PIECE);
     CHECK(sender_waited);
@@ -477,9 +472,9 @@ static void cancelled_flush(void *arg)
     connect_pair(&p);
     fill_up();
     f = spawn(writer_cancelled, NULL);
-    fiber_yield();
+    yield();
     fiber_cancel(f);
-    fiber_yield();
+    yield();
     peer_close(&served);
     peer_close(&p);
 }
@@ -661,7 +656,7 @@ static void cancel_connecting(void *arg)
 
     (void)arg;
     fiber_cancel(f);
-    fiber_yield();
+    yield();
     while (tasks_left > 1)
         CHECK(fiber_sleep_until(after_ms(1)) == OK);
     listener_close(listener);

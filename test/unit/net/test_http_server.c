@@ -185,12 +185,7 @@ static void handle_three(struct http_exchange *x)
 
 static void handle_about(struct http_exchange *x)
 {
-    char from[ADDRESS_TEXT_MAX];
-
-    http_client_address(x, from);
-    CHECK(str_starts(str_from_cstr(from), S("127.0.0.1:")));
     CHECK(strcmp(http_tag(x), "tagged") == 0);
-    CHECK(http_loop(x) == loop);
     CHECK(http_arrived_us(x) > 0);
     CHECK(http_status(x) == 0 && !http_begun(x));
     answer_text(x, 200,
@@ -371,7 +366,7 @@ static void pipelined(void *arg)
                     "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nhiGET /none HTTP/1.1\r\n" HOST "\r\n"));
     UNTIL(handlers_begun == 1);
     for (int i = 0; i < 3; i++)
-        fiber_yield();
+        yield();
     CHECK(handlers_begun == 1); /* one at a time */
     CHECK(p.len == 0);
     gate = true;

@@ -176,7 +176,6 @@ TEST(bytes_that_are_not_tls_break_the_session)
     assert_int_equal(tls_feed(p.server, S("GET / HTTP/1.1\r\nHost: h\r\n\r\n")), OK);
     assert_int_equal(tls_read(p.server, piece, sizeof(piece), &n), ERR_PROTOCOL);
     assert_int_equal(n, 0);
-    assert_true(strlen(tls_problem(p.server)) > 0);
     pair_close(&p);
 }
 
@@ -207,7 +206,6 @@ TEST(a_certificate_for_another_name_is_refused)
     NEEDS_CERTIFICATES;
     pair_open(&p, cert, true, "b.example");
     assert_int_equal(shake_hands(&p, SIZE_MAX), ERR_PROTOCOL);
-    assert_non_null(strstr(tls_problem(p.client), "certificate verify failed"));
     pair_close(&p);
 }
 
@@ -218,7 +216,6 @@ TEST(a_certificate_of_unknown_origin_is_refused_unless_nobody_asks)
     NEEDS_CERTIFICATES;
     pair_open(&p, other_cert, true, "localhost");
     assert_int_equal(shake_hands(&p, SIZE_MAX), ERR_PROTOCOL);
-    assert_true(strlen(tls_problem(p.client)) > 0);
     pair_close(&p);
     pair_open(&p, NULL, true, "localhost"); /* the system's authorities do not know it either */
     assert_int_equal(shake_hands(&p, SIZE_MAX), ERR_PROTOCOL);

@@ -6,20 +6,16 @@
 #include "tokens/chat_template.c"
 #include "tokens/count_memo.c"
 
+#include "../loop/run.h"
 #include "base/rand.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "rendered.h"
 
 static struct tokenizer  *t;
 static struct count_memo *m;
 
 static void parts_are(size_t parts, size_t package, str prompt)
 {
-    assert_int_equal(tokenizer_count_as(t, prompt, TOKENIZER_RENDERED), package);
+    assert_int_equal(rendered_encode(t, prompt, NULL, 0), package);
     assert_int_equal(parts, package);
 }
 
@@ -184,6 +180,68 @@ static void without_a_memo_all_is_counted(void **state)
     count_memo_close(NULL);
 }
 
+/* ---- on a fiber ---- */
+
+enum { LONG = 200 * 1000, SHORT = 5 * 1000 };
+
+static char   long_text[LONG], trace[16];
+static size_t long_count;
+
+static void note(char c)
+{
+    trace[strlen(trace)] = c;
+}
+
+static void count_long(void *arg)
+{
+    (void)arg;
+    long_count = count_memo_get(m, t, str_of(long_text, LONG));
+    note('l');
+}
+
+/* Some hundred thousand bytes in pieces that are short each. */
+static void count_many(void *arg)
+{
+    (void)arg;
+    for (size_t at = 0; at < LONG; at += SHORT) {
+        long_text[at] = (char)('A' + at / SHORT % 26); /* not one that is remembered */
+        long_text[at + 1] = (char)('A' + at / SHORT / 26);
+        (void)count_memo_get(m, t, str_of(long_text + at, SHORT));
+    }
+    note('m');
+}
+
+static void another(void *arg)
+{
+    (void)arg;
+    note('a');
+}
+
+TEST(others_are_served_while_a_long_text_is_counted)
+{
+    memset(long_text, '-', LONG);
+    memset(trace, 0, sizeof(trace));
+    loop_setup(state);
+    spawn(count_long, NULL);
+    spawn(another, NULL);
+    run();
+    loop_teardown(state);
+    assert_string_equal(trace, "al");
+    assert_int_equal(long_count, tokenizer_count(t, str_of(long_text, LONG)));
+}
+
+TEST(others_are_served_while_many_texts_are_counted)
+{
+    memset(long_text, '-', LONG);
+    memset(trace, 0, sizeof(trace));
+    loop_setup(state);
+    spawn(count_many, NULL);
+    spawn(another, NULL);
+    run();
+    loop_teardown(state);
+    assert_string_equal(trace, "am");
+}
+
 /* Any split of a conversation into parts must add up: rendered here by concatenation. */
 static void random_conversations_add_up(void **state)
 {
@@ -258,7 +316,7 @@ static void random_conversations_add_up(void **state)
                 break;
             }
         }
-        assert_int_equal(parts, tokenizer_count_as(t, str_of(prompt, len), TOKENIZER_RENDERED));
+        assert_int_equal(parts, rendered_encode(t, str_of(prompt, len), NULL, 0));
     }
 }
 
@@ -269,6 +327,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(reasoning_counts_as_rendered),      cmocka_unit_test(random_conversations_add_up),
         cmocka_unit_test(remembered_counts_are_right),       cmocka_unit_test(a_text_asked_for_again_stays),
         cmocka_unit_test(without_a_memo_all_is_counted),
+        cmocka_unit_test(others_are_served_while_a_long_text_is_counted),
+        cmocka_unit_test(others_are_served_while_many_texts_are_counted),
     };
     const char *table = argc > 1 ? argv[1] : getenv("DASHBOX_TOKENIZER");
     int         failed;

@@ -2,9 +2,12 @@
  *
  * The table is argv[1] or the environment's DASHBOX_TOKENIZER.
  */
+#include "tokens/nfc.c"
+#include "tokens/table.c"
 #include "tokens/tokenizer.c"
 
 #include "base/rand.h"
+#include "rendered.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +37,6 @@ static void known_texts_have_known_ids(void **state)
     IDS_ARE("代码改变世界", 46100, 101933, 99489); /* chat.md §10.7 */
     assert_int_equal(tokenizer_count(t, S("")), 0);
     assert_int_equal(tokenizer_count(t, (str){ 0 }), 0);
-    assert_int_equal(tokenizer_size(t), 151669);
 }
 
 static void tokens_decode_to_their_bytes(void **state)
@@ -135,15 +137,15 @@ static void markup_is_text_unless_the_text_was_rendered(void **state)
 
     (void)state;
     assert_true(tokenizer_count(t, S("<|im_end|>")) > 1);
-    assert_int_equal(tokenizer_count_as(t, S("<|im_end|>"), TOKENIZER_RENDERED), 1);
-    assert_int_equal(tokenizer_encode_as(t, S("<<think>\n</think>"), TOKENIZER_RENDERED, ids, 8), 4);
+    assert_int_equal(rendered_encode(t, S("<|im_end|>"), NULL, 0), 1);
+    assert_int_equal(rendered_encode(t, S("<<think>\n</think>"), ids, 8), 4);
     assert_int_equal(ids[1], 151667);
     assert_int_equal(ids[3], 151668);
     assert_int_equal(
-        tokenizer_count_as(t,
-                           S("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-                             "你是谁？<|im_end|>\n<|im_start|>assistant\n"),
-                           TOKENIZER_RENDERED),
+        rendered_encode(t,
+                        S("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+                          "你是谁？<|im_end|>\n<|im_start|>assistant\n"),
+                        NULL, 0),
         22);
 }
 
