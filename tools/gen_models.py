@@ -43,6 +43,10 @@ TEXTS = ('family', 'provider', 'equals', 'offline')
 ABILITIES = ('tools', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs')
 FACTS = ('voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
          'concurrency', 'concurrency.intl', 'window', 'limits.global', 'limits.us', 'limits.eu', 'notes')
+# "50 req/6s; 1000000 total_tokens/60s; running<=5, queued<=500" → what the unit counts in
+WINDOW_UNITS = {'req': 'window_requests', 'total_tokens': 'window_tokens', 'tokens': 'window_tokens',
+                'total_usage': 'window_tokens', 'output_tokens': 'window_tokens', 'characters': 'window_tokens'}
+TASK_LIMITS = {'running': 'tasks_running_max', 'queued': 'tasks_queued_max'}
 KEYS = {'task', 'default', 'can', 'paths', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
 
 
@@ -72,6 +76,24 @@ def number(s, key):
     if not re.match(r'[0-9]{1,15}$', value):
         s.fail(f'"{key}" must be a number', key)
     return int(value)
+
+
+def windows(s):
+    """The members that the published windows come to: {member: C value}."""
+    found = {}
+    for part in re.split(r'[;,] *', s.get('window', '')) if s.get('window') else ():
+        window = re.match(r'([1-9][0-9]{0,14}) ([a-z_]+)/([1-9][0-9]{0,5})s$', part)
+        task = re.match(r'([a-z]+)<=([1-9][0-9]{0,8})$', part)
+        if window and window[2] in WINDOW_UNITS:
+            member, value = WINDOW_UNITS[window[2]], f'{{ {window[1]}, {window[3]}000 }}'
+        elif task and task[1] in TASK_LIMITS:
+            member, value = TASK_LIMITS[task[1]], task[2]
+        else:
+            s.fail(f'"window": "{part}" is no window', 'window')
+        if member in found:
+            s.fail('"window": two of one kind', 'window')
+        found[member] = value
+    return found
 
 
 def read_all(folder):
@@ -111,6 +133,7 @@ def check(s, paths, by_id):
     word_list(s, 'paths', paths)
     for key in (*NUMBERS, *THINKING_NUMBERS):
         number(s, key)
+    windows(s)
     default = choice(s, 'default', ('on', 'off'))
     if (default is not None) != (s.get('thinking') == 'hybrid'):
         s.fail('"default" belongs to thinking hybrid, and only there', 'default')
@@ -129,6 +152,7 @@ def members(s):
         value = number(s, key) or number(s, otherwise)
         if value:
             out.append(f'.{member} = {value}')
+    out += [f'.{member} = {value}' for member, value in windows(s).items()]
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')
     out += [f'.can_{word} = true' for word in s.get('can', '').split()]
