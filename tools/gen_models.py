@@ -49,6 +49,10 @@ ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 
 FACTS = ('voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
          'concurrency', 'concurrency.intl', 'window', 'limits.global', 'limits.us', 'limits.eu', 'notes')
 KEYS = {'task', 'default', 'can', 'paths', 'frames', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
+# "50 req/6s; 1000000 total_tokens/60s; running<=5, queued<=500" → what the unit counts in
+WINDOW_UNITS = {'req': 'window_requests', 'total_tokens': 'window_tokens', 'tokens': 'window_tokens',
+                'total_usage': 'window_tokens', 'output_tokens': 'window_tokens', 'characters': 'window_tokens'}
+TASK_LIMITS = {'running': 'tasks_running_max', 'queued': 'tasks_queued_max'}
 
 
 def constant(prefix, word):
@@ -87,6 +91,24 @@ def frame_numbers(s):
     if not re.match(r'[0-9]{1,9} [0-9]{1,9}( narrow)?$', value):
         s.fail('"frames" must be two numbers, and "narrow" or nothing', 'frames')
     return value.split()
+
+
+def windows(s):
+    """The members that the published windows come to: {member: C value}."""
+    found = {}
+    for part in re.split(r'[;,] *', s.get('window', '')) if s.get('window') else ():
+        window = re.match(r'([1-9][0-9]{0,14}) ([a-z_]+)/([1-9][0-9]{0,5})s$', part)
+        task = re.match(r'([a-z]+)<=([1-9][0-9]{0,8})$', part)
+        if window and window[2] in WINDOW_UNITS:
+            member, value = WINDOW_UNITS[window[2]], f'{{ {window[1]}, {window[3]}000 }}'
+        elif task and task[1] in TASK_LIMITS:
+            member, value = TASK_LIMITS[task[1]], task[2]
+        else:
+            s.fail(f'"window": "{part}" is no window', 'window')
+        if member in found:
+            s.fail('"window": two of one kind', 'window')
+        found[member] = value
+    return found
 
 
 def read_all(folder):
@@ -134,6 +156,7 @@ def check(s, paths, by_id):
     for key in (*NUMBERS, *THINKING_NUMBERS):
         number(s, key)
     frame_numbers(s)
+    windows(s)
     default = choice(s, 'default', ('on', 'off'))
     if (default is not None) != (s.get('thinking') == 'hybrid'):
         s.fail('"default" belongs to thinking hybrid, and only there', 'default')
@@ -157,6 +180,7 @@ def members(s):
         out.append(f'.frames_min = {frames[0]}, .frames_max = {frames[1]}')
         if len(frames) > 2:
             out.append('.frames_narrow = true')
+    out += [f'.{member} = {value}' for member, value in windows(s).items()]
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')
     out += [f'.can_{word} = true' for word in s.get('can', '').split()]

@@ -80,6 +80,10 @@ enum model_modality {
 /* Bits of model.regions and model.batch. */
 enum model_region { MODEL_CN, MODEL_GLOBAL, MODEL_INTL, MODEL_US, MODEL_EU };
 
+struct model_window {
+    int64_t limit, span_ms; /* { 50, 6000 }: 50 in 6 seconds */
+};
+
 struct model {
     str               id, family, provider;
     str               equals;  /* the dated snapshot that the id stands for now; may be empty */
@@ -116,6 +120,11 @@ struct model {
 
     /* Limits of one main account; 0: none published. */
     int64_t rpm, tpm, rps, rpm_intl, tpm_intl, rps_intl;
+
+    /* The same limits as the mainland really counts them; span 0: not published. Tokens are what the model's usage counts:
+     * for a few speech models characters. */
+    struct model_window window_requests, window_tokens;
+    int64_t             tasks_running_max, tasks_queued_max; /* of asynchronous tasks: surplus ones wait; 0: unknown */
 
     str facts; /* everything else that is published, as "key value" lines; see model_fact() */
 };
