@@ -118,9 +118,12 @@ enum err quota_state_job(sqlite3 *db, void *quota_state);
 
 /* ---- for the ledger, on the store's lane ---- */
 
-/* Books what was taken and spent, inside the ledger's transaction; after its commit quota_booked() says so. */
-enum err quota_book(struct quota *q, sqlite3 *db, const struct model *m, int64_t free);
-void     quota_booked(struct quota *q, const struct model *m, int64_t free, int64_t cost);
+/* Book what was taken and spent, inside the ledger's transaction; after its commit quota_booked…() say so. Without a quota
+ * in memory (NULL) the tables alone are written. */
+enum err quota_book_free(struct quota *q, sqlite3 *db, const struct model *m, int64_t free);
+enum err quota_book_cost(struct quota *q, sqlite3 *db, int64_t cost);
+void     quota_booked_free(struct quota *q, const struct model *m, int64_t free);
+void     quota_booked(struct quota *q, int64_t cost);
 /* Reads the tables again whatever has changed. */
 enum err quota_reload(struct quota *q, sqlite3 *db);
 

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "contract/models.gen.h" /* enum model_task, enum model_path */
+#include "contract/price.h"
 
 enum model_status {
     MODEL_ACTIVE,
@@ -96,6 +97,10 @@ struct model {
 
     /* Limits of one main account; 0: none published. */
     int64_t rpm, tpm, rps, rpm_intl, tpm_intl, rps_intl;
+
+    const struct price *prices[PRICE_REGION_COUNT]; /* NULL: none published */
+    int                 cached_permille;            /* of the input price, for what an implicit cache had */
+    struct price_free   free;                       /* published for the mainland */
 
     str facts; /* everything else that is published, as "key value" lines; see model_fact() */
 };
