@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "contract/models.gen.h" /* enum model_task, enum model_path */
+#include "contract/price.h"
 
 enum model_status {
     MODEL_ACTIVE,
@@ -125,6 +126,10 @@ struct model {
      * for a few speech models characters. */
     struct model_window window_requests, window_tokens;
     int64_t             tasks_running_max, tasks_queued_max; /* of asynchronous tasks: surplus ones wait; 0: unknown */
+
+    const struct price *prices[PRICE_REGION_COUNT]; /* NULL: none published */
+    int                 cached_permille;            /* of the input price, for what an implicit cache had */
+    struct price_free   free;                       /* published for the mainland */
 
     str facts; /* everything else that is published, as "key value" lines; see model_fact() */
 };

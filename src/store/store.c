@@ -243,6 +243,30 @@ enum err store_run(struct store *s, store_job job, void *arg)
     return r.e;
 }
 
+struct post {
+    struct store *store;
+    store_job     job;
+    void (*then)(void *arg, enum err e);
+    void *arg;
+};
+
+static void post_job(void *arg)
+{
+    struct post p = *(struct post *)arg;
+
+    free(arg);
+    p.then(p.arg, p.job(p.store->db, p.arg));
+}
+
+void store_post(struct store *s, store_job job, void (*then)(void *arg, enum err e), void *arg)
+{
+    struct post *p = xmalloc(sizeof(*p));
+
+    ASSERT(s->lane);
+    *p = (struct post){ .store = s, .job = job, .then = then, .arg = arg };
+    lane_post(s->lane, post_job, p);
+}
+
 enum err store_run_here(struct store *s, store_job job, void *arg)
 {
     return job(s->db, arg);
