@@ -56,6 +56,7 @@ struct account_source {
     struct arena      extra_arena;
     str              *extra; /* read and replaced on the store's lane, or before there is one */
     size_t            extra_count;
+    struct moderation_set *rules; /* of the configuration; on the lane, as the above */
     pthread_mutex_t   lock; /* guards `current` and the refs of all snapshots */
     struct snapshot  *current;
     _Atomic uint64_t  generation;   /* of `current` */
@@ -571,6 +572,7 @@ static void snapshot_free(struct snapshot *s)
     map_free(&s->keys_by_hash);
     map_free(&s->keys_by_ref);
     map_free(&s->keys_by_id);
+    moderation_book_release(s->account.moderation);
     arena_free(&s->arena);
     free(s);
 }
@@ -603,6 +605,24 @@ static enum err data_version(sqlite3 *db, int64_t *ret)
 }
 
 /* All tables as of one moment. */
+/* Workspaces whose policies are as they were keep what was compiled for them. */
+static void compile_policies(struct account_source *src, struct snapshot *s)
+{
+    const struct account     *a = &s->account;
+    struct moderation_policy *policies = arena_array(&s->arena, struct moderation_policy, a->policy_count);
+
+    for (size_t i = 0; i < a->policy_count; i++)
+        policies[i] = (struct moderation_policy){
+            .workspace = a->policies[i].workspace,
+            .id = a->policies[i].id,
+            .kind = a->policies[i].kind,
+            .pattern = a->policies[i].pattern,
+            .is_regex = a->policies[i].is_regex,
+        };
+    s->account.moderation = moderation_book_make(src->rules, policies, a->policy_count,
+                                                 src->current ? src->current->account.moderation : NULL);
+}
+
 static enum err read_consistent(sqlite3 *db, struct account_source *src, struct snapshot *s)
 {
     bool     own = sqlite3_get_autocommit(db); /* else the caller is in a transaction */
@@ -639,6 +659,7 @@ static enum err refresh(sqlite3 *db, void *arg)
         snapshot_free(s);
         return e;
     }
+    compile_policies(src, s);
     s->account.generation = atomic_load(&src->generation) + 1; /* only this lane changes it */
     pthread_mutex_lock(&src->lock);
     old = src->current;
@@ -674,7 +695,8 @@ static enum err make_secret(sqlite3 *db, void *arg)
                     str_of(hex, sizeof(hex)));
 }
 
-enum err account_open(struct store *s, const str *extra, size_t extra_count, struct account_source **ret)
+enum err account_open(struct store *s, const str *extra, size_t extra_count, struct moderation_set *rules,
+                      struct account_source **ret)
 {
     struct account_source *src = xcalloc(1, sizeof(*src));
     enum err               e;
@@ -682,6 +704,7 @@ enum err account_open(struct store *s, const str *extra, size_t extra_count, str
     src->store = s;
     arena_init(&src->extra_arena, 256);
     extra_set(src, extra, extra_count);
+    src->rules = moderation_hold(rules);
     pthread_mutex_init(&src->lock, NULL);
     e = store_run_here(s, make_secret, NULL);
     if (!e)
@@ -700,6 +723,7 @@ void account_close(struct account_source *src)
         return;
     if (src->current)
         snapshot_drop(src, src->current);
+    moderation_release(src->rules);
     pthread_mutex_destroy(&src->lock);
     arena_free(&src->extra_arena);
     free(src);
@@ -724,6 +748,27 @@ enum err account_extra_set(struct account_source *src, const str *extra, size_t 
     struct extra_job j = { src, extra, extra_count };
 
     return store_run(src->store, extra_job, &j);
+}
+
+struct rules_job {
+    struct account_source *source;
+    struct moderation_set *rules;
+};
+
+static enum err rules_job(sqlite3 *db, void *arg)
+{
+    struct rules_job *j = arg;
+
+    moderation_release(j->source->rules);
+    j->source->rules = moderation_hold(j->rules);
+    return account_changed(j->source, db);
+}
+
+enum err account_rules_set(struct account_source *src, struct moderation_set *rules)
+{
+    struct rules_job j = { src, rules };
+
+    return store_run(src->store, rules_job, &j);
 }
 
 enum err account_refresh(struct account_source *src)

@@ -10,6 +10,7 @@
 #ifndef DASHBOX_ACCESS_ACCOUNT_H
 #define DASHBOX_ACCESS_ACCOUNT_H
 
+#include "access/moderation_book.h"
 #include "access/network.h"
 #include "base/arena.h"
 #include "base/map.h"
@@ -84,6 +85,7 @@ struct account {
     size_t                      model_count;
     const struct policy        *policies; /* by workspace, in the order in which they were made */
     size_t                      policy_count;
+    struct moderation_book     *moderation; /* the policies, compiled, on top of the configuration's rules */
     uint64_t                    generation; /* another number for every snapshot of the process */
 };
 
@@ -110,12 +112,16 @@ enum err account_permits(struct request *rq, const struct model *m);
 struct account_source;
 struct account_view;
 
-/* `extra` are keys that hold while the process runs (--api-key); they are copied, and not stored. */
-enum err account_open(struct store *s, const str *extra, size_t extra_count, struct account_source **ret);
+/* `rules` is the configuration's moderation, NULL for none. `extra` are keys that hold while the process runs (--api-key); they are copied, and not stored. */
+enum err account_open(struct store *s, const str *extra, size_t extra_count, struct moderation_set *rules,
+                      struct account_source **ret);
 void     account_close(struct account_source *src);
 
 /* Puts others in their place: the configuration has been read again. */
 SUSPENDS enum err account_extra_set(struct account_source *src, const str *extra, size_t extra_count);
+
+/* The configuration's rules of moderation (NULL: none), which the policies of all workspaces stand on. */
+SUSPENDS enum err account_rules_set(struct account_source *src, struct moderation_set *rules);
 
 /* Reads the database again when another process has changed it: at the latest half a second after `dashbox keys …`, and at
  * once before an unknown key or workspace is refused. ERR_NOT_FOUND: nothing has changed. */

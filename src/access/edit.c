@@ -502,12 +502,18 @@ static enum err refuse_policy(struct edit *e, str id)
 
 enum err policy_create(struct edit *e, str workspace, str kind, str pattern, bool is_regex, str *ret_id)
 {
+    struct moderation_policy policy = {
+        .workspace = workspace, .id = S("the pattern"), .kind = kind, .pattern = pattern, .is_regex = is_regex
+    };
     char     hex[8];
-    str      id;
+    str      id, problem = { 0 };
     enum err r;
 
     if (!exists(e, "SELECT 1 FROM workspaces WHERE id = ?", workspace))
         return refuse_workspace(e, workspace);
+    r = moderation_policy_check(&policy, e->arena, &problem);
+    if (r)
+        return edit_refuse(e, r, "%.*s", STR_ARG(problem));
     rand_hex(hex, sizeof(hex));
     id = arena_printf(e->arena, "policy-%.8s", hex);
     r = edit_run(e, NULL, "INSERT INTO policies (id, workspace, kind, pattern, is_regex, created_ms) VALUES (?, ?, ?, ?, ?, ?)",

@@ -10,10 +10,13 @@
 #include "contract/fault.h"
 #include "loop/fiber.h"
 
+struct access;
 struct account;
+struct admission;
 struct fault_plan;
 struct faults;
 struct http_exchange;
+struct journal;
 struct key;
 struct model;
 struct route;
@@ -36,12 +39,22 @@ enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ADMIN };
 enum phase { PHASES(PHASE_ENUM) PHASE_COUNT };
 #undef PHASE_ENUM
 
+/* What the configuration says of limits (access.md §7); 0 is none. */
+struct request_limits {
+    bool    catalog; /* the published limits of each model hold */
+    bool    headers; /* Retry-After, x-ratelimit-…: the service sends none */
+    int     region;  /* enum model_region: whose published limits */
+    int64_t burst_percent, concurrency;
+    int64_t route_calls, batch_calls; /* under way at once: of one route, of Batch Chat */
+};
+
 /* What the configuration says of answers. Replaced whole at a reload; a request keeps the one it began with. */
 struct request_settings {
     struct wording_options wording;
     bool                   sse_error_status_200; /* native: a refused stream is HTTP 200 with the error as its event */
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
+    struct request_limits  limits;
     int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;
@@ -71,6 +84,13 @@ struct request {
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
     str         engine; /* which engine ran it */
+
+    struct access     *access;    /* the worker's: limits, money (access/admission.h) */
+    struct admission  *admission; /* NULL: none was needed, or not yet */
+    _Atomic int64_t   *route_calls; /* under way on this route */
+    struct journal    *journal;     /* NULL: off */
+    str                body;        /* as it came, for the journal */
+    bool               multimodal;  /* a message's content is a list of texts and media */
 
     struct faults     *faults; /* rules of failures on purpose; NULL: they are off (access/faults.h) */
     struct fault_plan *plan;   /* how this one shall fail; NULL: it shall not */

@@ -4,6 +4,8 @@
  */
 #include "service/chat.h"
 
+#include "access/admission.h"
+#include "access/faults.h"
 #include "base/num.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
@@ -397,6 +399,7 @@ struct chat_choice {
     struct buf arguments;          /* of the call that is being written, for its count */
     str        call_name;
     bool       in_call;
+    struct moderation_stream *moderation; /* NULL: no rule looks at answers */
 };
 
 struct chat_run {
@@ -433,6 +436,28 @@ static enum err refuse_run(struct request *rq, const struct model *m, enum err e
     return fault_detail(&rq->fault, str_from_cstr(err_text(e)));
 }
 
+/* REF: E100b, E101, E179. All texts: what an earlier turn said can be what is refused. */
+static enum err moderate_input(struct request *rq, const struct chat_input *in)
+{
+    enum err e = OK;
+
+    if (!moderation_looks_at(admit_rules(rq), MODERATION_INPUT))
+        return OK;
+    for (size_t i = 0; i < in->message_count && !e; i++)
+        e = admit_text(rq, in->messages[i].content);
+    return e;
+}
+
+static void moderate_output(struct chat_run *run)
+{
+    struct moderation_set *rules = admit_rules(run->rq);
+
+    if (!moderation_looks_at(rules, MODERATION_OUTPUT))
+        return;
+    for (unsigned i = 0; i < run->choice_count; i++)
+        run->choices[i].moderation = moderation_stream_open(rules, MODERATION_OUTPUT, run->rq->arena);
+}
+
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
 {
     struct engine   *engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
@@ -442,6 +467,11 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     might_suspend();
     request_phase(rq, PHASE_CHECK);
     e = chat_check(rq, in);
+    rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens };
+    if (!e)
+        e = admit_prompt(rq);
+    if (!e)
+        e = moderate_input(rq, in);
     request_phase(rq, PHASE_FIRST);
     if (e)
         return e;
@@ -449,7 +479,7 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     run->in = in;
     run->choice_count = chat_choices(in);
     run->choices = arena_array(rq->arena, struct chat_choice, run->choice_count);
-    rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens };
+    moderate_output(run);
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
     if (!in->stream && rq->settings->call_ms > 0)
@@ -537,23 +567,44 @@ static void account(struct chat_run *run, const struct chat_event *ev)
     }
 }
 
+/* REF: E100c: what was found is not given, nor anything behind it. */
+static enum err moderate_event(struct chat_run *run, const struct chat_event *ev)
+{
+    struct moderation_stream *st = run->choices[ev->choice].moderation;
+    struct moderation_verdict v;
+
+    if (LIKELY(!st) || !ev->text.len || !moderation_stream_feed(st, ev->text, &v))
+        return OK;
+    return admit_refuse_text(run->rq, &v);
+}
+
 enum err chat_next(struct chat_run *run, struct chat_event *ret)
 {
     might_suspend();
     for (;;) {
-        enum err e = refuse_run(run->rq, run->in->model, run->stream->ops->next(run->stream, ret));
+        enum err e = faults_step(run->rq);
 
+        if (!e)
+            e = refuse_run(run->rq, run->in->model, run->stream->ops->next(run->stream, ret));
         if (e)
             fiber_deadline_set(DEADLINE_NONE); /* the call's time is the engine's: a slow client has its own */
         if (e == ERR_EOF && run->finished < run->choice_count) {
             (void)fail_backend_no_response(&run->rq->fault); /* REF: E224 */
             return fault_detail(&run->rq->fault, S("the engine's answer ended without a finish"));
         }
+        if (e == ERR_EOF) {
+            enum err unbooked = admit_charge(run->rq);
+
+            return unbooked ? refuse_run(run->rq, run->in->model, unbooked) : ERR_EOF;
+        }
         if (e)
             return e;
         if (ret->choice >= run->choice_count)
             continue; /* an upstream that answers more choices than asked for */
         account(run, ret);
+        e = moderate_event(run, ret);
+        if (e)
+            return e;
         if (ret->kind != CHAT_EV_USAGE)
             return OK;
     }

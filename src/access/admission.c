@@ -1,0 +1,333 @@
+/* admission.c - may it, is there room, what did it cost.
+ *
+ * Spec: access.md §5-§8, §11.
+ */
+#include "access/admission.h"
+
+#include "access/account.h"
+#include "access/faults.h"
+#include "access/moderation_book.h"
+#include "base/clock.h"
+#include "contract/errors.gen.h"
+#include "loop/loop.h"
+#include "net/http_server.h"
+
+#define MINUTE_MS INT64_C(60000)
+#define SECOND_MS INT64_C(1000)
+#define PLAN_ZONE_MS (INT64_C(8) * 3600000) /* its weeks and months are those of UTC+8 (access.md §4.1) */
+#define DAY_MS (INT64_C(24) * 3600000)
+
+/* ---- step 7 and 8: standing and free quota ---- */
+
+static bool is_batch(const struct request *rq)
+{
+    return str_starts_nocase(request_header(rq, S("host")), S("batch.")); /* Batch Chat (access.md §2.1) */
+}
+
+static enum err check_standing(struct request *rq, const struct model *m)
+{
+    const struct workspace *w = rq->space;
+
+    if (rq->key->plan) /* paid for apart; never falls back to pay-as-you-go */
+        return OK;
+    switch (quota_check(rq->access->quota, m, w->commodity, w->paid_until_ms, is_batch(rq))) {
+    case QUOTA_GOOD:
+        return OK;
+    case QUOTA_ARREARS:
+        return fail_account_arrears(&rq->fault); /* REF: E099, E276 */
+    case QUOTA_NOT_PURCHASED:
+        return fail_commodity_not_purchased(&rq->fault); /* REF: E209 */
+    case QUOTA_PREPAID_OVERDUE:
+        return fail_prepaid_expired(&rq->fault); /* REF: E210 */
+    case QUOTA_POSTPAID_OVERDUE:
+        return fail_postpaid_overdue(&rq->fault); /* REF: E211 */
+    case QUOTA_FREE_ONLY:
+        return fail_free_tier_exhausted(&rq->fault); /* REF: E196 */
+    case QUOTA_FREE_ENDED:
+        return fail_free_quota_exhausted(&rq->fault); /* REF: E208 */
+    }
+    return OK;
+}
+
+/* ---- step 10: rates ---- */
+
+/* The row of a limit, in the words of the protocol (access.md §7.2). */
+static enum err refuse_rate(struct request *rq, enum rate_refusal why)
+{
+    bool native = rq->surface == SURFACE_NATIVE;
+
+    switch (why) {
+    case RATE_REQUESTS:
+        return native ? fail_request_rate_native(&rq->fault) /* REF: E204b, E283 */
+                      : fail_request_rate_openai(&rq->fault); /* REF: E204a, E204c, E284 */
+    case RATE_BURST:
+        return fail_request_burst_rate(&rq->fault); /* REF: E205 */
+    case RATE_TOKENS:
+        return native ? fail_token_rate_native(&rq->fault) /* REF: E206a */
+                      : fail_token_rate_openai(&rq->fault); /* REF: E206b */
+    case RATE_CONCURRENCY:
+    case RATE_ADMITTED:
+        break;
+    }
+    return fail_throttled(&rq->fault); /* REF: E202 */
+}
+
+/* The server that counts is away, and the policy is closed. */
+static enum err refuse_away(struct request *rq)
+{
+    (void)fail_throttled(&rq->fault); /* REF: E202 */
+    return fault_detail(&rq->fault, S("the server of the rate limits cannot be reached"));
+}
+
+/* Until a burst is over, as long as the client allows: X-DashScope-Wait-Timeout, seconds (access.md §7.3). */
+static int64_t burst_wait_ms(const struct request *rq)
+{
+    int64_t seconds;
+
+    if (!str_to_i64(request_header(rq, S("x-dashscope-wait-timeout")), &seconds) || seconds <= 0)
+        return 0;
+    return seconds * 1000 >= rq->settings->call_ms ? 0 : seconds * 1000; /* at or above the longest call: ignored */
+}
+
+static void add_limit(struct rate_window *windows, unsigned *count, int64_t limit, int64_t span_ms)
+{
+    if (limit > 0 && *count < RATE_WINDOWS_MAX)
+        windows[(*count)++] = (struct rate_window){ .limit = limit, .span_ms = span_ms };
+}
+
+/* What holds for the account and the model: the catalogue's numbers, if they are wanted, and the configuration's. */
+static bool account_limits(const struct request *rq, const struct model *m, struct rate_limits *l)
+{
+    const struct request_limits *set = &rq->settings->limits;
+
+    *l = (struct rate_limits){ 0 };
+    if (set->catalog)
+        rate_limits_of(m, set->region, l);
+    l->burst_percent = set->burst_percent;
+    l->concurrency = set->concurrency;
+    return l->request_windows || l->token_windows || l->burst_percent || l->concurrency;
+}
+
+static bool workspace_limits(const struct request *rq, const struct model *m, struct rate_limits *l)
+{
+    const struct workspace_model *wm = workspace_model(rq->space, m->id);
+
+    *l = (struct rate_limits){ 0 };
+    if (!wm)
+        return false;
+    add_limit(l->requests, &l->request_windows, wm->rpm, MINUTE_MS);
+    add_limit(l->tokens, &l->token_windows, wm->tpm, MINUTE_MS);
+    l->concurrency = wm->concurrency;
+    return l->request_windows || l->token_windows || l->concurrency;
+}
+
+static enum err check_rates(struct request *rq, const struct model *m)
+{
+    struct admission  *ad = rq->admission;
+    struct rate_limits limits[2];
+    struct rate_claim  claims[2];
+    size_t             count = 0;
+    int64_t            wait_ms = burst_wait_ms(rq), give_up_us = loop_now_us(fiber_loop()) + wait_ms * 1000;
+    enum err           e;
+
+    if (account_limits(rq, m, &limits[count]))
+        claims[count++] = (struct rate_claim){ .subject = S("account"), .model = m->id, .limits = &limits[count] };
+    if (workspace_limits(rq, m, &limits[count]))
+        claims[count++] = (struct rate_claim){ .subject = rq->workspace, .model = m->id, .limits = &limits[count] };
+    if (count == 0)
+        return OK;
+    for (;;) {
+        e = rates_admit(rq->access->rates, claims, count, clock_unix_ms(), &ad->ticket, &ad->rates);
+        if (e != ERR_LIMIT)
+            break;
+        if (ad->rates.refusal != RATE_BURST || !wait_ms || loop_now_us(fiber_loop()) >= give_up_us)
+            return refuse_rate(rq, ad->rates.refusal);
+        rq->action = "waiting for a burst to end";
+        e = fiber_sleep_until(min_i64(give_up_us, loop_now_us(fiber_loop()) + max_i64(ad->rates.retry_ms, 10) * 1000));
+        if (e)
+            return e;
+    }
+    return e == ERR_UNREACHABLE ? refuse_away(rq) : e;
+}
+
+/* When a calendar's week or month began, in the plan's zone: a number that names it. */
+static int64_t calendar_number(str name, int64_t now_ms)
+{
+    int64_t   day = (now_ms + PLAN_ZONE_MS) / DAY_MS;
+    time_t    seconds = (time_t)(day * 86400);
+    struct tm tm;
+
+    if (str_eq(name, S("week")))
+        return (day + 3) / 7; /* 1970-01-01 was a Thursday; weeks begin on Mondays */
+    gmtime_r(&seconds, &tm);
+    return (int64_t)tm.tm_year * 12 + tm.tm_mon;
+}
+
+/* A plan's windows, one claim each: its refusal names the window. */
+static enum err check_plan(struct request *rq)
+{
+    const struct plan *plan = rq->key->plan;
+    struct admission  *ad = rq->admission;
+    int64_t            now_ms = clock_unix_ms();
+
+    if (!plan)
+        return OK;
+    ad->plan = arena_array(rq->arena, struct rate_ticket, plan->window_count);
+    for (unsigned i = 0; i < plan->window_count; i++) {
+        const struct plan_window *w = &plan->windows[i];
+        struct rate_limits        l = { 0 };
+        struct rate_claim         claim = { .subject = rq->key_id, .limits = &l };
+        enum err                  e;
+
+        add_limit(l.requests, &l.request_windows, w->requests, w->seconds ? w->seconds * 1000 : 31 * DAY_MS);
+        claim.model = w->seconds ? arena_printf(rq->arena, "plan %.*s", STR_ARG(w->name))
+                                 : arena_printf(rq->arena, "plan %.*s %lld", STR_ARG(w->name),
+                                                (long long)calendar_number(w->name, now_ms));
+        e = rates_admit(rq->access->rates, &claim, 1, now_ms, &ad->plan[i], &ad->rates);
+        if (e == ERR_LIMIT)
+            return fail_plan_window_spent(&rq->fault, w->name); /* REF: X100 */
+        if (e)
+            return e == ERR_UNREACHABLE ? refuse_away(rq) : e;
+        ad->plan_count = i + 1;
+    }
+    return OK;
+}
+
+/* Back-pressure of the gateway: calls under way on one route, and of Batch Chat. */
+static enum err check_pressure(struct request *rq)
+{
+    const struct request_limits *set = &rq->settings->limits;
+    struct admission            *ad = rq->admission;
+
+    if (set->route_calls > 0) {
+        ad->on_route = true;
+        if (atomic_fetch_add(rq->route_calls, 1) >= set->route_calls)
+            return fail_route_overloaded(&rq->fault); /* REF: E203 */
+    }
+    if (set->batch_calls > 0 && is_batch(rq)) {
+        ad->in_batch = true;
+        if (atomic_fetch_add(rq->access->batch_calls, 1) >= set->batch_calls)
+            return fail_batch_capacity(&rq->fault); /* REF: E207 */
+    }
+    return OK;
+}
+
+enum err admit(struct request *rq, const struct model *m)
+{
+    enum err e;
+
+    might_suspend();
+    rq->action = "admitting";
+    rq->admission = arena_new(rq->arena, struct admission);
+    rq->admission->model = m;
+    e = account_permits(rq, m);
+    if (!e)
+        e = check_standing(rq, m);
+    if (!e)
+        e = faults_strike(rq);
+    if (!e)
+        e = check_pressure(rq);
+    if (!e)
+        e = check_plan(rq);
+    if (!e)
+        e = check_rates(rq, m);
+    return e;
+}
+
+enum err admit_prompt(struct request *rq)
+{
+    struct admission *ad = rq->admission;
+    enum err          e;
+
+    might_suspend();
+    e = rates_reserve(rq->access->rates, &ad->ticket, rq->usage.prompt_tokens, clock_unix_ms(), &ad->rates);
+    if (e == ERR_LIMIT)
+        return refuse_rate(rq, RATE_TOKENS);
+    return e == ERR_UNREACHABLE ? refuse_away(rq) : e;
+}
+
+/* ---- steps 12 and 14: moderation ---- */
+
+struct moderation_set *admit_rules(const struct request *rq)
+{
+    return moderation_book_find(rq->account->moderation, rq->workspace);
+}
+
+enum err admit_refuse_text(struct request *rq, const struct moderation_verdict *v)
+{
+    switch (v->kind) {
+    case MODERATION_CUSTOM:
+        (void)fail_custom_policy_blocked(&rq->fault); /* REF: E179 */
+        break;
+    case MODERATION_FAQ:
+        (void)fail_app_faq_rule_blocked(&rq->fault); /* REF: E174 */
+        break;
+    case MODERATION_IP:
+        (void)fail_ip_infringement_suspect(&rq->fault); /* REF: E177 */
+        break;
+    case MODERATION_BLOCK:
+        if (v->side == MODERATION_OUTPUT)
+            (void)fail_moderation_output(&rq->fault); /* REF: E100c */
+        else if (rq->multimodal)
+            (void)fail_moderation_input_modality(&rq->fault, S("text")); /* REF: E101 */
+        else
+            (void)fail_moderation_input(&rq->fault); /* REF: E100b */
+        break;
+    }
+    return fault_detail(&rq->fault, arena_printf(rq->arena, "rule %.*s", STR_ARG(v->rule)));
+}
+
+enum err admit_text(struct request *rq, str text)
+{
+    struct moderation_verdict v;
+
+    return moderation_check(admit_rules(rq), MODERATION_INPUT, text, &v) ? admit_refuse_text(rq, &v) : OK;
+}
+
+/* ---- the end ---- */
+
+enum err admit_charge(struct request *rq)
+{
+    struct admission *ad = rq->admission;
+    struct charged    charged;
+    struct charge     charge = {
+            .model = ad->model,
+            .model_name = ad->model->id,
+            .workspace = rq->workspace,
+            .key = rq->key_id,
+            .use = { .prompt = rq->usage.prompt_tokens,
+                     .cached = rq->usage.cached_tokens,
+                     .completion = rq->usage.completion_tokens,
+                     .thinking = rq->usage.reasoning_tokens > 0,
+                     .batch = is_batch(rq) },
+            .reasoning = rq->usage.reasoning_tokens,
+    };
+    enum err e;
+
+    might_suspend();
+    if (ad->charged)
+        return OK;
+    ad->charged = true;
+    e = ledger_charge(rq->access->log, &charge, &charged);
+    return e ? e : ledger_wait(rq->access->log, charged.ticket);
+}
+
+void admit_end(struct request *rq)
+{
+    struct admission *ad = rq->admission;
+    int64_t           now_ms;
+
+    if (!ad)
+        return;
+    now_ms = clock_unix_ms();
+    /* A client that leaves in the middle of an answer has had what was made for it. */
+    if (!ad->charged && rq->stream && !fault_is_set(&rq->fault) && rq->usage.completion_tokens > 0)
+        (void)admit_charge(rq);
+    rates_settle(rq->access->rates, &ad->ticket, rq->usage.prompt_tokens + rq->usage.completion_tokens, now_ms);
+    for (unsigned i = 0; i < ad->plan_count; i++)
+        rates_settle(rq->access->rates, &ad->plan[i], 0, now_ms);
+    if (ad->on_route)
+        atomic_fetch_sub(rq->route_calls, 1);
+    if (ad->in_batch)
+        atomic_fetch_sub(rq->access->batch_calls, 1);
+}
