@@ -74,6 +74,11 @@ size_t str_find_str_nocase(str s, str needle)
     return STR_NONE;
 }
 
+bool str_has_break(str s)
+{
+    return str_find(s, '\r') != STR_NONE || str_find(s, '\n') != STR_NONE || str_find(s, 0) != STR_NONE;
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';

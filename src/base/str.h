@@ -64,6 +64,9 @@ size_t str_find(str s, char c);
 size_t str_find_str(str s, str needle);
 size_t str_find_str_nocase(str s, str needle);
 
+/* A CR, LF or NUL is in it: bytes that some readers of lines cut at and others do not. */
+bool str_has_break(str s);
+
 /* Without leading and trailing blanks, tabs, CR and LF. */
 str str_trim(str s);
 

@@ -65,6 +65,8 @@ bool utf8_valid(str s)
 {
     const char *p = s.ptr, *end = str_end(s);
 
+    if (utf8_is_ascii(s)) /* of many bytes at a time */
+        return true;
     while (p < end) {
         uint32_t cp;
         size_t   n = utf8_decode(p, end, &cp);

@@ -119,52 +119,54 @@ static const char escapes[256] = {
     [27] = 'u', [28] = 'u', [29] = 'u', [30] = 'u', [31] = 'u', ['"'] = '"', ['\\'] = '\\',
 };
 
-/* Whether one of the 8 bytes is below 0x20, a quote or a backslash; bytes above 0x7F never are. */
-static bool word_needs_escape(uint64_t w)
-{
-    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    uint64_t       low = (w - ones * 0x20) & ~w;
-    uint64_t       quote = w ^ ones * '"', slash = w ^ ones * '\\';
+/* Whether one of 16 bytes is below 0x20, a quote or a backslash. */
+#define BLOCK 16
 
-    quote = (quote - ones) & ~quote;
-    slash = (slash - ones) & ~slash;
-    return ((low | quote | slash) & tops) != 0;
+static bool block_needs_escape(const char *p)
+{
+    typedef unsigned char bytes __attribute__((vector_size(BLOCK)));
+    bytes                 b;
+    uint64_t              any[BLOCK / 8];
+
+    memcpy(&b, p, BLOCK);
+    b = (bytes)((b < 0x20) | (b == '"') | (b == '\\'));
+    memcpy(any, &b, BLOCK);
+    return (any[0] | any[1]) != 0;
+}
+
+size_t json_plain_len(str s)
+{
+    size_t i = 0;
+
+    while (s.len - i >= BLOCK && !block_needs_escape(s.ptr + i))
+        i += BLOCK;
+    while (i < s.len && !escapes[(unsigned char)s.ptr[i]])
+        i++;
+    return i;
 }
 
 void json_add_escaped(struct buf *b, str s)
 {
-    const char *p = s.ptr, *end = str_end(s), *run = p;
+    for (;;) {
+        size_t n = json_plain_len(s);
+        char   e;
 
-    while (p < end) {
-        uint64_t w;
-        char     e;
-
-        if (end - p >= 8) {
-            memcpy(&w, p, 8);
-            if (!word_needs_escape(w)) {
-                p += 8;
-                continue;
-            }
-        }
-        e = escapes[(unsigned char)*p];
-        if (!e) {
-            p++;
-            continue;
-        }
-        buf_add_bytes(b, run, (size_t)(p - run));
+        buf_add_bytes(b, s.ptr, n);
+        if (n == s.len)
+            return;
+        e = escapes[(unsigned char)s.ptr[n]];
         if (e == 'u') {
             char text[6] = { '\\', 'u', '0', '0' };
 
-            num_hex(text + 4, p, 1);
+            num_hex(text + 4, s.ptr + n, 1);
             buf_add_bytes(b, text, 6);
         } else {
             char text[2] = { '\\', e };
 
             buf_add_bytes(b, text, 2);
         }
-        run = ++p;
+        s = str_from(s, n + 1);
     }
-    buf_add_bytes(b, run, (size_t)(p - run));
 }
 
 void json_add_str(struct buf *b, str s)
@@ -180,6 +182,33 @@ void json_add_count(struct buf *b, str before, int64_t count)
     buf_add_i64(b, count);
 }
 
+/* Up to six decimals, which is how people write parameters: both sides of the division are exact, so that its result is
+ * what the text reads back as. */
+static bool add_decimals(struct buf *b, double v)
+{
+    double scale = 1;
+
+    if (fabs(v) >= 1e6 || fabs(v) < 1e-4)
+        return false;
+    for (size_t digits = 1; digits <= 6; digits++) {
+        double  scaled = nearbyint(v * (scale *= 10));
+        int64_t whole = (int64_t)fabs(scaled) / (int64_t)scale, rest = (int64_t)fabs(scaled) % (int64_t)scale;
+        char    text[NUM_TEXT_MAX];
+
+        if (scaled / scale != v)
+            continue;
+        if (v < 0)
+            buf_add_char(b, '-');
+        buf_add_i64(b, whole);
+        buf_add_char(b, '.');
+        for (size_t len = num_format(text, rest); len < digits; len++)
+            buf_add_char(b, '0');
+        buf_add_i64(b, rest);
+        return true;
+    }
+    return false;
+}
+
 void json_add_num(struct buf *b, double v)
 {
     char text[32];
@@ -192,6 +221,8 @@ void json_add_num(struct buf *b, double v)
         buf_add_i64(b, (int64_t)v);
         return;
     }
+    if (add_decimals(b, v))
+        return;
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, v);
         if (strtod(text, NULL) == v)

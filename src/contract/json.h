@@ -47,6 +47,8 @@ void json_add_str(struct buf *b, str s);
 void json_add_escaped(struct buf *b, str s);
 /* A member whose key, with its punctuation, is `before`. */
 void json_add_count(struct buf *b, str before, int64_t count);
+/* How much of the text, from its start, stands in a JSON string as it is. */
+size_t json_plain_len(str s);
 /* Shortest decimal that reads back the same. */
 void json_add_num(struct buf *b, double v);
 

@@ -4,9 +4,11 @@
 #include "base/arena.h"
 #include "loop/loop_private.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PIPES 2
@@ -220,6 +222,41 @@ static void env_make(const char *const *more, const char **ret)
         ret[n++] = *m;
 }
 
+static bool can_run(str folder, const char *file, const char *dir)
+{
+    char        path[PATH_MAX];
+    struct stat st;
+    bool        below = dir && (folder.len ? folder.ptr[0] : file[0]) != '/';
+    int         n = snprintf(path, sizeof(path), "%s%s%.*s%s%s", below ? dir : "", below ? "/" : "", STR_ARG(folder),
+                     folder.len ? "/" : "", file);
+
+    return n > 0 && (size_t)n < sizeof(path) && access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Whether the child finds its program, as execvp() looks for it there. Behind setpriv nobody else could tell us: that is
+ * always found. */
+static bool program_found(const char *file, const char *const *env, const char *dir)
+{
+    str path = S("/bin:/usr/bin");
+
+    if (strchr(file, '/'))
+        return can_run(S(""), file, dir);
+    for (; *env; env++) {
+        if (same_name(*env, "PATH="))
+            path = str_from_cstr(*env + 5);
+    }
+    for (;;) {
+        size_t colon = str_find(path, ':');
+        str    folder = str_first(path, colon);
+
+        if (can_run(folder.len ? folder : S("."), file, dir))
+            return true;
+        if (colon == STR_NONE)
+            return false;
+        path = str_from(path, colon + 1);
+    }
+}
+
 enum err process_start(struct loop *l, const struct process_options *o, struct process **ret)
 {
     struct process      *p = xcalloc(1, sizeof(*p));
@@ -238,6 +275,12 @@ enum err process_start(struct loop *l, const struct process_options *o, struct p
     guard = guard_words(argv);
     memcpy(argv + guard, o->argv, argc * sizeof(*argv));
     env_make(o->env, env);
+    if (!program_found(o->argv[0], env, o->dir)) {
+        free(argv);
+        free(env);
+        free(p);
+        return ERR_NOT_FOUND;
+    }
     uo.file = argv[0];
     uo.args = (char **)(uintptr_t)argv;
     uo.env = (char **)(uintptr_t)env;
@@ -278,6 +321,11 @@ int process_pid(const struct process *p)
 bool process_ended(const struct process *p)
 {
     return p->ended;
+}
+
+bool process_was_missing(const struct process *p)
+{
+    return p->ended && !p->signal && (p->status == 126 || p->status == 127);
 }
 
 void process_end_text(const struct process *p, char text[PROCESS_END_TEXT_MAX])

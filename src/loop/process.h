@@ -30,11 +30,13 @@ struct process_options {
     void *arg;
 };
 
-/* ERR_NOT_FOUND when the program is not there; behind setpriv it starts and ends with status 127. */
+/* ERR_NOT_FOUND when the program is not there or may not be run. */
 enum err process_start(struct loop *l, const struct process_options *o, struct process **ret);
 
 int  process_pid(const struct process *p);
 bool process_ended(const struct process *p);
+/* It has ended because no program could be run, which is how a shell, too, says so: with status 126 or 127. */
+bool process_was_missing(const struct process *p);
 /* "status 1", "signal 9"; "" while it runs. */
 #define PROCESS_END_TEXT_MAX 32
 void process_end_text(const struct process *p, char text[PROCESS_END_TEXT_MAX]);

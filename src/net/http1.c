@@ -109,26 +109,14 @@ static int on_value_complete(llhttp_t *ll)
     return 0;
 }
 
-/* Bytes that some readers cut at and others do not. */
-static bool has_control(str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-
-        if (c == 0 || c == '\r' || c == '\n')
-            return true;
-    }
-    return false;
-}
-
-static const char *head_problem(struct http_head *h)
+static const char *head_problem(struct http_head *h, bool has_break)
 {
     size_t hosts = 0, lengths = 0, codings = 0;
 
     for (size_t i = 0; i < h->field_count; i++) {
         struct http_field *f = &h->fields[i];
 
-        if (has_control(f->value))
+        if (has_break && str_has_break(f->value))
             return "a field value has a control character";
         if (str_eq_nocase(f->name, S("host"))) {
             hosts++;
@@ -182,7 +170,7 @@ static int on_headers_complete(llhttp_t *ll)
         h->fields[i].name = str_of(base + p->at[i].name, p->at[i].name_len);
         h->fields[i].value = str_trim(str_of(base + p->at[i].value, p->at[i].value_len));
     }
-    problem = head_problem(h);
+    problem = head_problem(h, str_has_break(buf_str(&p->text)));
     if (problem)
         return refuse(p, problem);
     h->keep_alive = llhttp_should_keep_alive(ll);

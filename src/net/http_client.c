@@ -661,17 +661,25 @@ const struct http_pool_counters *http_pool_counters(const struct http_pool *p)
 
 /* ---- a call ---- */
 
-static bool has_break(str s)
+static size_t count_char(str s, char c)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '\r' || s.ptr[i] == '\n' || s.ptr[i] == 0)
-            return true;
-    }
-    return false;
+    size_t count = 0, at;
+
+    for (; (at = str_find(s, c)) != STR_NONE; count++)
+        s = str_from(s, at + 1);
+    return count;
+}
+
+/* Neither a name nor a value may bring a line of its own: as many breaks as we have written, and no NUL. */
+static bool has_lines(str head, size_t lines)
+{
+    return count_char(head, '\r') == lines && count_char(head, '\n') == lines && str_find(head, 0) == STR_NONE;
 }
 
 static enum err head_build(struct http_pool *p, const struct http_client_request *rq, struct buf *b)
 {
+    size_t lines = 3 + rq->field_count; /* the request, the host, the empty one */
+
     (void)buf_room(b, 768); /* an ordinary head: one allocation */
     buf_add(b, rq->method);
     buf_add_char(b, ' ');
@@ -679,8 +687,6 @@ static enum err head_build(struct http_pool *p, const struct http_client_request
     buf_add(b, S(" HTTP/1.1\r\n"));
     buf_add_bytes(b, p->host_field, p->host_field_len);
     for (size_t i = 0; i < rq->field_count; i++) {
-        if (has_break(rq->fields[i].name) || has_break(rq->fields[i].value))
-            return ERR_INVALID;
         buf_add(b, rq->fields[i].name);
         buf_add(b, S(": "));
         buf_add(b, rq->fields[i].value);
@@ -690,9 +696,10 @@ static enum err head_build(struct http_pool *p, const struct http_client_request
         buf_add(b, S("content-length: "));
         buf_add_i64(b, (int64_t)rq->body.len);
         buf_add(b, S("\r\n"));
+        lines++;
     }
     buf_add(b, S("\r\n"));
-    return b->full || has_break(rq->target) ? ERR_INVALID : OK;
+    return b->full || !has_lines(buf_str(b), lines) ? ERR_INVALID : OK;
 }
 
 /* Sends the request and waits for the head of its answer. */

@@ -41,6 +41,7 @@ route: { '*': child }
 
     // REF: E224 or E236: the answer that died with the child, or its absence
     await assert.rejects(ask(client, 'die'), error => error.status === 500 || error.status === 503);
+    await until(() => !runs(first), 'it has died');
     const second = Number((await ask(client, 'who?')).choices[0].message.content); // waits for the new one
     assert.notEqual(second, first);
     assert.ok(runs(second));
@@ -57,7 +58,7 @@ const missing = [llama, model].filter(file => !fs.existsSync(file));
 if (missing.length) {
     console.log(`# the test with a real engine needs ${missing.join(' and ')}: not run (./dev llama gets llama-server)`);
 } else {
-    test('a real model streams a story', async () => {
+    test('a real model streams a story, tells another, and is started again when it has been killed', async () => {
         const box = await serve({
             config: `
 engines:
@@ -77,5 +78,24 @@ route: { '*': llama }
         }
         assert.match(text, /[a-z]{3}/);
         assert.ok(usage.completion_tokens > 0 && usage.completion_tokens <= 40);
+
+        const whole = await ask(client, 'Once upon a time', { max_tokens: 20 });
+        assert.match(whole.choices[0].message.content, /[a-z]{3}/);
+        assert.equal(whole.choices[0].finish_reason, 'length');
+
+        const tasks = `/proc/${box.process.pid}/task`; // a child is listed by the thread that made it
+        const child = () => Number(fs.readdirSync(tasks).map(task => fs.readFileSync(`${tasks}/${task}/children`, 'utf8'))
+            .join('').trim());
+        const first = child();
+        assert.ok(first > 1);
+        process.kill(first, 'SIGKILL');
+        await until(() => !runs(first), 'it has died');
+        const again = await ask(client, 'Once upon a time', { max_tokens: 20 }); // waits for the new one
+        assert.match(again.choices[0].message.content, /[a-z]{3}/);
+        const second = child();
+        assert.notEqual(second, first);
+
+        await box.stop();
+        await until(() => !runs(second), 'the child has ended with its server');
     });
 }

@@ -40,6 +40,7 @@ struct child {
     void *on_closed_arg;
 
     atomic_int  state;
+    atomic_bool missing; /* the last start found no program */
     atomic_bool asked; /* child_ask() is on its way */
     atomic_uint refs;  /* the owner and the supervisor as one, engines, what is posted */
 };
@@ -136,7 +137,7 @@ static SUSPENDS bool child_check(struct child *c)
     return good;
 }
 
-static enum err child_start(struct child *c)
+static bool child_start(struct child *c)
 {
     struct process_options o = {
         .argv = c->argv,
@@ -146,18 +147,21 @@ static enum err child_start(struct child *c)
         .on_exit = on_ended,
         .arg = c,
     };
+    enum err e;
 
     if (c->socket)
         (void)unlink(c->socket); /* left by one that was killed */
     c->last_line_len = 0;
-    return process_start(c->loop, &o, &c->process);
+    e = process_start(c->loop, &o, &c->process);
+    atomic_store(&c->missing, e == ERR_NOT_FOUND);
+    return e == OK;
 }
 
 /* Why it is broken, for the log; one that hangs is stopped. */
 static SUSPENDS const char *child_end(struct child *c, const char *why, char text[PROCESS_END_TEXT_MAX])
 {
     if (!c->process)
-        return "it could not be started";
+        return atomic_load(&c->missing) ? "the program is not there" : "it could not be started";
     if (is_running(c)) {
         process_stop(c->process, c->o.grace_ms);
         while (is_running(c)) {
@@ -167,6 +171,7 @@ static SUSPENDS const char *child_end(struct child *c, const char *why, char tex
         return why;
     }
     process_end_text(c->process, text);
+    atomic_store(&c->missing, process_was_missing(c->process));
     return text;
 }
 
@@ -206,7 +211,7 @@ static SUSPENDS void child_live(struct child *c)
     int64_t     ready_us = 0;
 
     child_enter(c, CHILD_STARTING);
-    if (!child_start(c) && child_wait_ready(c)) {
+    if (child_start(c) && child_wait_ready(c)) {
         child_enter(c, CHILD_READY);
         log_info("engine %.*s: its process %d is ready", STR_ARG(c->o.name), process_pid(c->process));
         ready_us = loop_now_us(c->loop);
@@ -221,9 +226,9 @@ static SUSPENDS void child_live(struct child *c)
     child_enter(c, CHILD_BROKEN);
     why = child_end(c, why, text);
     if (!c->closing)
-        log_warn("engine %.*s: its process has ended (%s), starting it again in %lld ms%s%.*s", STR_ARG(c->o.name), why,
-                 (long long)c->backoff_ms, c->last_line_len ? "; its last line: " : "", (int)c->last_line_len,
-                 c->last_line);
+        log_warn("engine %.*s: its process has failed (%s: %s), starting it again in %lld ms%s%.*s", STR_ARG(c->o.name),
+                 c->argv[0], why, (long long)c->backoff_ms, c->last_line_len ? "; its last line: " : "",
+                 (int)c->last_line_len, c->last_line);
 }
 
 static void supervisor_main(void *arg)
@@ -430,6 +435,7 @@ enum err child_open(struct loop *l, const struct child_options *o, struct child 
     c->o.dir = arena_str(&c->arena, c->o.dir);
     c->o.health_path = arena_str(&c->arena, c->o.health_path);
     atomic_init(&c->state, CHILD_STOPPED);
+    atomic_init(&c->missing, false);
     atomic_init(&c->refs, 1);
     e = child_setup(c);
     /* Used up, and the caller's. */
@@ -468,8 +474,8 @@ static SUSPENDS enum err child_wait(struct child *c)
 
         if (s == CHILD_READY)
             return OK;
-        if (s == CHILD_CLOSING || s == CHILD_CLOSED)
-            return ERR_UNREACHABLE;
+        if (s == CHILD_CLOSING || s == CHILD_CLOSED || atomic_load(&c->missing))
+            return ERR_UNREACHABLE; /* waiting does not help */
         child_ask(c);
         if (loop_now_us(fiber_loop()) >= until_us)
             return ERR_TIMEOUT;
@@ -504,6 +510,8 @@ static SUSPENDS enum err process_open(struct engine *e, struct request *rq, cons
     if (pe->fallback)
         return pe->fallback->ops->open(pe->fallback, rq, in, ret);
     (void)fail_model_unavailable(&rq->fault);
+    if (atomic_load(&pe->child->missing))
+        return fault_detail(&rq->fault, arena_printf(rq->arena, "%s cannot be run", pe->child->argv[0]));
     return fault_detail(
         &rq->fault, arena_printf(rq->arena, "the engine's process is %s", child_state_name(child_state(pe->child))));
 }

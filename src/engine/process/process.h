@@ -12,8 +12,9 @@
  *
  *   any of them -- child_close() --> CLOSING -- it has ended --> CLOSED
  *
- * While it is not READY requests wait up to wait_ms; then they go to the fallback engine or are refused with E236. What
- * it writes goes to the log at debug level; its last line is shown when it ends by itself.
+ * While it is not READY requests wait up to wait_ms; then they go to the fallback engine or are refused with E236. They do
+ * so at once when its program cannot be run. What it writes goes to the log at debug level; its last line is shown when it
+ * ends by itself.
  *
  * Thread: a child belongs to the loop it was opened on, but for child_state() and child_ask(); that loop runs as long as
  * engines of the child are open.

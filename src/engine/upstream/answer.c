@@ -6,6 +6,7 @@
 
 #include "base/num.h"
 #include "base/rand.h"
+#include "base/utf8.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "engine/upstream/refusal.h"
@@ -15,6 +16,7 @@
 #define SCRATCH_MIN ((size_t)2 * 1024)
 #define SCRATCH_MAX ((size_t)64 * 1024) /* kept for the next chunk */
 #define QUEUE_MIN   8
+#define LIKE_MAX    ((size_t)4 * 1024) /* of an event that the next is compared with */
 #define ID_HEX      24 /* digits of a call's id, as the service makes them */
 
 /* ---- memory for one parsed chunk ---- */
@@ -106,6 +108,7 @@ void answer_init(struct answer *an, struct arena *a, struct fault *f, const stru
     an->forced = in->tool_choice == CHAT_TOOLS_NAMED;
     scratch_init(&an->scratch[0], a);
     scratch_init(&an->scratch[1], a);
+    buf_init(&an->like.raw, a, LIKE_MAX);
 }
 
 static struct chat_event *queue_add(struct answer *an, enum chat_event_kind kind, unsigned choice)
@@ -397,11 +400,62 @@ static enum err refused(struct answer *an, struct refusal *r, str comment)
     return refusal_in_answer(an->fault, an->arena, an->cloud, r);
 }
 
+/* Remembers an event that gave one piece of text and nothing else, at `first` in the queue. Without a backslash all of its strings stand as they are, so that
+ * the text is where it is found, if that is one place. */
+static void like_set(struct answer *an, unsigned first, str data, yyjson_val *root)
+{
+    struct answer_like      *like = &an->like;
+    const struct chat_event *ev = &an->queue[first];
+    size_t                   at;
+    str                      quoted;
+
+    like->before = 0;
+    if (an->queue_count != first + 1 || (ev->kind != CHAT_EV_TEXT && ev->kind != CHAT_EV_REASONING) ||
+        data.len > LIKE_MAX || str_find(data, '\\') != STR_NONE || json_get(root, "usage"))
+        return;
+    buf_reset(&like->raw);
+    buf_add_char(&like->raw, '"');
+    buf_add(&like->raw, ev->text);
+    buf_add_char(&like->raw, '"');
+    quoted = buf_str(&like->raw);
+    at = str_find_str(data, quoted);
+    if (at == STR_NONE || str_find_str(str_from(data, at + 1), quoted) != STR_NONE)
+        return;
+    like->before = at + 1;
+    like->after = data.len - like->before - ev->text.len;
+    like->choice = ev->choice;
+    like->kind = ev->kind;
+    buf_reset(&like->raw);
+    buf_add(&like->raw, data);
+}
+
+/* Whether the event is like that one but for its text, which is queued then. */
+static bool like_read(struct answer *an, str data)
+{
+    const struct answer_like *like = &an->like;
+    str                       raw = buf_str(&like->raw), text;
+    char                     *kept;
+
+    if (!like->before || data.len <= like->before + like->after || an->choices[like->choice].finished)
+        return false;
+    text = str_of(data.ptr + like->before, data.len - like->before - like->after);
+    if (memcmp(data.ptr, raw.ptr, like->before) != 0 ||
+        memcmp(str_end(text), str_end(raw) - like->after, like->after) != 0 || json_plain_len(text) != text.len ||
+        !utf8_valid(text))
+        return false;
+    scratch_reset(&an->scratch[an->turn]);
+    kept = scratch_malloc(&an->scratch[an->turn], text.len);
+    memcpy(kept, text.ptr, text.len);
+    text_add(an, like->kind, like->choice, str_of(kept, text.len));
+    return true;
+}
+
 enum err answer_event(struct answer *an, const struct sse_event *ev)
 {
     yyjson_val     *root, *choices;
     struct refusal  r;
     yyjson_read_err problem = { .msg = "empty" };
+    unsigned        queued = an->queue_count;
     enum err        e = OK;
 
     an->streamed = true;
@@ -417,6 +471,8 @@ enum err answer_event(struct answer *an, const struct sse_event *ev)
         return e ? e : answer_end(an);
     }
     an->turn ^= 1;
+    if (!ev->event.len && like_read(an, ev->data))
+        return OK;
     root = scratch_parse(&an->scratch[an->turn], ev->data, &problem);
     if (!root)
         return refusal_of_protocol(an->fault, an->arena, "an event is not JSON", str_from_cstr(problem.msg));
@@ -431,6 +487,8 @@ enum err answer_event(struct answer *an, const struct sse_event *ev)
     e = choices_read(an, choices);
     if (!e && all_finished(an) && yyjson_arr_size(choices) == 0)
         usage_say(an); /* the chunk behind the last choice has the final numbers */
+    if (!e)
+        like_set(an, queued, ev->data, root);
     return e;
 }
 

@@ -7,13 +7,14 @@
  * in each, or in one without choices; a stream that ends without [DONE].
  *
  * Memory: the arena. The texts of events are in one of two scratches that take turns, so that the events of one chunk
- * stay valid while the next chunk is read. An ordinary chunk costs no allocation.
+ * stay valid while the next chunk is read. An ordinary chunk costs no allocation, and no parsing when it differs from the
+ * one before it in its text alone.
  * Limits: ANSWER_CHOICES_MAX, ANSWER_CALLS_MAX a choice; the size of what it is given is the caller's business.
  */
 #ifndef DASHBOX_ENGINE_UPSTREAM_ANSWER_H
 #define DASHBOX_ENGINE_UPSTREAM_ANSWER_H
 
-#include "base/arena.h"
+#include "base/buf.h"
 #include "contract/chat.h"
 #include "contract/fault.h"
 #include "net/sse_parser.h"
@@ -41,6 +42,15 @@ struct scratch {
     struct arena       *arena;
 };
 
+/* The last event that was nothing but a piece of text, as it came. The next one mostly differs in that piece alone, and need
+ * not be parsed then. */
+struct answer_like {
+    struct buf           raw;
+    size_t               before, after; /* bytes in front of the piece, and behind it; before == 0: there is none */
+    unsigned             choice;
+    enum chat_event_kind kind;
+};
+
 struct answer {
     struct arena         *arena;
     struct fault         *fault;
@@ -54,6 +64,7 @@ struct answer {
     unsigned           queue_next, queue_count, queue_cap;
     struct scratch     scratch[2];
     unsigned           turn;
+    struct answer_like like;
     struct chat_usage  usage;
     bool               has_usage, usage_said;
     bool               over; /* nothing follows what is queued */

@@ -616,20 +616,15 @@ static enum err endpoint_init(struct upstream *up, struct endpoint *ep, const st
     return OK;
 }
 
-static bool has_break(str s)
-{
-    return str_find(s, '\r') != STR_NONE || str_find(s, '\n') != STR_NONE || str_find(s, 0) != STR_NONE;
-}
-
 static enum err options_check(const struct upstream_options *o)
 {
     bool bad = o->endpoint_count == 0 || o->endpoint_count > UPSTREAM_ENDPOINTS_MAX ||
-               o->field_count > HTTP_FIELDS_MAX || has_break(o->health_path);
+               o->field_count > HTTP_FIELDS_MAX || str_has_break(o->health_path);
 
     for (size_t i = 0; i < o->field_count; i++)
-        bad = bad || has_break(o->fields[i].name) || has_break(o->fields[i].value);
+        bad = bad || str_has_break(o->fields[i].name) || str_has_break(o->fields[i].value);
     for (size_t i = 0; i < o->endpoint_count; i++)
-        bad = bad || has_break(o->endpoints[i].api_key) || has_break(o->endpoints[i].url);
+        bad = bad || str_has_break(o->endpoints[i].api_key) || str_has_break(o->endpoints[i].url);
     if (!bad)
         return OK;
     log_error("engine %.*s: it needs 1 to %d endpoints, and fields without line breaks", STR_ARG(o->name),

@@ -108,6 +108,78 @@ static void numbers_are_as_short_as_can_be(void **state)
     assert_written(&b, "0.1 -3 1e+300 null");
 }
 
+/* The slow way alone: the first precision that reads back the same. */
+static str shortest(double v, char text[32])
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, 32, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    return str_from_cstr(text);
+}
+
+static void check_num(double v)
+{
+    struct buf b;
+    char       text[32];
+
+    buf_init(&b, &arena, 64);
+    json_add_num(&b, v);
+    if (!str_eq(buf_str(&b), shortest(v, text)))
+        fail_msg("%.17g became %.*s, not %s", v, STR_ARG(buf_str(&b)), text);
+}
+
+static void numbers_are_the_shortest_that_read_back_the_same(void **state)
+{
+    static const double some[] = {
+        0.7,  1.99, 0.1 + 0.2, 1.0 / 3, 0.0001, 0.00012,  0.00009,   0.000001, 123456.789,
+        0.05, 1e-7, 999999.5,  1e300,   0.95,   1.000001, 1.0000001, 2.5,      99999.999999
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+        check_num(some[i]);
+        check_num(-some[i]);
+    }
+    for (int i = 1; i < 20000; i++) {
+        if (i % 10000)
+            check_num(i / 10000.0);
+        check_num(i / 7.0 + 0.001);
+        arena_free(&arena);
+        arena_init(&arena, 0);
+    }
+}
+
+/* Each byte at each place of two blocks. */
+static void every_byte_is_escaped_wherever_it_stands(void **state)
+{
+    char text[2 * BLOCK + 3];
+
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        bool plain = c >= 0x20 && c != '"' && c != '\\';
+
+        for (size_t at = 0; at < sizeof(text); at++) {
+            str        s = str_of(text, sizeof(text)), back;
+            struct buf b;
+
+            memset(text, 'x', sizeof(text));
+            text[at] = (char)c;
+            assert_int_equal(json_plain_len(s), plain ? sizeof(text) : at);
+            if (c >= 0x80)
+                continue; /* alone it is no UTF-8, and cannot be read back */
+            buf_init(&b, &arena, SIZE_MAX / 2);
+            json_add_str(&b, s);
+            assert_int_equal(b.len == sizeof(text) + 2, plain);
+            back = json_str(json_parse_copy(&arena, buf_str(&b)));
+            assert_true(str_eq(back, s));
+        }
+        arena_free(&arena);
+        arena_init(&arena, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +188,8 @@ int main(void)
         cmocka_unit_test(whole_numbers),
         cmocka_unit_test(texts_are_escaped_where_they_must_be),
         cmocka_unit_test(numbers_are_as_short_as_can_be),
+        cmocka_unit_test(numbers_are_the_shortest_that_read_back_the_same),
+        cmocka_unit_test(every_byte_is_escaped_wherever_it_stands),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -52,6 +52,8 @@ static int serve(const char *where)
     struct address      at;
     char                text[ADDRESS_TEXT_MAX];
 
+    if (strcmp(how, "missing") == 0)
+        return 127; /* as of a shell that does not find its program */
     if (strcmp(how, "dies") == 0) {
         fprintf(stderr, "cannot load the model\n");
         return 1;
@@ -70,6 +72,7 @@ static int serve(const char *where)
 static struct child  *child;
 static struct engine *engine;
 static bool           child_gone;
+static char           refusal_detail[200]; /* of the last chat() that was refused */
 
 static void on_closed(void *arg)
 {
@@ -134,6 +137,7 @@ static const char *chat(const char *prompt)
         snprintf(text, sizeof(text), "%.*s", STR_ARG(ev.text));
     } else if (rq.fault.row) {
         snprintf(text, sizeof(text), "%.*s", STR_ARG(rq.fault.row->id));
+        snprintf(refusal_detail, sizeof(refusal_detail), "%.*s", STR_ARG(rq.fault.detail));
     } else {
         snprintf(text, sizeof(text), "%s", err_text(e));
     }
@@ -230,6 +234,67 @@ TEST(one_that_dies_at_once_is_started_more_and_more_slowly)
     run();
 }
 
+/* The log names the program that was asked for, and the request does not wait for what cannot come. */
+static void missing(void *arg)
+{
+    struct child_options o = options(S("{port}"), "missing");
+    str                  absent[] = { S("/no/such/program"), S("{port}") };
+    int64_t              began_us = loop_now_us(loop);
+
+    if (arg) {
+        o.command = absent;
+        o.command_count = ARRAY_LEN(absent);
+    }
+    o.backoff_ms = 60 * 1000;
+    o.wait_ms = 60 * 1000;
+    open_all(&o);
+    CHECK_STR(str_from_cstr(chat("hi")), "E236");
+    CHECK(loop_now_us(loop) - began_us < 10 * 1000 * 1000);
+    CHECK(str_find_str(str_from_cstr(refusal_detail), str_from_cstr(child->argv[0])) == 0);
+    CHECK_STR(str_from_cstr(chat("hi")), "E236");
+    close_all();
+}
+
+TEST(without_its_program_requests_are_refused_at_once)
+{
+    spawn(missing, (void *)(uintptr_t) "absent");
+    run();
+}
+
+TEST(nor_is_a_shell_waited_for_that_does_not_find_it)
+{
+    spawn(missing, NULL);
+    run();
+}
+
+/* It is looked for again at each start. */
+static void mended(void *arg)
+{
+    struct child_options o = options(S("{port}"), "");
+    char                 path[] = "/tmp/dashbox-test-XXXXXX";
+    str                  words[] = { str_from_cstr(path), S("serve"), S("{port}") }, self = o.command[0];
+    int                  fd = mkstemp(path);
+
+    (void)arg;
+    CHECK(fd >= 0 && close(fd) == 0 && unlink(path) == 0);
+    o.command = words;
+    o.command_count = ARRAY_LEN(words);
+    open_all(&o);
+    CHECK_STR(str_from_cstr(chat("hi")), "E236");
+    CHECK(symlink(self.ptr, path) == 0);
+    while (child_state(child) != CHILD_READY)
+        CHECK(fiber_sleep_until(in_ms(1)) == OK);
+    CHECK_STR(str_from_cstr(chat("hi")), "hello");
+    close_all();
+    CHECK(unlink(path) == 0);
+}
+
+TEST(a_program_that_comes_later_is_found)
+{
+    spawn(mended, NULL);
+    run();
+}
+
 static void gone(void *arg)
 {
     struct child_options o = options(S("{port}"), "");
@@ -286,6 +351,9 @@ int main(int argc, char **argv)
         CASE(requests_wait_until_it_is_ready),
         CASE(one_that_does_not_become_ready_is_started_again),
         CASE(one_that_dies_at_once_is_started_more_and_more_slowly),
+        CASE(without_its_program_requests_are_refused_at_once),
+        CASE(nor_is_a_shell_waited_for_that_does_not_find_it),
+        CASE(a_program_that_comes_later_is_found),
         CASE(closing_stops_it),
         CASE(a_command_must_say_where_it_listens),
         CASE(places_in_words_are_filled),

@@ -571,10 +571,125 @@ static void statuses_of_the_cloud(void **state)
     expect_fault("E236");
 }
 
+/* ---- events that differ in their text alone ---- */
+
+#define PIECE(text) \
+    "{\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"},\"finish_reason\":null}]}"
+
+/* As if each were parsed: what the text alone cannot be, must be noticed. */
+static void pieces_are_read_as_if_parsed(void **state)
+{
+    static const char *const chunks[] = {
+        PIECE("one"),
+        PIECE(" two"),
+        PIECE("\\n\\u00e9"),
+        PIECE("\xe4\xbd\xa0"),
+        PIECE(""),
+        PIECE("one"),
+        PIECE("x\"},\"finish_reason\":\"stop\",\"y\":{\"z\":\""),
+        PIECE("after"),
+        "[DONE]",
+        NULL,
+    };
+
+    (void)state;
+    stream(chunks);
+    expect("T(one)T( two)T(\n\xc3\xa9)T(\xe4\xbd\xa0)T(one)T(x)" STOP);
+}
+
+static void a_piece_that_is_no_text_is_refused(void **state)
+{
+    static const char *const broken[] = { PIECE("\xff"), PIECE("\xe4\xbd"), PIECE("a\nb"), PIECE("a\tb") };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+        again(false);
+        assert_int_equal(event(PIECE("good")), OK);
+        assert_true(answer.like.before > 0);
+        assert_int_equal(event(broken[i]), ERR_FAULT);
+        expect("T(good)");
+        expect_fault("E224");
+    }
+}
+
+static void a_text_that_stands_in_two_places_is_not_remembered(void **state)
+{
+    (void)state;
+    assert_int_equal(event(PIECE("a")), OK); /* its id is the same */
+    assert_int_equal(answer.like.before, 0);
+    assert_int_equal(event(PIECE("b")), OK);
+    assert_true(answer.like.before > 0);
+    assert_int_equal(event(PIECE("a")), OK);
+    expect("T(a)T(b)T(a)");
+}
+
+static void the_text_before_stays_while_the_next_piece_is_read(void **state)
+{
+    struct sse_event  next = { .data = S(PIECE("second")) };
+    struct chat_event ev;
+
+    (void)state;
+    assert_int_equal(event(PIECE("zero")), OK);
+    assert_int_equal(answer_event(&answer, &(struct sse_event){ .data = S(PIECE("first")) }), OK);
+    assert_true(answer_take(&answer, &ev));
+    assert_int_equal(answer_event(&answer, &next), OK);
+    assert_true(str_eq(ev.text, S("first")));
+    assert_true(answer_take(&answer, &ev));
+    assert_true(str_eq(ev.text, S("second")));
+}
+
+/* ---- calls ---- */
+
+#define CALL_PIECE(calls) "{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[" calls "]},\"finish_reason\":null}]}"
+#define CALL_BEGIN(index, id, name)                                                               \
+    "{\"index\":" index ",\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name \
+    "\",\"arguments\":\"\"}}"
+#define CALL_ARGS(index, text) "{\"index\":" index ",\"function\":{\"arguments\":\"" text "\"}}"
+
+static void pieces_of_two_calls_in_turn(void **state)
+{
+    static const char *const chunks[] = {
+        CALL_PIECE(CALL_BEGIN("0", "c0", "f")),
+        CALL_PIECE(CALL_BEGIN("1", "c1", "g")),
+        CALL_PIECE(CALL_ARGS("0", "{\\\"a\\\":")),
+        CALL_PIECE(CALL_ARGS("1", "{\\\"b\\\":2}")),
+        CALL_PIECE(CALL_ARGS("0", "1}")),
+        "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}",
+        "[DONE]",
+        NULL,
+    };
+
+    (void)state;
+    stream(chunks);
+    expect("C0(c0 f)C1(c1 g)A0({\"a\":)A1({\"b\":2})A0(1})" CALLS);
+}
+
+static void a_fault_in_the_middle_of_arguments(void **state)
+{
+    (void)state;
+    assert_int_equal(event(CALL_PIECE(CALL_BEGIN("0", "c0", "f"))), OK);
+    assert_int_equal(event(CALL_PIECE(CALL_ARGS("0", "{\\\"a\\\":"))), OK);
+    assert_int_equal(event("{\"error\":{\"message\":\"out of memory\",\"code\":500}}"), ERR_FAULT);
+    expect("C0(c0 f)A0({\"a\":)");
+    expect_fault("E216");
+
+    again(false);
+    assert_int_equal(event(CALL_PIECE(CALL_BEGIN("0", "c0", "f"))), OK);
+    assert_int_equal(event(CALL_PIECE(CALL_ARGS("0", "{\\\"a\\\":"))), OK);
+    assert_int_equal(answer_end(&answer), ERR_FAULT); /* it breaks off */
+    expect_fault("E224");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(pieces_are_read_as_if_parsed),
+        TEST(a_piece_that_is_no_text_is_refused),
+        TEST(a_text_that_stands_in_two_places_is_not_remembered),
+        TEST(the_text_before_stays_while_the_next_piece_is_read),
+        TEST(pieces_of_two_calls_in_turn),
+        TEST(a_fault_in_the_middle_of_arguments),
         TEST(vllm_text_and_usage),
         TEST(vllm_tool_calls),
         TEST(llama_cpp_text),

@@ -180,23 +180,53 @@ static void its_children_go_with_it(void **state)
     run();
 }
 
+/* Neither is started, so that nobody has to end. */
 static void nobody(void *arg)
 {
-    const char *const      argv[] = { "/no/such/program", NULL };
-    struct process_options o = { .argv = argv, .on_exit = on_child_ended, .arg = &heard };
-    struct process        *p;
-    enum err               e;
+    static const char *const programs[] = { "/no/such/program", "no-such-program", "/etc", "/etc/passwd", "./sh" };
+    const char *const        env[] = { "PATH=/no/such/folder:/bin", NULL };
 
     (void)arg;
-    heard = (struct heard){ 0 };
-    e = process_start(loop, &o, &p);
-    if (e) { /* without setpriv */
-        CHECK(e == ERR_NOT_FOUND);
-        return;
+    for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+        const char *const      argv[] = { programs[i], NULL };
+        struct process_options o = {
+            .argv = argv, .env = env, .dir = "/etc", .on_exit = on_child_ended, .arg = &heard
+        };
+        struct process *p;
+
+        heard = (struct heard){ 0 };
+        CHECK(process_start(loop, &o, &p) == ERR_NOT_FOUND);
+        CHECK(heard.ends == 0);
     }
-    CHECK(process_wait(p, in_ms(10000)) == OK);
-    CHECK(p->status == 127);
-    process_free(p);
+}
+
+/* On the PATH that it is given, or below the folder it works in; what a shell does not find shows in its status. */
+static void somebody(void *arg)
+{
+    const char *const env[] = { "PATH=/no/such/folder:/bin", NULL };
+    const char *const there[] = { "true", NULL }, *const below[] = { "./sh", "-c", "no-such-program", NULL };
+    const char *const *const argvs[] = { there, below };
+
+    (void)arg;
+    for (size_t i = 0; i < ARRAY_LEN(argvs); i++) {
+        struct process_options o = {
+            .argv = argvs[i], .env = env, .dir = "/bin", .on_exit = on_child_ended, .arg = &heard
+        };
+        struct process *p;
+
+        CHECK(process_start(loop, &o, &p) == OK);
+        CHECK(!process_was_missing(p));
+        CHECK(process_wait(p, in_ms(10000)) == OK);
+        CHECK(process_was_missing(p) == (i == 1));
+        process_free(p);
+    }
+}
+
+static void a_program_is_looked_for_as_exec_does(void **state)
+{
+    (void)state;
+    spawn(somebody, NULL);
+    run();
 }
 
 static void a_program_that_is_not_there(void **state)
@@ -215,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_stops_may_say_goodbye, loop_setup, loop_teardown),
         cmocka_unit_test_setup_teardown(its_children_go_with_it, loop_setup, loop_teardown),
         cmocka_unit_test_setup_teardown(a_program_that_is_not_there, loop_setup, loop_teardown),
+        cmocka_unit_test_setup_teardown(a_program_is_looked_for_as_exec_does, loop_setup, loop_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
