@@ -2,6 +2,7 @@
  *
  * Spec: chat.md §3, §4, §8; wire-forms.md §3.
  */
+#include "access/account.h"
 #include "api/native/native.h"
 #include "api/pump.h"
 #include "api/reply.h"
@@ -37,7 +38,7 @@ static enum err read_model(struct request *rq, yyjson_val *root, enum model_path
         return fail_http_call_unsupported(&rq->fault); /* a model that only speaks WebSocket */
     if (!model_on_path(in->model, path))
         return fail_url_model_mismatch(&rq->fault);
-    return OK;
+    return account_permits(rq, in->model);
 }
 
 /* REF: E159, E162, E023, E176. */

@@ -2,6 +2,7 @@
  *
  * Spec: chat.md §6.1-6.3, §8; wire-forms.md §2.
  */
+#include "access/account.h"
 #include "api/openai/openai.h"
 #include "api/pump.h"
 #include "api/reply.h"
@@ -24,7 +25,7 @@ static enum err read_model(struct request *rq, yyjson_val *root, struct chat_inp
         return fail_model_not_found_or_no_access(&rq->fault, in->model_name);
     if (!in->model->openai || !model_on_path(in->model, MODEL_PATH_OPENAI))
         return fail_model_no_openai_mode(&rq->fault, in->model_name);
-    return OK;
+    return account_permits(rq, in->model);
 }
 
 static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
