@@ -47,8 +47,8 @@ enum err cli_time(struct cli *c, const char *flag, const char *text, int64_t *re
 {
     if (!text || edit_time(str_from_cstr(text), ret))
         return OK;
-    return edit_refuse(&c->edit, ERR_INVALID, "%s takes a date such as 2026-12-31 or 2026-12-31T08:00:00Z, not \"%s\"", flag,
-                       text);
+    return edit_refuse(&c->edit, ERR_INVALID, "%s takes a date such as 2026-12-31 or 2026-12-31T08:00:00Z, not \"%s\"",
+                       flag, text);
 }
 
 /* ---- running ---- */
@@ -234,8 +234,8 @@ str cli_when(struct arena *a, int64_t unix_ms)
 
 str cli_count(struct arena *a, int64_t n)
 {
-    str   digits = arena_printf(a, "%lld", (long long)n);
-    char *out = arena_bytes(a, 2 * digits.len);
+    str    digits = arena_printf(a, "%lld", (long long)n);
+    char  *out = arena_bytes(a, 2 * digits.len);
     size_t len = 0;
 
     if (!n)

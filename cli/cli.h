@@ -32,7 +32,7 @@ struct cli_flag {
 };
 
 struct cli {
-    const char    *command; /* "keys" */
+    const char    *command;              /* "keys" */
     const char    *words[CLI_WORDS_MAX]; /* the action and what follows it */
     size_t         word_count;
     bool           json;

@@ -53,19 +53,17 @@ static enum err create(struct cli *c)
 
 static str state(const struct key_row *k)
 {
-    return k->revoked_ms                                           ? S("revoked")
-           : k->expires_ms && k->expires_ms <= clock_unix_ms()      ? S("expired")
-                                                                    : S("good");
+    return k->revoked_ms ? S("revoked") : k->expires_ms && k->expires_ms <= clock_unix_ms() ? S("expired") : S("good");
 }
 
 static enum err list(struct cli *c)
 {
-    static const char *const heads[] = { "ID", "KEY", "NAME", "WORKSPACE", "KIND", "MEMBER", "NETWORKS", "CREATED", "EXPIRES",
-                                         "STATE" };
-    struct key_row  *keys;
-    struct cli_table t;
-    size_t           count;
-    enum err         e = key_list(&c->edit, str_from_cstr(workspace), &keys, &count);
+    static const char *const heads[] = { "ID",     "KEY",      "NAME",    "WORKSPACE", "KIND",
+                                         "MEMBER", "NETWORKS", "CREATED", "EXPIRES",   "STATE" };
+    struct key_row          *keys;
+    struct cli_table         t;
+    size_t                   count;
+    enum err                 e = key_list(&c->edit, str_from_cstr(workspace), &keys, &count);
 
     if (e)
         return e;

@@ -33,10 +33,7 @@ static enum err create(struct cli *c)
     return e ? e : join(c);
 }
 
-static enum err delete(struct cli *c)
-{
-    return member_delete(&c->edit, cli_word(c, 0));
-}
+static enum err delete (struct cli *c) { return member_delete(&c->edit, cli_word(c, 0)); }
 
 static enum err leave(struct cli *c)
 {
@@ -63,10 +60,10 @@ static str workspaces_text(struct cli *c, const struct member_row *m)
 static enum err list(struct cli *c)
 {
     static const char *const heads[] = { "ID", "NAME", "CREATED", "WORKSPACES" };
-    struct member_row *members;
-    struct cli_table   t;
-    size_t             count;
-    enum err           e = member_list(&c->edit, cli_word(c, 0), &members, &count);
+    struct member_row       *members;
+    struct cli_table         t;
+    size_t                   count;
+    enum err                 e = member_list(&c->edit, cli_word(c, 0), &members, &count);
 
     if (e)
         return e;
@@ -94,9 +91,12 @@ int cli_members(int argc, char **argv)
 {
     static const struct cli_flag   flags[] = { { "--name", &name } };
     static const struct cli_action actions[] = {
-        { "create", 1, CLI_WORDS_MAX, true, create }, { "list", 0, 0, false, list },
-        { "show", 1, 1, false, list },                { "delete", 1, 1, false, delete },
-        { "join", 2, CLI_WORDS_MAX, false, join },    { "leave", 2, CLI_WORDS_MAX, false, leave },
+        { "create", 1, CLI_WORDS_MAX, true, create },
+        { "list", 0, 0, false, list },
+        { "show", 1, 1, false, list },
+        { "delete", 1, 1, false, delete },
+        { "join", 2, CLI_WORDS_MAX, false, join },
+        { "leave", 2, CLI_WORDS_MAX, false, leave },
     };
 
     return cli_run(argc, argv, usage, flags, ARRAY_LEN(flags), actions, ARRAY_LEN(actions));

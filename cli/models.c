@@ -48,16 +48,19 @@ static str words_of(struct cli *c, const struct model *m)
 
 static str state_of(const struct model *m, const struct account_model *s)
 {
-    return !model_is_served(m) ? S("retired") : !s->activated ? S("not activated") : !s->invited ? S("not invited") : S("good");
+    return !model_is_served(m) ? S("retired")
+           : !s->activated     ? S("not activated")
+           : !s->invited       ? S("not invited")
+                               : S("good");
 }
 
 static enum err list(struct cli *c)
 {
     static const char *const heads[] = { "MODEL", "TASK", "CONTEXT", "OUTPUT", "RPM", "TPM", "STATE", "ABILITIES" };
-    str              pattern = c->word_count > 1 ? cli_word(c, 0) : S("*");
-    struct cli_table t;
-    struct arena    *a = c->edit.arena;
-    size_t           found = 0;
+    str                      pattern = c->word_count > 1 ? cli_word(c, 0) : S("*");
+    struct cli_table         t;
+    struct arena            *a = c->edit.arena;
+    size_t                   found = 0;
 
     cli_table_begin(&t, a, heads, ARRAY_LEN(heads));
     for (unsigned i = 0; i < model_count; i++) {

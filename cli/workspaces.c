@@ -33,18 +33,15 @@ static enum err create(struct cli *c)
     return e;
 }
 
-static enum err delete(struct cli *c)
-{
-    return workspace_delete(&c->edit, cli_word(c, 0));
-}
+static enum err delete (struct cli *c) { return workspace_delete(&c->edit, cli_word(c, 0)); }
 
 static enum err list(struct cli *c)
 {
     static const char *const heads[] = { "ID", "NAME", "PAYS", "UNTIL", "MODELS", "CREATED" };
-    struct workspace *all;
-    struct cli_table  t;
-    size_t            count;
-    enum err          e = workspace_list(&c->edit, (str){ 0 }, &all, &count);
+    struct workspace        *all;
+    struct cli_table         t;
+    size_t                   count;
+    enum err                 e = workspace_list(&c->edit, (str){ 0 }, &all, &count);
 
     if (e)
         return e;
@@ -74,12 +71,12 @@ static enum err list(struct cli *c)
 static enum err show(struct cli *c)
 {
     static const char *const heads[] = { "MODEL", "MAY CALL", "RPM", "TPM", "CONCURRENCY" };
-    struct arena     *a = c->edit.arena;
-    struct workspace *w;
-    struct cli_table  t;
-    struct buf        b;
-    size_t            count;
-    enum err          e = workspace_list(&c->edit, cli_word(c, 0), &w, &count);
+    struct arena            *a = c->edit.arena;
+    struct workspace        *w;
+    struct cli_table         t;
+    struct buf               b;
+    size_t                   count;
+    enum err                 e = workspace_list(&c->edit, cli_word(c, 0), &w, &count);
 
     if (e)
         return e;
@@ -208,8 +205,8 @@ static enum err billing(struct cli *c)
 int cli_workspaces(int argc, char **argv)
 {
     static const struct cli_flag flags[] = {
-        { "--name", &name },           { "--rpm", &rpm },     { "--tpm", &tpm },
-        { "--concurrency", &concurrency }, { "--until", &until },
+        { "--name", &name },   { "--rpm", &rpm }, { "--tpm", &tpm }, { "--concurrency", &concurrency },
+        { "--until", &until },
     };
     static const struct cli_action actions[] = {
         { "create", 0, 1, true, create },

@@ -184,7 +184,7 @@ static enum err workspace_permits(struct request *rq, const struct model *m)
             return OK;
         if (rq->surface == SURFACE_OPENAI)
             return fail_model_no_openai_mode(&rq->fault, m->id); /* REF: E199 */
-        return fail_model_access_denied(&rq->fault);            /* REF: E193 */
+        return fail_model_access_denied(&rq->fault);             /* REF: E193 */
     }
     if (rq->space->is_default)
         return OK;
@@ -197,7 +197,8 @@ enum err account_permits(struct request *rq, const struct model *m)
     const struct account_model *am;
 
     if (rq->key->plan)
-        return plan_has_model(rq->key->plan, m->id) ? OK : fail_plan_model_unsupported(&rq->fault, m->id); /* REF: X098 */
+        return plan_has_model(rq->key->plan, m->id) ? OK
+                                                    : fail_plan_model_unsupported(&rq->fault, m->id); /* REF: X098 */
     am = account_model(rq->account, m->id);
     if (!rq->account->activated || (am && !am->activated))
         return refuse_unpurchased(rq, m);
@@ -242,8 +243,8 @@ static void key_ref(const struct account *a, const struct key *k, unsigned char 
 
 str account_token(const struct account *a, const struct key *k, int64_t expires_s, struct arena *arena)
 {
-    char          *text = arena_bytes(arena, TOKEN_LEN + 1);
-    unsigned char  payload[TOKEN_PAYLOAD_LEN], mac[KEY_HASH_LEN];
+    char         *text = arena_bytes(arena, TOKEN_LEN + 1);
+    unsigned char payload[TOKEN_PAYLOAD_LEN], mac[KEY_HASH_LEN];
 
     key_ref(a, k, payload);
     for (size_t i = 0; i < TOKEN_TIME_LEN; i++)
@@ -269,7 +270,8 @@ static const struct key *token_find(const struct snapshot *s, str token, int64_t
     if (token.len != TOKEN_LEN)
         return NULL;
     for (size_t i = 0; i < sizeof(bytes); i++) {
-        int high = hex_digit(token.ptr[TOKEN_PREFIX_LEN + 2 * i]), low = hex_digit(token.ptr[TOKEN_PREFIX_LEN + 2 * i + 1]);
+        int high = hex_digit(token.ptr[TOKEN_PREFIX_LEN + 2 * i]),
+            low = hex_digit(token.ptr[TOKEN_PREFIX_LEN + 2 * i + 1]);
 
         if (high < 0 || low < 0)
             return NULL;
@@ -297,7 +299,8 @@ static str text(struct reader *r, sqlite3_stmt *st, int at)
 }
 
 /* Calls row(r, st, index) for each row of the statement, after making room for them: room(r, count). */
-static enum err read_rows(struct reader *r, const char *count_sql, const char *sql, void (*room)(struct reader *r, size_t n),
+static enum err read_rows(struct reader *r, const char *count_sql, const char *sql,
+                          void (*room)(struct reader *r, size_t n),
                           void (*row)(struct reader *r, sqlite3_stmt *st, size_t at))
 {
     sqlite3_stmt *st;
@@ -534,12 +537,14 @@ static enum err snapshot_read(sqlite3 *db, struct account_source *src, struct sn
     } tables[] = {
         { "SELECT count(*) FROM account", "SELECT name, value FROM account ORDER BY name", room_settings, row_setting },
         { "SELECT count(*) FROM workspaces",
-          "SELECT id, name, created_ms, commodity, paid_until_ms FROM workspaces ORDER BY id", room_workspaces, row_workspace },
+          "SELECT id, name, created_ms, commodity, paid_until_ms FROM workspaces ORDER BY id", room_workspaces,
+          row_workspace },
         { "SELECT count(*) FROM workspace_models",
-          "SELECT workspace, model, allowed, rpm, tpm, concurrency FROM workspace_models ORDER BY workspace, model", room_lines,
-          row_line },
+          "SELECT workspace, model, allowed, rpm, tpm, concurrency FROM workspace_models ORDER BY workspace, model",
+          room_lines, row_line },
         { "SELECT count(*) FROM account_models",
-          "SELECT model, activated, invited, payable, free_only FROM account_models ORDER BY model", room_models, row_model },
+          "SELECT model, activated, invited, payable, free_only FROM account_models ORDER BY model", room_models,
+          row_model },
         { "SELECT count(*) FROM members", "SELECT id, name FROM members ORDER BY id", room_members, row_member },
         { "SELECT count(*) FROM memberships", "SELECT member, workspace FROM memberships ORDER BY member, workspace",
           room_memberships, row_membership },
@@ -547,8 +552,8 @@ static enum err snapshot_read(sqlite3 *db, struct account_source *src, struct sn
           "SELECT id, workspace, kind, pattern, is_regex, created_ms FROM policies ORDER BY workspace, created_ms, id",
           room_policies, row_policy },
         { "SELECT count(*) FROM keys WHERE revoked_ms IS NULL",
-          "SELECT id, name, workspace, kind, member, networks, expires_ms, hash FROM keys WHERE revoked_ms IS NULL", room_keys,
-          row_key },
+          "SELECT id, name, workspace, kind, member, networks, expires_ms, hash FROM keys WHERE revoked_ms IS NULL",
+          room_keys, row_key },
     };
     struct reader r = { .db = db, .s = s };
     enum err      e = OK;

@@ -56,7 +56,7 @@ struct member {
 enum key_kind { KEY_GENERAL, KEY_CODING_PLAN };
 
 struct key {
-    str                     id;   /* "key-3f9a01c2": for lists and logs */
+    str                     id; /* "key-3f9a01c2": for lists and logs */
     str                     name;
     enum key_kind           kind;
     const struct plan      *plan; /* NULL: general */
@@ -76,8 +76,8 @@ struct policy {
 };
 
 struct account {
-    bool                        activated; /* the service as a whole */
-    bool                        free_only; /* every model is used for its free quota alone */
+    bool                        activated;  /* the service as a whole */
+    bool                        free_only;  /* every model is used for its free quota alone */
     const struct workspace     *workspaces; /* in the order of their ids */
     size_t                      workspace_count;
     const struct workspace     *workspace_default;
@@ -99,7 +99,7 @@ const struct key       *account_key_by_id(const struct account *a, str id);
 const struct workspace_model *workspace_model(const struct workspace *w, str model);
 /* NULL: nothing is said of it. */
 const struct account_model *account_model(const struct account *a, str model);
-bool member_is_in(const struct member *m, const struct workspace *w);
+bool                        member_is_in(const struct member *m, const struct workspace *w);
 /* A setting by its name, as it stands in the table `account`; empty when it was never set. */
 str account_setting(const struct account *a, str name);
 

@@ -49,6 +49,17 @@ static enum err check_standing(struct request *rq, const struct model *m)
     return OK;
 }
 
+/* ---- step 9: tasks ---- */
+
+static enum err check_async(struct request *rq, const struct model *m)
+{
+    bool async = rq->surface == SURFACE_NATIVE && str_eq_nocase(request_header(rq, S("x-dashscope-async")), S("enable"));
+
+    if (async && !(m->calls & BIT(MODEL_CALL_ASYNC)))
+        return fail_async_not_supported(&rq->fault); /* REF: E188 */
+    return OK;
+}
+
 /* ---- step 10: rates ---- */
 
 /* The row of a limit, in the words of the protocol (access.md §7.2). */
@@ -223,6 +234,8 @@ enum err admit(struct request *rq, const struct model *m)
     e = account_permits(rq, m);
     if (!e)
         e = check_standing(rq, m);
+    if (!e)
+        e = check_async(rq, m);
     if (!e)
         e = faults_strike(rq);
     if (!e)

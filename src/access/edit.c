@@ -81,7 +81,8 @@ bool edit_id_is_good(str id)
     for (size_t i = 0; i < id.len; i++) {
         char c = id.ptr[i];
 
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+              c == '.'))
             return false;
     }
     return id.len >= 1 && id.len <= 64;
@@ -111,7 +112,8 @@ bool edit_time(str text, int64_t *ret)
         return false;
     if (text.len) {
         text = str_from(text, text.ptr[0] == 'T' ? 1 : text.len);
-        if (!cut_number(&text, 2, ':', &t.tm_hour) || !cut_number(&text, 2, ':', &t.tm_min) || !cut_number(&text, 2, 0, &t.tm_sec))
+        if (!cut_number(&text, 2, ':', &t.tm_hour) || !cut_number(&text, 2, ':', &t.tm_min) ||
+            !cut_number(&text, 2, 0, &t.tm_sec))
             return false;
         if (str_starts(text, S("."))) {
             text = str_from(text, 1);
@@ -121,7 +123,8 @@ bool edit_time(str text, int64_t *ret)
         if (!str_eq(text, S("Z")))
             return false;
     }
-    if (year < 1970 || month < 1 || month > 12 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 23 || t.tm_min > 59 || t.tm_sec > 59)
+    if (year < 1970 || month < 1 || month > 12 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 23 || t.tm_min > 59 ||
+        t.tm_sec > 59)
         return false;
     t.tm_year = year - 1900;
     t.tm_mon = month - 1;
@@ -145,7 +148,8 @@ static enum err refuse_member(struct edit *e, str id)
 }
 
 /* An UPDATE or DELETE of one thing that must be there. */
-static enum err must_change(struct edit *e, enum err r, int changed, enum err (*missing)(struct edit *e, str id), str id)
+static enum err must_change(struct edit *e, enum err r, int changed, enum err (*missing)(struct edit *e, str id),
+                            str id)
 {
     if (r)
         return r;
@@ -218,8 +222,8 @@ enum err workspace_create(struct edit *e, str id, str name, str *ret_id)
     }
     if (!edit_id_is_good(id))
         return refuse_id(e, id);
-    r = edit_run(e, NULL, "INSERT INTO workspaces (id, name, created_ms) VALUES (?, ?, ?)", "ssi", id, name.len ? name : id,
-                 clock_unix_ms());
+    r = edit_run(e, NULL, "INSERT INTO workspaces (id, name, created_ms) VALUES (?, ?, ?)", "ssi", id,
+                 name.len ? name : id, clock_unix_ms());
     if (r == ERR_EXISTS)
         return edit_refuse(e, r, "there is a workspace \"%.*s\" already", STR_ARG(id));
     if (!r)
@@ -264,11 +268,12 @@ enum err workspace_model_set(struct edit *e, str id, const struct workspace_mode
         return r;
     if (!exists(e, "SELECT 1 FROM workspaces WHERE id = ?", id))
         return refuse_workspace(e, id);
-    return edit_run(e, NULL,
-                    "INSERT INTO workspace_models (workspace, model, allowed, rpm, tpm, concurrency) VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET allowed = excluded.allowed, rpm = excluded.rpm, tpm = excluded.tpm,"
-                    " concurrency = excluded.concurrency",
-                    "ssinnn", id, line->model, (int64_t)line->allowed, line->rpm, line->tpm, line->concurrency);
+    return edit_run(
+        e, NULL,
+        "INSERT INTO workspace_models (workspace, model, allowed, rpm, tpm, concurrency) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET allowed = excluded.allowed, rpm = excluded.rpm, tpm = excluded.tpm,"
+        " concurrency = excluded.concurrency",
+        "ssinnn", id, line->model, (int64_t)line->allowed, line->rpm, line->tpm, line->concurrency);
 }
 
 static enum err refuse_line(struct edit *e, str model)
@@ -292,8 +297,10 @@ static enum err workspace_lines(struct edit *e, struct workspace *w)
     struct workspace_model *lines = NULL;
     sqlite3_stmt           *st;
     int                     result;
-    enum err                r = edit_query(e, &st, "SELECT model, allowed, rpm, tpm, concurrency FROM workspace_models"
-                                                   " WHERE workspace = ? ORDER BY model", "s", w->id);
+    enum err                r = edit_query(e, &st,
+                                           "SELECT model, allowed, rpm, tpm, concurrency FROM workspace_models"
+                                                          " WHERE workspace = ? ORDER BY model",
+                                           "s", w->id);
 
     if (r)
         return r;
@@ -318,8 +325,10 @@ enum err workspace_list(struct edit *e, str id, struct workspace **ret, size_t *
     size_t            count = 0;
     sqlite3_stmt     *st;
     int               result;
-    enum err          r = edit_query(e, &st, "SELECT id, name, created_ms, commodity, paid_until_ms FROM workspaces"
-                                             " WHERE ?1 = '' OR id = ?1 ORDER BY id", "s", id);
+    enum err          r = edit_query(e, &st,
+                                     "SELECT id, name, created_ms, commodity, paid_until_ms FROM workspaces"
+                                              " WHERE ?1 = '' OR id = ?1 ORDER BY id",
+                                     "s", id);
 
     if (r)
         return r;
@@ -359,8 +368,8 @@ enum err member_create(struct edit *e, str id, str name)
 
     if (!edit_id_is_good(id))
         return refuse_id(e, id);
-    r = edit_run(e, NULL, "INSERT INTO members (id, name, created_ms) VALUES (?, ?, ?)", "ssi", id, name.len ? name : id,
-                 clock_unix_ms());
+    r = edit_run(e, NULL, "INSERT INTO members (id, name, created_ms) VALUES (?, ?, ?)", "ssi", id,
+                 name.len ? name : id, clock_unix_ms());
     return r == ERR_EXISTS ? edit_refuse(e, r, "there is a member \"%.*s\" already", STR_ARG(id)) : r;
 }
 
@@ -378,7 +387,8 @@ enum err member_join(struct edit *e, str id, str workspace)
         return refuse_member(e, id);
     if (!exists(e, "SELECT 1 FROM workspaces WHERE id = ?", workspace))
         return refuse_workspace(e, workspace);
-    return edit_run(e, NULL, "INSERT OR IGNORE INTO memberships (member, workspace) VALUES (?, ?)", "ss", id, workspace);
+    return edit_run(e, NULL, "INSERT OR IGNORE INTO memberships (member, workspace) VALUES (?, ?)", "ss", id,
+                    workspace);
 }
 
 enum err member_leave(struct edit *e, str id, str workspace)
@@ -390,7 +400,8 @@ enum err member_leave(struct edit *e, str id, str workspace)
         return refuse_member(e, id);
     r = edit_run(e, &changed, "DELETE FROM memberships WHERE member = ? AND workspace = ?", "ss", id, workspace);
     if (!r && !changed)
-        return edit_refuse(e, ERR_NOT_FOUND, "%.*s is no member of workspace \"%.*s\"", STR_ARG(id), STR_ARG(workspace));
+        return edit_refuse(e, ERR_NOT_FOUND, "%.*s is no member of workspace \"%.*s\"", STR_ARG(id),
+                           STR_ARG(workspace));
     return r;
 }
 
@@ -398,7 +409,8 @@ static enum err member_workspaces(struct edit *e, struct member_row *m)
 {
     sqlite3_stmt *st;
     int           result;
-    enum err      r = edit_query(e, &st, "SELECT workspace FROM memberships WHERE member = ? ORDER BY workspace", "s", m->id);
+    enum err      r =
+        edit_query(e, &st, "SELECT workspace FROM memberships WHERE member = ? ORDER BY workspace", "s", m->id);
 
     if (r)
         return r;
@@ -416,15 +428,16 @@ enum err member_list(struct edit *e, str id, struct member_row **ret, size_t *re
     size_t             count = 0;
     sqlite3_stmt      *st;
     int                result;
-    enum err           r = edit_query(e, &st, "SELECT id, name, created_ms FROM members WHERE ?1 = '' OR id = ?1 ORDER BY id", "s", id);
+    enum err           r =
+        edit_query(e, &st, "SELECT id, name, created_ms FROM members WHERE ?1 = '' OR id = ?1 ORDER BY id", "s", id);
 
     if (r)
         return r;
     while ((result = sqlite3_step(st)) == SQLITE_ROW) {
         list = room(e, list, sizeof(*list), count);
-        list[count++] = (struct member_row){
-            .id = text(e, st, 0), .name = text(e, st, 1), .created_ms = sqlite3_column_int64(st, 2)
-        };
+        list[count++] = (struct member_row){ .id = text(e, st, 0),
+                                             .name = text(e, st, 1),
+                                             .created_ms = sqlite3_column_int64(st, 2) };
     }
     sqlite3_finalize(st);
     r = store_err(e->db, result);
@@ -445,8 +458,8 @@ enum err account_model_get(struct edit *e, str model, struct account_model *ret)
 {
     sqlite3_stmt *st;
     int           result;
-    enum err      r = edit_query(e, &st, "SELECT activated, invited, payable, free_only FROM account_models WHERE model = ?", "s",
-                                 model);
+    enum err r = edit_query(e, &st, "SELECT activated, invited, payable, free_only FROM account_models WHERE model = ?",
+                            "s", model);
 
     if (r)
         return r;
@@ -468,7 +481,8 @@ enum err account_model_set(struct edit *e, const struct account_model *m)
                     "INSERT INTO account_models (model, activated, invited, payable, free_only) VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT DO UPDATE SET activated = excluded.activated, invited = excluded.invited,"
                     " payable = excluded.payable, free_only = excluded.free_only",
-                    "siiii", m->model, (int64_t)m->activated, (int64_t)m->invited, (int64_t)m->payable, (int64_t)m->free_only);
+                    "siiii", m->model, (int64_t)m->activated, (int64_t)m->invited, (int64_t)m->payable,
+                    (int64_t)m->free_only);
 }
 
 /* ---- settings ---- */
@@ -489,7 +503,8 @@ enum err setting_get(struct edit *e, str name, str *ret)
 
 enum err setting_set(struct edit *e, str name, str value)
 {
-    return edit_run(e, NULL, "INSERT INTO account (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+    return edit_run(e, NULL,
+                    "INSERT INTO account (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
                     "ss", name, value);
 }
 
@@ -516,7 +531,8 @@ enum err policy_create(struct edit *e, str workspace, str kind, str pattern, boo
         return edit_refuse(e, r, "%.*s", STR_ARG(problem));
     rand_hex(hex, sizeof(hex));
     id = arena_printf(e->arena, "policy-%.8s", hex);
-    r = edit_run(e, NULL, "INSERT INTO policies (id, workspace, kind, pattern, is_regex, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+    r = edit_run(e, NULL,
+                 "INSERT INTO policies (id, workspace, kind, pattern, is_regex, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
                  "ssssii", id, workspace, kind, pattern, (int64_t)is_regex, clock_unix_ms());
     if (!r)
         *ret_id = id;
@@ -537,8 +553,10 @@ enum err policy_list(struct edit *e, str workspace, struct policy **ret, size_t 
     size_t         count = 0;
     sqlite3_stmt  *st;
     int            result;
-    enum err       r = edit_query(e, &st, "SELECT id, workspace, kind, pattern, is_regex, created_ms FROM policies"
-                                          " WHERE ?1 = '' OR workspace = ?1 ORDER BY id", "s", workspace);
+    enum err       r = edit_query(e, &st,
+                                  "SELECT id, workspace, kind, pattern, is_regex, created_ms FROM policies"
+                                        " WHERE ?1 = '' OR workspace = ?1 ORDER BY id",
+                                  "s", workspace);
 
     if (r)
         return r;

@@ -80,7 +80,8 @@ static enum err owner_check(struct edit *e, const struct key_row *k)
         return edit_refuse(e, ERR_NOT_FOUND, "there is no workspace \"%.*s\"", STR_ARG(k->workspace));
     if (!k->member.len)
         return OK;
-    r = count(e, "SELECT count(*) FROM memberships WHERE member = ? AND workspace = ?", "ss", k->member, k->workspace, &n);
+    r = count(e, "SELECT count(*) FROM memberships WHERE member = ? AND workspace = ?", "ss", k->member, k->workspace,
+              &n);
     if (!r && !n)
         return edit_refuse(e, ERR_NOT_FOUND, "\"%.*s\" is no member of workspace \"%.*s\"", STR_ARG(k->member),
                            STR_ARG(k->workspace));
@@ -100,8 +101,8 @@ static enum err insert(struct edit *e, str secret, struct key_row *k)
     return edit_run(e, NULL,
                     "INSERT INTO keys (id, hash, hint, name, workspace, created_ms, kind, member, networks, expires_ms)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    "sbsssisssn", k->id, str_of((char *)hash, sizeof(hash)), k->hint, k->name, k->workspace, k->created_ms, k->kind,
-                    k->member, k->networks, k->expires_ms);
+                    "sbsssisssn", k->id, str_of((char *)hash, sizeof(hash)), k->hint, k->name, k->workspace,
+                    k->created_ms, k->kind, k->member, k->networks, k->expires_ms);
 }
 
 static str secret_new(struct arena *a, str prefix)
@@ -195,8 +196,8 @@ enum err key_list(struct edit *e, str workspace, struct key_row **ret, size_t *r
     size_t          n = 0, cap = 0;
     sqlite3_stmt   *st;
     int             result;
-    enum err        r = edit_query(e, &st, "SELECT " COLUMNS " FROM keys WHERE ?1 = '' OR workspace = ?1 ORDER BY created_ms, id", "s",
-                                   workspace);
+    enum err        r = edit_query(
+               e, &st, "SELECT " COLUMNS " FROM keys WHERE ?1 = '' OR workspace = ?1 ORDER BY created_ms, id", "s", workspace);
 
     if (r)
         return r;

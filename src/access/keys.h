@@ -15,7 +15,7 @@
 
 /* A key as it is stored. */
 struct key_row {
-    str     id; /* "key-3f9a01c2" */
+    str     id;   /* "key-3f9a01c2" */
     str     hint; /* "sk-12…9c" */
     str     name;
     str     workspace;

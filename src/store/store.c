@@ -34,7 +34,7 @@ static const char *const migrations[] = {
     /* 2: who may call what, what was used, what it cost. Money is in millionths of the account's currency. */
     "ALTER TABLE workspaces ADD COLUMN commodity TEXT NOT NULL DEFAULT 'postpaid';" /* postpaid, prepaid, none */
     "ALTER TABLE workspaces ADD COLUMN paid_until_ms INTEGER;"                      /* NULL: without end */
-    "ALTER TABLE keys ADD COLUMN kind TEXT NOT NULL DEFAULT 'general';" /* general, coding-plan, token-plan, temporary */
+    "ALTER TABLE keys ADD COLUMN kind TEXT NOT NULL DEFAULT 'general';" /* general, or a plan of data/plans.txt */
     "ALTER TABLE keys ADD COLUMN member TEXT NOT NULL DEFAULT '';"      /* empty: the account itself */
     "ALTER TABLE keys ADD COLUMN networks TEXT NOT NULL DEFAULT '';"    /* \"10.0.0.0/8 ::1\"; empty: all */
     "ALTER TABLE keys ADD COLUMN expires_ms INTEGER;"

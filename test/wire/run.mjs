@@ -55,7 +55,7 @@ function expand_repeats(text) {
     return text.replace(/\$REPEAT\((.*?),(\d+)\)/gs, (_, piece, count) => piece.repeat(Number(count)));
 }
 
-const marker = /^(config|args|scenario|case|covers|alone|>>>|<<<|~~~|!!!)(\s|$)/;
+const marker = /^(config|args|scenario|setup|case|covers|alone|>>>|<<<|~~~|!!!)(\s|$)/;
 
 // Splits the text of a file into blocks {word, rest, line, lines} at the lines that begin with a marker.
 function read_blocks(file, text) {
@@ -199,7 +199,7 @@ function read_case_file(file) {
     const shown = path.relative(process.cwd(), file);
     const blocks = read_blocks(shown, fs.readFileSync(file, 'utf8'));
     const cases = [];
-    let config = '', args = [], scenario = '', current = null, exchange = null;
+    let config = '', args = [], scenario = '', setup = '', current = null, exchange = null;
     for (const block of blocks) {
         const need_case = () => {
             if (!current) throw new Bad_case(shown, block.line, `"${block.word}" before the first case`);
@@ -211,9 +211,11 @@ function read_case_file(file) {
             args = block.rest.split(/\s+/).filter(w => w); current = null; break;
         case 'scenario':
             scenario = unindent(shown, block); current = null; break;
+        case 'setup':
+            setup = unindent(shown, block); current = null; break;
         case 'case':
             if (block.rest === '') throw new Bad_case(shown, block.line, 'a case needs a name');
-            current = { name: block.rest, file: shown, line: block.line, covers: [], steps: [], config, args, scenario };
+            current = { name: block.rest, file: shown, line: block.line, covers: [], steps: [], config, args, scenario, setup };
             if (cases.some(c => c.name === current.name))
                 throw new Bad_case(shown, block.line, `two cases are named "${current.name}"`);
             cases.push(current);
@@ -779,7 +781,7 @@ function request_bytes(step, bound, host) {
         if (!drop) headers.push([name, fill(value)]);
     }
     const version = step.flags.includes('1.0') ? '1.0' : '1.1';
-    const head = Buffer.from(`${step.method} ${step.target} HTTP/${version}\r\n` +
+    const head = Buffer.from(`${step.method} ${fill(step.target)} HTTP/${version}\r\n` +
         headers.map(h => `${h[0]}: ${h[1]}\r\n`).join('') + '\r\n', 'utf8');
     if (!has_body) return { head, body: Buffer.alloc(0) };
     if (!chunked) return { head, body };
@@ -931,6 +933,15 @@ async function start_server(setup, options, upstream) {
     const words = ['serve', '--listen', '127.0.0.1:0', '--data', path.join(data, 'data'), '--api-key', 'sk-test',
         '--config', config_file, ...setup.args.map(fill)];
     const server = { data: path.join(data, 'data'), folder: data, output: '', ended: null };
+    for (const line of setup.setup.split('\n').filter(l => l)) {
+        const failed = await new Promise(resolve => execFile(path.resolve(options.binary),
+            [...line.split(/\s+/), '--data', server.data, '--config', config_file],
+            (error, stdout, stderr) => resolve(error ? `${error.message}${stdout}${stderr}` : null)));
+        if (failed) {
+            server.failed = `its setup failed: ${line}: ${failed}`;
+            return server;
+        }
+    }
     const child = spawn(path.resolve(options.binary), words, { stdio: ['ignore', 'pipe', 'pipe'] });
     server.child = child;
     server.exit = new Promise(resolve => {
@@ -1079,8 +1090,8 @@ async function main() {
 
     const setups = new Map();
     for (const test of tests) {
-        const key = JSON.stringify([test.config, test.args, test.scenario, test.alone]);
-        if (!setups.has(key)) setups.set(key, { config: test.config, args: test.args, scenario: test.scenario, tests: [] });
+        const key = JSON.stringify([test.config, test.args, test.scenario, test.setup, test.alone]);
+        if (!setups.has(key)) setups.set(key, { config: test.config, args: test.args, scenario: test.scenario, setup: test.setup, tests: [] });
         setups.get(key).tests.push(test);
     }
     let upstream = null;

@@ -115,8 +115,8 @@ static enum err check_query(struct admin_call *c)
         if (!f)
             return admin_refuse(c, ERR_INVALID, "there is no query parameter \"%.*s\"", STR_ARG(str_first(name, 64)));
         if (f->type == ADMIN_INT && (!str_to_i64(value, &n) || n < f->min || n > f->max))
-            return admin_refuse(c, ERR_INVALID, "%.*s is a number from %lld to %lld", STR_ARG(f->name), (long long)f->min,
-                                (long long)f->max);
+            return admin_refuse(c, ERR_INVALID, "%.*s is a number from %lld to %lld", STR_ARG(f->name),
+                                (long long)f->min, (long long)f->max);
         if (f->type == ADMIN_TEXT && ((int64_t)value.len < f->min || (int64_t)value.len > f->max))
             return admin_refuse(c, ERR_INVALID, "%.*s has %lld to %lld bytes", STR_ARG(f->name), (long long)f->min,
                                 (long long)f->max);
@@ -139,7 +139,8 @@ static enum err check_text(struct admin_call *c, const struct admin_field *f, yy
     if (!yyjson_is_str(v))
         return admin_refuse(c, ERR_INVALID, "%.*s is a text", STR_ARG(f->name));
     if ((int64_t)text.len < f->min || (int64_t)text.len > f->max)
-        return admin_refuse(c, ERR_INVALID, "%.*s has %lld to %lld bytes", STR_ARG(f->name), (long long)f->min, (long long)f->max);
+        return admin_refuse(c, ERR_INVALID, "%.*s has %lld to %lld bytes", STR_ARG(f->name), (long long)f->min,
+                            (long long)f->max);
     return OK;
 }
 
@@ -185,9 +186,12 @@ static enum err check_value(struct admin_call *c, const struct admin_field *f, y
     int64_t n;
 
     switch (f->type) {
-    case ADMIN_TEXT: return check_text(c, f, v);
-    case ADMIN_CHOICE: return check_choice(c, f, v);
-    case ADMIN_TEXTS: return check_texts(c, f, v);
+    case ADMIN_TEXT:
+        return check_text(c, f, v);
+    case ADMIN_CHOICE:
+        return check_choice(c, f, v);
+    case ADMIN_TEXTS:
+        return check_texts(c, f, v);
     case ADMIN_BOOL:
         return yyjson_is_bool(v) ? OK : admin_refuse(c, ERR_INVALID, "%.*s is true or false", STR_ARG(f->name));
     case ADMIN_INT:
@@ -198,7 +202,8 @@ static enum err check_value(struct admin_call *c, const struct admin_field *f, y
     case ADMIN_TIME:
         if (read_time(v, &n))
             return OK;
-        return admin_refuse(c, ERR_INVALID, "%.*s is a time such as \"2026-12-01T00:00:00Z\", or milliseconds since 1970",
+        return admin_refuse(c, ERR_INVALID,
+                            "%.*s is a time such as \"2026-12-01T00:00:00Z\", or milliseconds since 1970",
                             STR_ARG(f->name));
     }
     return OK;

@@ -74,7 +74,7 @@ enum err admin_job_model_set(struct admin_call *c)
 {
     str                  id = admin_path(c, S("model"));
     struct account_model state;
-    enum err             e = find(c, id) ? OK : edit_refuse(&c->edit, ERR_NOT_FOUND, "there is no model \"%.*s\"", STR_ARG(id));
+    enum err e = find(c, id) ? OK : edit_refuse(&c->edit, ERR_NOT_FOUND, "there is no model \"%.*s\"", STR_ARG(id));
 
     if (!e)
         e = account_model_get(&c->edit, id, &state);

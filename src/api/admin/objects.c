@@ -119,7 +119,9 @@ void object_member(struct buf *b, const struct member_row *m)
 
 str model_status_name(const struct model *m)
 {
-    static const str names[] = { [MODEL_ACTIVE] = S("active"), [MODEL_RETIRING] = S("retiring"), [MODEL_NAMED] = S("named"),
+    static const str names[] = { [MODEL_ACTIVE] = S("active"),
+                                 [MODEL_RETIRING] = S("retiring"),
+                                 [MODEL_NAMED] = S("named"),
                                  [MODEL_RETIRED] = S("retired") };
 
     return names[m->status];
@@ -131,11 +133,15 @@ size_t model_abilities(const struct model *m, str ret[MODEL_ABILITIES_MAX])
         bool has;
         str  name;
     } all[MODEL_ABILITIES_MAX] = {
-        { m->can_tools, S("tools") },     { m->can_search, S("search") },
-        { m->can_json, S("json") },       { m->can_partial, S("partial") },
-        { m->can_cache, S("cache") },     { m->can_logprobs, S("logprobs") },
+        { m->can_tools, S("tools") },
+        { m->can_search, S("search") },
+        { m->can_json, S("json") },
+        { m->can_partial, S("partial") },
+        { m->can_cache, S("cache") },
+        { m->can_logprobs, S("logprobs") },
         { m->thinking != MODEL_THINKING_NONE, S("thinking") },
-        { m->in >> MODEL_IMAGE & 1, S("image-input") }, { m->in >> MODEL_VIDEO & 1, S("video-input") },
+        { m->in >> MODEL_IMAGE & 1, S("image-input") },
+        { m->in >> MODEL_VIDEO & 1, S("video-input") },
         { m->in >> MODEL_AUDIO & 1, S("audio-input") },
         { m->openai, S("openai") },
     };

@@ -20,7 +20,7 @@ size_t model_abilities(const struct model *m, str ret[MODEL_ABILITIES_MAX]);
 str    model_status_name(const struct model *m);
 
 /* ,"name":value with the comma when it is not the first member of its object. */
-void object_text(struct buf *b, const char *name, str value);   /* empty: null */
+void object_text(struct buf *b, const char *name, str value); /* empty: null */
 void object_int(struct buf *b, const char *name, int64_t value);
 void object_count(struct buf *b, const char *name, int64_t value); /* 0: null */
 void object_bool(struct buf *b, const char *name, bool value);

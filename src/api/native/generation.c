@@ -397,8 +397,6 @@ static enum err generate(struct request *rq, enum model_path path)
     rq->stream = in->stream = wants_stream(rq);
     rq->multimodal = in->multimodal = path == MODEL_PATH_MULTIMODAL;
     e = read_model(rq, root, path, in);
-    if (!e && str_eq_nocase(request_header(rq, S("x-dashscope-async")), S("enable")))
-        e = fail_async_not_supported(&rq->fault); /* REF: E188 */
     if (!e)
         e = admit(rq, in->model);
     if (e)

@@ -32,7 +32,7 @@ enum err handle_native_tokens(struct request *rq)
     int64_t    life_s, expires_s;
     struct buf b;
 
-    if (rq->key_is_temporary) /* "with a general key" */
+    if (rq->key_is_temporary)                       /* "with a general key" */
         return fail_key_invalid_native(&rq->fault); /* REF: E186a */
     if (!read_life(rq, &life_s))
         return fail_token_life_range(&rq->fault, LIFE_MAX_S); /* REF: W101 */
