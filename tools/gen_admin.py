@@ -21,7 +21,7 @@ ADMIN_KEYS = {'tag', 'summary', 'job', 'handler', 'query', 'body', 'answer'}
 METHODS = ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')
 IN_C = {'text': 'ADMIN_TEXT', 'int': 'ADMIN_INT', 'bool': 'ADMIN_BOOL', 'choice': 'ADMIN_CHOICE', 'texts': 'ADMIN_TEXTS',
         'time': 'ADMIN_TIME'}
-RANGE = re.compile(r'\[([0-9]+), ([0-9]+)\]$')
+RANGE = re.compile(r'\[(-?[0-9]+), (-?[0-9]+)\]$')
 PARAMETER = re.compile(r'\{([a-z_]+)\}')
 TEXT_MAX, INT_MAX = 4096, (1 << 53) - 1  # where the data has no range
 PAGE = ['limit', 'after']

@@ -8,6 +8,7 @@
 #include "access/faults.h"
 #include "access/moderation_book.h"
 #include "base/clock.h"
+#include "base/num.h"
 #include "contract/errors.gen.h"
 #include "loop/loop.h"
 #include "net/http_server.h"

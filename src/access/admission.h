@@ -23,6 +23,7 @@
 struct access {
     struct rates_view *rates;
     struct quota      *quota;
+    struct ledger     *ledger;
     struct ledger_log *log;
     _Atomic int64_t   *batch_calls; /* Batch Chat calls under way in the whole process */
 };
