@@ -191,13 +191,16 @@ void cli_table_add(struct cli_table *t, str cell)
     t->cells[t->count++] = cell.len ? cell : S("-");
 }
 
-/* Characters: bytes that do not go on with one. */
+/* Columns: one a character, two for the scripts of East Asia (U+3000 to U+DFFF). */
 static size_t width(str s)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < s.len; i++)
-        n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        n += (c & 0xc0) == 0x80 ? 0 : c >= 0xe3 && c <= 0xed ? 2 : 1;
+    }
     return n;
 }
 

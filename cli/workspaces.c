@@ -132,12 +132,13 @@ static enum err each_model(struct cli *c, void (*change)(struct workspace_model 
     enum err          e = workspace_list(&c->edit, cli_word(c, 0), &w, &count);
 
     for (size_t i = 1; cli_word(c, i).len && !e; i++) {
-        struct workspace_model line = { .model = cli_word(c, i) };
+        struct workspace_model        line = { .model = cli_word(c, i) };
+        const struct workspace_model *now = workspace_model(w, line.model);
 
-        for (size_t k = 0; k < w->model_count; k++) {
-            if (str_eq(w->models[k].model, line.model))
-                line = w->models[k];
-        }
+        if (now && str_eq(now->model, line.model))
+            line = *now;
+        else if (now)
+            line.allowed = now->allowed; /* "*" held for it so far */
         change(&line);
         e = check_model(c, line.model);
         if (!e)
