@@ -525,11 +525,13 @@ static void settle_here(struct rates *r, struct rate_ticket *t, int64_t tokens, 
     unlock(&locked);
 }
 
-static void undo_here(struct rates *r, struct rate_ticket *t)
+static void undo_here(struct rates *r, struct rate_ticket *t, int64_t now_ms)
 {
     struct locked locked;
 
     lock_ticket(r, t, &locked);
+    for (unsigned i = 0; i < t->count; i++)
+        (void)key_now(t->claims[i].key, now_ms); /* time goes on with every operation, as in the server */
     undo_locked(t);
     unlock(&locked);
 }
@@ -544,6 +546,8 @@ static void reset_here(struct rates *r)
             for (struct rate_key *k = s->buckets[j]; k; k = k->next) {
                 log_clear(&k->requests);
                 log_clear(&k->tokens);
+                k->last_ms = INT64_MIN;
+                k->offset_ms = 0;
             }
         }
         pthread_mutex_unlock(&s->lock);
@@ -726,7 +730,7 @@ void rates_undo(struct rates_view *v, struct rate_ticket *ticket, int64_t now_ms
     if (ticket->count && v->redis)
         (void)ask(v, "undo", NULL, ticket, 0, now_ms, &unused); /* away: it stays counted until its windows have passed */
     else if (ticket->count)
-        undo_here(v->rates, ticket);
+        undo_here(v->rates, ticket, now_ms);
     ticket->count = 0;
 }
 

@@ -284,6 +284,8 @@ static inline void model_end(struct limits_model *m, struct rates_view *v, unsig
     int64_t              used = dice(m, 5) ? c->reserved + dice(m, 40) : dice(m, c->reserved + 1);
 
     if (dice(m, 6) == 0) {
+        for (unsigned i = 0; i < c->count; i++)
+            (void)model_now(m, c->keys[i], now);
         model_forget(m, id, true);
         rates_undo(v, &c->ticket, now);
         return;
