@@ -101,15 +101,16 @@ static double measure(int64_t rounds, int64_t count, unsigned threads, bool same
     double                            ns[ROUNDS_MAX];
 
     for (int64_t i = -1; i < rounds; i++) { /* one to warm up */
-        struct bench b[2];
-        pthread_t    thread[2];
+        struct bench  b[2];
+        pthread_t     thread[2];
         struct rates *rates;
 
         if (rates_open(&options, &rates))
             exit(1);
         for (unsigned t = 0; t < threads; t++) {
-            b[t] = (struct bench){ .rates = rates, .model = models[same_model ? 0 : t], .requests = count,
-                                   .admit_only = admit_only };
+            b[t] = (struct bench){
+                .rates = rates, .model = models[same_model ? 0 : t], .requests = count, .admit_only = admit_only
+            };
             if (pthread_create(&thread[t], NULL, thread_main, &b[t]))
                 exit(1);
         }
@@ -134,8 +135,10 @@ int main(int argc, char **argv)
         return 2;
     }
     one = measure(rounds, count, 1, true, true);
-    printf("limits in this process, two claims, CPU, %lld rounds of %lld requests\n", (long long)rounds, (long long)count);
-    printf("  admit, one thread                  %6.0f ns   goal below 300: %s\n", one, one < 300 ? "reached" : "missed");
+    printf("limits in this process, two claims, CPU, %lld rounds of %lld requests\n", (long long)rounds,
+           (long long)count);
+    printf("  admit, one thread                  %6.0f ns   goal below 300: %s\n", one,
+           one < 300 ? "reached" : "missed");
     printf("  a request, one thread              %6.0f ns\n", measure(rounds, count, 1, true, false));
     printf("  a request, two threads, two models %6.0f ns\n", measure(rounds, count, 2, false, false));
     printf("  a request, two threads, one model  %6.0f ns\n", measure(rounds, count, 2, true, false));

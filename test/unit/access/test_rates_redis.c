@@ -27,9 +27,9 @@ static void assert_url(const char *url, const char *want)
     if (redis_server_parse(&a, str_from_cstr(url), &s)) {
         if (s.fixed)
             address_format(&s.address, address);
-        snprintf(text, sizeof(text), "%s%.*s%s%.0d user=%.*s password=%.*s db=%lld", address, s.fixed ? 0 : (int)s.host.len,
-                 s.host.ptr, s.fixed ? "" : " ", s.fixed ? 0 : s.port, STR_ARG(s.user), STR_ARG(s.password),
-                 (long long)s.db);
+        snprintf(text, sizeof(text), "%s%.*s%s%.0d user=%.*s password=%.*s db=%lld", address,
+                 s.fixed ? 0 : (int)s.host.len, s.host.ptr, s.fixed ? "" : " ", s.fixed ? 0 : s.port, STR_ARG(s.user),
+                 STR_ARG(s.password), (long long)s.db);
     }
     assert_string_equal(text, want);
     arena_free(&a);
@@ -133,7 +133,9 @@ static void server_start(void)
         for (size_t i = 0; i < ARRAY_LEN(names); i++)
             execlp(names[i], names[i], "--port", port, "--bind", "127.0.0.1", "--unixsocket", socket_path, "--save", "",
                    "--appendonly", "no", "--dir", folder, (char *)NULL);
-        fprintf(stderr, "no valkey-server and no redis-server here: ./dev test unit installs it, or apt-get install redis-server\n");
+        fprintf(
+            stderr,
+            "no valkey-server and no redis-server here: ./dev test unit installs it, or apt-get install redis-server\n");
         _exit(127);
     }
     for (int i = 0;; i++) {
@@ -267,9 +269,11 @@ struct worker {
 static void client(void *arg)
 {
     static const struct rate_limits account = { .requests = { { LIMIT, 1000 } }, .request_windows = 1 };
-    static const struct rate_limits mine = { .requests = { { LIMIT + 50, 2000 } }, .request_windows = 1, .concurrency = 200 };
-    struct rate_claim claims[] = { { S("account"), S("m"), &account }, { S("ws"), S("m"), &mine } };
-    struct worker    *w = arg;
+    static const struct rate_limits mine = { .requests = { { LIMIT + 50, 2000 } },
+                                             .request_windows = 1,
+                                             .concurrency = 200 };
+    struct rate_claim               claims[] = { { S("account"), S("m"), &account }, { S("ws"), S("m"), &mine } };
+    struct worker                  *w = arg;
 
     for (int i = 0; i < TRIES; i++) {
         struct rate_ticket t;
@@ -457,18 +461,21 @@ FIBER_TEST(a_script_that_was_forgotten_is_sent_again)
 
 FIBER_TEST(all_keys_expire)
 {
-    static const struct rate_limits all = {
-        .requests = { { 9, 1000 } }, .tokens = { { 99, 60000 } }, .request_windows = 1, .token_windows = 1, .concurrency = 5
-    };
-    struct rates_view *v = open_view(socket_url, RATES_CLOSED);
+    static const struct rate_limits all = { .requests = { { 9, 1000 } },
+                                            .tokens = { { 99, 60000 } },
+                                            .request_windows = 1,
+                                            .token_windows = 1,
+                                            .concurrency = 5 };
+    struct rates_view              *v = open_view(socket_url, RATES_CLOSED);
 
     CHECK(admit(v, &all, 0) == OK);
     CHECK(rates_reserve(v, &last_ticket, 10, T0, &last_state) == OK);
     CHECK_STR(str_from_cstr(server_do("DBSIZE")), ":8\r\n");
-    CHECK_STR(str_from_cstr(server_do("EVAL \"local n = 0; for _, k in ipairs(redis.call('KEYS', '*')) do "
-                                      "local t = redis.call('PTTL', k); if t > 0 and t <= 660000 then n = n + 1 end end; "
-                                      "return n\" 0")),
-              ":8\r\n");
+    CHECK_STR(
+        str_from_cstr(server_do("EVAL \"local n = 0; for _, k in ipairs(redis.call('KEYS', '*')) do "
+                                "local t = redis.call('PTTL', k); if t > 0 and t <= 660000 then n = n + 1 end end; "
+                                "return n\" 0")),
+        ":8\r\n");
     close_view(v);
 }
 
