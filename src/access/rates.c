@@ -53,7 +53,7 @@ struct rate_key {
     str              subject, model;
 
     /* under the shard's lock */
-    int64_t         last_ms, offset_ms; /* what times are counted in: the clock's and the offset, never less than the last */
+    int64_t last_ms, offset_ms; /* what times are counted in: the clock's and the offset, never less than the last */
     struct rate_log requests, tokens;
     int64_t         running;
 };
@@ -136,7 +136,8 @@ static void log_trim(struct rate_log *l)
     }
 }
 
-static void log_slide_all(struct rate_log *l, const struct rate_window *windows, unsigned count, bool burst, int64_t now)
+static void log_slide_all(struct rate_log *l, const struct rate_window *windows, unsigned count, bool burst,
+                          int64_t now)
 {
     for (unsigned i = 0; i < RATE_WINDOWS_MAX; i++) {
         if (i < count)
@@ -369,7 +370,8 @@ static int64_t key_now(struct rate_key *k, int64_t now_ms)
 
 static void state_init(struct rate_state *st)
 {
-    *st = (struct rate_state){ .requests = { .limit = -1, .remaining = -1 }, .tokens = { .limit = -1, .remaining = -1 } };
+    *st =
+        (struct rate_state){ .requests = { .limit = -1, .remaining = -1 }, .tokens = { .limit = -1, .remaining = -1 } };
 }
 
 #define WAIT_UNKNOWN INT64_MAX
@@ -388,8 +390,8 @@ static void refuse_end(struct rate_state *st)
         st->retry_ms = 0;
 }
 
-static void check(struct rate_state *st, enum rate_refusal kind, const struct rate_log *l, unsigned which, int64_t limit,
-                  int64_t n, int64_t now)
+static void check(struct rate_state *st, enum rate_refusal kind, const struct rate_log *l, unsigned which,
+                  int64_t limit, int64_t n, int64_t now)
 {
     if (l->slides[which].sum + n > limit)
         refuse(st, kind, log_wait_ms(l, which, limit, n, now));
@@ -415,7 +417,8 @@ static void tokens_left(const struct rate_ticket *t, struct rate_state *st)
 {
     for (unsigned i = 0; i < t->count; i++) {
         for (unsigned j = 0; j < t->claims[i].token_windows; j++)
-            log_left(&t->claims[i].key->tokens, j, t->claims[i].tokens[j].limit, t->claims[i].key->last_ms, &st->tokens);
+            log_left(&t->claims[i].key->tokens, j, t->claims[i].tokens[j].limit, t->claims[i].key->last_ms,
+                     &st->tokens);
     }
 }
 
@@ -525,11 +528,13 @@ static void settle_here(struct rates *r, struct rate_ticket *t, int64_t tokens, 
     unlock(&locked);
 }
 
-static void undo_here(struct rates *r, struct rate_ticket *t)
+static void undo_here(struct rates *r, struct rate_ticket *t, int64_t now_ms)
 {
     struct locked locked;
 
     lock_ticket(r, t, &locked);
+    for (unsigned i = 0; i < t->count; i++)
+        (void)key_now(t->claims[i].key, now_ms); /* time goes on with every operation, as in the server */
     undo_locked(t);
     unlock(&locked);
 }
@@ -544,6 +549,8 @@ static void reset_here(struct rates *r)
             for (struct rate_key *k = s->buckets[j]; k; k = k->next) {
                 log_clear(&k->requests);
                 log_clear(&k->tokens);
+                k->last_ms = INT64_MIN;
+                k->offset_ms = 0;
             }
         }
         pthread_mutex_unlock(&s->lock);
@@ -698,8 +705,7 @@ enum err rates_reserve(struct rates_view *v, struct rate_ticket *ticket, int64_t
     might_suspend();
     ASSERT(!ticket->count || ticket->reserved == 0);
     ASSERT(tokens >= 0);
-    e = v->redis ? reserve_there(v, ticket, tokens, now_ms, ret)
-                 : reserve_here(v->rates, ticket, tokens, now_ms, ret);
+    e = v->redis ? reserve_there(v, ticket, tokens, now_ms, ret) : reserve_here(v->rates, ticket, tokens, now_ms, ret);
     if (e)
         ticket->count = 0;
     return e;
@@ -724,9 +730,10 @@ void rates_undo(struct rates_view *v, struct rate_ticket *ticket, int64_t now_ms
 
     might_suspend();
     if (ticket->count && v->redis)
-        (void)ask(v, "undo", NULL, ticket, 0, now_ms, &unused); /* away: it stays counted until its windows have passed */
+        (void)ask(v, "undo", NULL, ticket, 0, now_ms,
+                  &unused); /* away: it stays counted until its windows have passed */
     else if (ticket->count)
-        undo_here(v->rates, ticket);
+        undo_here(v->rates, ticket, now_ms);
     ticket->count = 0;
 }
 
@@ -822,9 +829,9 @@ static void add_window(struct rate_window windows[RATE_WINDOWS_MAX], unsigned *c
 void rate_limits_of(const struct model *m, enum model_region region, struct rate_limits *ret)
 {
     struct rate_limits l = { 0 };
-    bool    has_cn = m->rpm || m->tpm || m->rps || m->window_requests.span_ms || m->window_tokens.span_ms;
-    bool    has_intl = m->rpm_intl || m->tpm_intl || m->rps_intl;
-    bool    intl = has_intl && (region == MODEL_INTL || !has_cn);
+    bool               has_cn = m->rpm || m->tpm || m->rps || m->window_requests.span_ms || m->window_tokens.span_ms;
+    bool               has_intl = m->rpm_intl || m->tpm_intl || m->rps_intl;
+    bool               intl = has_intl && (region == MODEL_INTL || !has_cn);
     int64_t rpm = intl ? m->rpm_intl : m->rpm, tpm = intl ? m->tpm_intl : m->tpm, rps = intl ? m->rps_intl : m->rps;
     int64_t prompt_max = m->input_max ? m->input_max : m->context;
 

@@ -66,8 +66,8 @@ struct rate_left {
 
 struct rate_state {
     enum rate_refusal refusal;
-    int64_t           retry_ms; /* when it would be admitted at the earliest, for Retry-After; 0: nobody knows, or never */
-    struct rate_left  requests, tokens;
+    int64_t retry_ms; /* when it would be admitted at the earliest, for Retry-After; 0: nobody knows, or never */
+    struct rate_left requests, tokens;
 };
 
 /* What a request holds, in the request's memory. All zero is a ticket that holds nothing, and so is one that was settled,
@@ -95,7 +95,7 @@ struct rates_options {
     str             url;
     enum rates_away away;
     int64_t         timeout_ms; /* of a question to the server; 0: 100 */
-    int64_t         lease_ms;   /* a call of a process that died counts so long; longer than any call takes; 0: 30 minutes */
+    int64_t lease_ms; /* a call of a process that died counts so long; longer than any call takes; 0: 30 minutes */
 };
 
 struct rates;
@@ -103,7 +103,7 @@ struct rates_view;
 
 /* ERR_INVALID for a URL that is none. Does not wait for the server. */
 enum err rates_open(const struct rates_options *o, struct rates **ret);
-/* After all views. */
+/* After all views, and the loops that they were on. */
 void rates_close(struct rates *r);
 
 /* A worker's view, on its loop's thread. */

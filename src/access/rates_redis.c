@@ -22,13 +22,13 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-#define PORT           6379
-#define CONNECT_US     ((int64_t)1000 * 1000)
-#define PAUSE_MIN_US   ((int64_t)20 * 1000)
-#define PAUSE_MAX_US   ((int64_t)1000 * 1000)
-#define COMMAND_MAX    ((size_t)64 * 1024)
-#define ADDRESS_MAX    4
-#define SHA_LEN        40
+#define PORT         6379
+#define CONNECT_US   ((int64_t)1000 * 1000)
+#define PAUSE_MIN_US ((int64_t)20 * 1000)
+#define PAUSE_MAX_US ((int64_t)1000 * 1000)
+#define COMMAND_MAX  ((size_t)64 * 1024)
+#define ADDRESS_MAX  4
+#define SHA_LEN      40
 
 struct call {
     struct call  *next;
@@ -57,8 +57,8 @@ struct redis {
     struct loop               *loop;
     enum redis_state           state;
     struct link               *link;
-    struct fiber              *opener; /* NULL when none is opening */
-    struct waiter             *waiters; /* for the first connection */
+    struct fiber              *opener;   /* NULL when none is opening */
+    struct waiter             *waiters;  /* for the first connection */
     unsigned                   failures; /* since the server last answered */
     bool                       told;     /* that it is away, in the log */
     bool                       overdue;  /* the oldest call was late when the timer last looked */
@@ -71,7 +71,10 @@ struct redis {
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static str percent_decode(struct arena *a, str s)

@@ -332,7 +332,7 @@ async function memory_bench(options, report) {
     ]);
 }
 
-// ---- tokens, fiber: programs of their own ----
+// ---- tokens, fiber, rates: programs of their own ----
 
 const build = [path.dirname(binary), path.join(root, 'build')].find(dir => fs.existsSync(path.join(dir, 'test')))
     ?? path.dirname(binary);
@@ -363,11 +363,12 @@ async function tokens(options, report) {
     run_program(report, [process.execPath, script, encode, path.join(build, 'qwen.tok'), String(options.seconds)]);
 }
 
-async function fiber(options, report) {
-    const program = built('fiber');
-    if (!program) return report.say(`there is no fiber below ${path.join(build, 'test')}`);
+const program_bench = name => async (options, report) => {
+    const program = built(name);
+    if (!program) return report.say(`there is no ${name} below ${path.join(build, 'test')}`);
     run_program(report, [program]);
-}
+};
+const fiber = program_bench('fiber'), rates = program_bench('rates');
 
 // ---- peers: other stand-ins and gateways from npm ----
 
@@ -443,5 +444,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, peers };
-export const needs = name => (['tokens', 'fiber'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, rates, peers };
+export const needs = name => (['tokens', 'fiber', 'rates'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);

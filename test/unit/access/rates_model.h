@@ -40,7 +40,9 @@ struct limits_model {
 static size_t model_answers[RATE_CONCURRENCY + 1];
 
 static const str model_subjects[MODEL_KEYS] = { { "account", 7 }, { "account", 7 }, { "default", 7 }, { "a b:c", 5 } };
-static const str model_models[MODEL_KEYS] = { { "qwen-plus", 9 }, { "qwen-max", 8 }, { "qwen-plus", 9 }, { "qwen-max", 8 } };
+static const str model_models[MODEL_KEYS] = {
+    { "qwen-plus", 9 }, { "qwen-max", 8 }, { "qwen-plus", 9 }, { "qwen-max", 8 }
+};
 
 static inline int64_t dice(struct limits_model *m, int64_t below)
 {
@@ -163,8 +165,8 @@ static inline void model_compare(const char *what, size_t step, enum err e, cons
     for (int i = 0; i < 2; i++) {
         const struct rate_state *st = i ? want : got;
 
-        fprintf(stderr, "%s, step %zu: %s refusal %d retry %lld, requests %lld %lld %lld, tokens %lld %lld %lld\n", what, step,
-                i ? "wanted" : "got", st->refusal, (long long)st->retry_ms, (long long)st->requests.limit,
+        fprintf(stderr, "%s, step %zu: %s refusal %d retry %lld, requests %lld %lld %lld, tokens %lld %lld %lld\n",
+                what, step, i ? "wanted" : "got", st->refusal, (long long)st->retry_ms, (long long)st->requests.limit,
                 (long long)st->requests.remaining, (long long)st->requests.reset_ms, (long long)st->tokens.limit,
                 (long long)st->tokens.remaining, (long long)st->tokens.reset_ms);
     }
@@ -284,6 +286,8 @@ static inline void model_end(struct limits_model *m, struct rates_view *v, unsig
     int64_t              used = dice(m, 5) ? c->reserved + dice(m, 40) : dice(m, c->reserved + 1);
 
     if (dice(m, 6) == 0) {
+        for (unsigned i = 0; i < c->count; i++)
+            (void)model_now(m, c->keys[i], now);
         model_forget(m, id, true);
         rates_undo(v, &c->ticket, now);
         return;

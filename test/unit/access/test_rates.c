@@ -121,9 +121,11 @@ FIBER_TEST(a_prompt_is_reserved_and_the_answer_booked)
 
 FIBER_TEST(a_call_that_is_undone_never_was)
 {
-    struct rate_limits l = {
-        .requests = { { 1, 60000 } }, .tokens = { { 10, 60000 } }, .request_windows = 1, .token_windows = 1, .concurrency = 1
-    };
+    struct rate_limits l = { .requests = { { 1, 60000 } },
+                             .tokens = { { 10, 60000 } },
+                             .request_windows = 1,
+                             .token_windows = 1,
+                             .concurrency = 1 };
 
     for (int i = 0; i < 100; i++) {
         CHECK(admit("a", &l, i) == RATE_ADMITTED);
@@ -229,9 +231,9 @@ static void clients(void *arg)
         .requests = { { LIMIT, SPAN } }, .tokens = { { TOKEN_LIMIT, SPAN } }, .request_windows = 1, .token_windows = 1
     };
     static const struct rate_limits workspace = { .requests = { { 10 * LIMIT, 60000 } }, .request_windows = 1 };
-    struct rate_claim     claims[] = { { S("account"), S("m"), &account }, { S("ws"), S("m"), &workspace } };
-    struct client_thread *t = arg;
-    struct rates_view    *v = rates_view_open(rates, t->loop);
+    struct rate_claim               claims[] = { { S("account"), S("m"), &account }, { S("ws"), S("m"), &workspace } };
+    struct client_thread           *t = arg;
+    struct rates_view              *v = rates_view_open(rates, t->loop);
 
     for (size_t i = 0; i < CALLS; i++) {
         int64_t            now = atomic_fetch_add(&shared_now, (int64_t)(rand_next(&t->seed) % 8 == 0));
