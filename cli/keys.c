@@ -102,6 +102,10 @@ static int create(struct store *s, struct arena *arena, const struct arguments *
         print_json(arena, &k, str_of(secret, KEY_LEN));
     else
         printf("%s\n", secret);
+    if (!a->json) { /* beside the key, which $(…) takes */
+        fflush(stdout);
+        fprintf(stderr, "%.*s%s%.*s\n", STR_ARG(k.id), k.name.len ? ", " : "", STR_ARG(k.name));
+    }
     return 0;
 }
 
@@ -138,6 +142,8 @@ static int revoke_key(struct store *s, const struct arguments *a)
     e = keys_revoke(s, str_from_cstr(a->subject));
     if (e == ERR_NOT_FOUND)
         fprintf(stderr, "dashbox keys: there is no good key \"%s\"\n", a->subject);
+    else if (!e)
+        printf("revoked\n");
     return e ? 1 : 0;
 }
 

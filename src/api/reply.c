@@ -56,6 +56,7 @@ enum err reply_json(struct request *rq, str body)
 {
     struct fields f = { 0 };
 
+    request_phase(rq, PHASE_REPLY);
     common_fields(rq, &f, S("application/json"));
     return http_answer(rq->x, 200, f.at, f.count, body);
 }

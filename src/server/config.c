@@ -6,11 +6,13 @@
 #include "server/config.h"
 
 #include "base/num.h"
+#include "engine/upstream/upstream.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 #define NAME_MAX_LEN 64
@@ -125,6 +127,15 @@ static bool parse_bool(str text, bool *ret)
     return false;
 }
 
+static const char *text_of_choices(struct arena *a, const struct option *o)
+{
+    str text = S("is none of ");
+
+    for (unsigned i = 0; i < o->choice_count; i++)
+        text = arena_printf(a, "%.*s%s%.*s", STR_ARG(text), i ? ", " : "", STR_ARG(o->choices[i]));
+    return str_to_cstr(a, text);
+}
+
 /* Writes the value where it belongs; the text of what is wrong, or NULL. */
 static const char *option_set(struct config *c, const struct option *o, str value)
 {
@@ -145,7 +156,7 @@ static const char *option_set(struct config *c, const struct option *o, str valu
                 return NULL;
             }
         }
-        return "is none of the choices";
+        return text_of_choices(&c->arena, o);
     case OPTION_INT:
         ok = str_to_i64(value, &number);
         break;
@@ -159,9 +170,41 @@ static const char *option_set(struct config *c, const struct option *o, str valu
     if (!ok)
         return "is not a number (with a unit, such as 10s or 6m, where that fits)";
     if (number < o->min || number > o->max)
-        return "is out of range";
+        return arena_printf(&c->arena, "is not between %lld and %lld%s", (long long)o->min, (long long)o->max,
+                            o->type == OPTION_MS ? " ms" : o->type == OPTION_BYTES ? " bytes" : "")
+            .ptr;
     *(int64_t *)at = number;
     return NULL;
+}
+
+void options_copy(struct arena *a, struct options *to, const struct options *from)
+{
+    *to = *from;
+    for (unsigned i = 0; i < option_count; i++) {
+        str *text = (str *)((char *)to + option_rows[i].offset);
+
+        if (option_rows[i].type == OPTION_TEXT)
+            *text = arena_str(a, *text);
+    }
+}
+
+bool option_equal(const struct option *o, const struct options *a, const struct options *b)
+{
+    const void *x = (const char *)a + o->offset, *y = (const char *)b + o->offset;
+
+    switch (o->type) {
+    case OPTION_TEXT:
+        return str_eq(*(const str *)x, *(const str *)y);
+    case OPTION_BOOL:
+        return *(const bool *)x == *(const bool *)y;
+    case OPTION_CHOICE:
+        return *(const int *)x == *(const int *)y;
+    case OPTION_INT:
+    case OPTION_MS:
+    case OPTION_BYTES:
+        break;
+    }
+    return *(const int64_t *)x == *(const int64_t *)y;
 }
 
 static const struct option *option_find(str name)
@@ -173,6 +216,24 @@ static const struct option *option_find(str name)
     return NULL;
 }
 
+static str nearest_option(str name)
+{
+    str names[128];
+
+    ASSERT(option_count <= ARRAY_LEN(names));
+    for (unsigned i = 0; i < option_count; i++)
+        names[i] = option_rows[i].name;
+    return nearest(name, names, option_count);
+}
+
+static str unknown_name(struct arena *a, str name)
+{
+    str near = nearest_option(name);
+
+    return near.len ? arena_printf(a, "there is no option \"%.*s\"; did you mean \"%.*s\"?", STR_ARG(name), STR_ARG(near))
+                    : arena_printf(a, "there is no option \"%.*s\"", STR_ARG(name));
+}
+
 enum err config_set(struct config *c, str name, str value, str *ret_problem)
 {
     const struct option *o = option_find(name);
@@ -181,7 +242,7 @@ enum err config_set(struct config *c, str name, str value, str *ret_problem)
     if (!why)
         return OK;
     *ret_problem = o ? arena_printf(&c->arena, "%.*s: \"%.*s\" %s", STR_ARG(name), STR_ARG(value), why)
-                     : arena_printf(&c->arena, "there is no option \"%.*s\"", STR_ARG(name));
+                     : unknown_name(&c->arena, name);
     return ERR_INVALID;
 }
 
@@ -227,7 +288,8 @@ static bool is_null(const yaml_node_t *n)
 struct field {
     str  name;
     enum { FIELD_TEXT, FIELD_INT, FIELD_MS, FIELD_BOOL, FIELD_READ } type;
-    size_t offset;
+    size_t  offset;
+    int64_t min, max; /* of a FIELD_INT */
     enum err (*read)(struct reader *r, yaml_node_t *n, void *into);
 };
 
@@ -267,6 +329,9 @@ static enum err read_fields(struct reader *r, yaml_node_t *n, const struct field
         case FIELD_INT:
             if (!str_to_i64(text_of(value), at))
                 e = bad(r, value, "\"%.*s\" is not a whole number%.*s", name, S(""));
+            else if (*(int64_t *)at < f->min || *(int64_t *)at > f->max)
+                e = bad(r, value, "\"%.*s\" is not between %.*s", name,
+                        arena_printf(&r->c->arena, "%lld and %lld", (long long)f->min, (long long)f->max));
             break;
         case FIELD_MS:
             if (!number_with_unit(text_of(value), times, ARRAY_LEN(times), at))
@@ -312,10 +377,27 @@ static enum err read_pairs(struct reader *r, yaml_node_t *n, void *into)
     return OK;
 }
 
+/* A key; ${NAME} is taken from the environment. */
+static enum err read_key(struct reader *r, yaml_node_t *n, void *into)
+{
+    str key = text_of(n);
+
+    if (str_starts(key, S("${")) && str_ends(key, S("}"))) {
+        str         name = str_of(key.ptr + 2, key.len - 3);
+        const char *value = getenv(str_to_cstr(&r->c->arena, name));
+
+        if (!value)
+            return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
+        key = str_from_cstr(value);
+    }
+    *(str *)into = arena_str(&r->c->arena, key);
+    return OK;
+}
+
 static const struct field endpoint_fields[] = {
     { .name = S("url"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, url) },
-    { .name = S("api_key"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, api_key) },
-    { .name = S("weight"), .type = FIELD_INT, .offset = offsetof(struct config_endpoint, weight) },
+    { .name = S("api_key"), .type = FIELD_READ, .read = read_key, .offset = offsetof(struct config_endpoint, api_key) },
+    { .name = S("weight"), .type = FIELD_INT, .min = 1, .max = 1000, .offset = offsetof(struct config_endpoint, weight) },
 };
 
 /* One URL, or a list of URLs or of {url, api_key, weight}. */
@@ -350,30 +432,12 @@ static enum err read_upstream(struct reader *r, yaml_node_t *n, void *into)
     return OK;
 }
 
-/* The key for all endpoints that have none of their own; ${NAME} is taken from the environment. */
-static enum err read_engine_key(struct reader *r, yaml_node_t *n, void *into)
-{
-    struct config_engine *e = into;
-    str                   key = text_of(n);
-
-    if (str_starts(key, S("${")) && str_ends(key, S("}"))) {
-        str         name = str_of(key.ptr + 2, key.len - 3);
-        const char *value = getenv(str_to_cstr(&r->c->arena, name));
-
-        if (!value)
-            return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
-        key = str_from_cstr(value);
-    }
-    e->api_key = arena_str(&r->c->arena, key);
-    return OK;
-}
-
 #define ENGINE_TEXT(n, m) { .name = S(n), .type = FIELD_TEXT, .offset = offsetof(struct config_engine, m) }
 #define ENGINE_MS(n, m) { .name = S(n), .type = FIELD_MS, .offset = offsetof(struct config_engine, m) }
 static const struct field engine_fields[] = {
     ENGINE_TEXT("name", name),
     { .name = S("upstream"), .type = FIELD_READ, .read = read_upstream },
-    { .name = S("api_key"), .type = FIELD_READ, .read = read_engine_key },
+    { .name = S("api_key"), .type = FIELD_READ, .read = read_key, .offset = offsetof(struct config_engine, api_key) },
     ENGINE_TEXT("command", command),
     ENGINE_TEXT("model_file", model_file),
     { .name = S("models"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, models) },
@@ -386,7 +450,7 @@ static const struct field engine_fields[] = {
     ENGINE_MS("between_timeout", between_ms),
     ENGINE_MS("ready_timeout", ready_ms),
     ENGINE_MS("wait_timeout", wait_ms),
-    { .name = S("retries"), .type = FIELD_INT, .offset = offsetof(struct config_engine, retries) },
+    { .name = S("retries"), .type = FIELD_INT, .max = UPSTREAM_ENDPOINTS_MAX - 1, .offset = offsetof(struct config_engine, retries) },
     ENGINE_TEXT("fallback", fallback),
     { .name = S("lazy"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, lazy) },
 };
@@ -398,6 +462,33 @@ static_assert(offsetof(struct config_engine, header_count) ==
                   offsetof(struct config_engine, headers) + offsetof(struct pairs, count),
               "read_pairs() fills a pointer and the count behind it");
 
+/* The words of a command: cut at blanks, but for what stands in single or double quotes. False: a quote is open. */
+static bool split_words(struct arena *a, struct config_engine *e)
+{
+    str   command = e->command;
+    char *text = arena_bytes(a, command.len + 1), *at = text, *word = text;
+    char  quote = 0;
+    bool  open = false;
+
+    e->words = arena_array(a, str, command.len / 2 + 1);
+    for (size_t i = 0; i <= command.len; i++) {
+        char c = i < command.len ? command.ptr[i] : ' ';
+
+        if (quote ? c == quote : c == '"' || c == '\'') {
+            quote = quote ? 0 : c;
+            open = true;
+        } else if (c != ' ' || quote) {
+            *at++ = c;
+            open = true;
+        } else if (open) {
+            e->words[e->word_count++] = str_of(word, (size_t)(at - word));
+            word = at;
+            open = false;
+        }
+    }
+    return !quote;
+}
+
 static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_engine *e)
 {
     if (!e->name.len || str_eq(e->name, S("standin")))
@@ -407,9 +498,13 @@ static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_eng
     for (size_t i = 0; i < e->endpoint_count; i++) { /* now that all is read, in whatever order it stood */
         if (!e->endpoints[i].api_key.len)
             e->endpoints[i].api_key = e->api_key;
-        if (str_starts(e->endpoints[i].api_key, S("${")))
-            return bad(r, n, "engine %.*s: ${NAME} is for the engine's own api_key%.*s", e->name, S(""));
     }
+    for (const struct config_engine *other = r->c->engines; other < e; other++) {
+        if (str_eq(other->name, e->name))
+            return bad(r, n, "there is another engine %.*s%.*s", e->name, S(""));
+    }
+    if (!split_words(&r->c->arena, e))
+        return bad(r, n, "engine %.*s: a quote in its command has no end%.*s", e->name, S(""));
     return OK;
 }
 
@@ -560,12 +655,18 @@ enum err config_read(struct config *c, const char *path, str *ret_problem)
     struct reader r = { .c = c, .path = path };
     yaml_parser_t parser;
     FILE         *file = fopen(path, "r");
+    struct stat   is;
     yaml_node_t  *root;
     enum err      e = OK;
 
     if (!file) {
         *ret_problem = arena_printf(&c->arena, "%s: %s", path, strerror(errno));
         return ERR_NOT_FOUND;
+    }
+    if (fstat(fileno(file), &is) == 0 && S_ISDIR(is.st_mode)) {
+        (void)fclose(file);
+        *ret_problem = arena_printf(&c->arena, "%s: %s", path, strerror(EISDIR));
+        return ERR_INVALID;
     }
     c->file = arena_str(&c->arena, str_from_cstr(path));
     yaml_parser_initialize(&parser);
@@ -630,6 +731,14 @@ enum err config_finish(struct config *c, str *ret_problem)
     if (o->production && o->scenario.len) {
         *ret_problem = S("a scenario file is refused with --production");
         return ERR_INVALID;
+    }
+    for (size_t i = 0; i < c->api_key_count; i++) {
+        for (size_t k = 0; k < c->api_keys[i].len || k == 0; k++) {
+            if (k < c->api_keys[i].len && c->api_keys[i].ptr[k] > ' ' && c->api_keys[i].ptr[k] <= '~')
+                continue;
+            *ret_problem = S("an API key is printable ASCII without blanks, and not empty");
+            return ERR_INVALID;
+        }
     }
     for (size_t i = 0; i < c->route_count; i++) {
         if (!engine_exists(c, c->routes[i].engine, 0)) {

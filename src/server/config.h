@@ -19,6 +19,7 @@ struct option {
     int64_t          min, max;
     const str       *choices;
     unsigned         choice_count;
+    bool             until_restart; /* SIGHUP does not change it */
 };
 
 extern const struct option option_rows[];
@@ -42,6 +43,8 @@ struct config_engine {
     size_t                  endpoint_count;
     str                     api_key;   /* of the endpoints that have none of their own */
     str                     command;   /* `command`: a child to start */
+    str                    *words;     /* of it */
+    size_t                  word_count;
     str                     model_file; /* what {model} in it stands for */
     struct config_pair     *models;    /* `models`: our id (or pattern with *) → theirs */
     size_t                  model_count;
@@ -93,6 +96,10 @@ enum err config_read(struct config *c, const char *path, str *ret_problem);
 
 /* One option by its name, from the command line. The same errors. */
 enum err config_set(struct config *c, str name, str value, str *ret_problem);
+
+/* A copy with its texts; and whether one option is the same in both. */
+void options_copy(struct arena *a, struct options *to, const struct options *from);
+bool option_equal(const struct option *o, const struct options *a, const struct options *b);
 
 void config_add_key(struct config *c, str key);
 
