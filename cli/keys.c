@@ -2,16 +2,17 @@
 #include "access/keys.h"
 #include "base/clock.h"
 #include "cli/cli.h"
-#include "server/config.h"
 #include "contract/json.h"
+#include "server/arguments.h"
+#include "server/config.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-struct arguments {
+struct arguments_of_keys {
     const char *action, *subject, *name, *data, *config;
-    bool        json;
+    bool        json, help;
 };
 
 static int usage(FILE *to)
@@ -28,41 +29,55 @@ static int usage(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
-static bool parse(int argc, char **argv, struct arguments *a)
+static const struct argument known[] = {
+    { S("--name"), true },  { S("--data"), true },  { S("--config"), true },
+    { S("--json"), false }, { S("--help"), false }, { S("-h"), false },
+};
+enum { NAME, DATA, CONFIG, JSON };
+
+static bool wrong(const char *what, const char *word)
 {
-    const struct {
-        const char  *flag;
-        const char **into;
-    } values[] = {
-        { "--name", &a->name },
-        { "--data", &a->data },
-        { "--config", &a->config },
-    };
+    fprintf(stderr, "dashbox keys: %s%s%s%s\n", what, word ? " \"" : "", word ? word : "", word ? "\"" : "");
+    return false;
+}
 
-    for (int i = 1; i < argc; i++) {
-        bool known = false;
+/* False: something is wrong, and has been said. */
+static bool parse(char **argv, struct arguments_of_keys *k)
+{
+    struct arguments a = { "dashbox keys", known, ARRAY_LEN(known), argv + 1, NULL };
+    int              which;
+    bool             revoke;
 
-        for (size_t k = 0; k < ARRAY_LEN(values); k++) {
-            if (strcmp(argv[i], values[k].flag) == 0 && i + 1 < argc) {
-                *values[k].into = argv[++i];
-                known = true;
-                break;
-            }
-        }
-        if (known)
-            continue;
-        if (strcmp(argv[i], "--json") == 0)
-            a->json = true;
-        else if (argv[i][0] == '-')
+    while ((which = arguments_next(&a)) != ARGUMENT_END) {
+        if (which == ARGUMENT_WRONG)
             return false;
-        else if (!a->action)
-            a->action = argv[i];
-        else if (!a->subject)
-            a->subject = argv[i];
+        if (which == ARGUMENT_WORD && k->subject)
+            return wrong("too many words, from", a.value);
+        if (which == ARGUMENT_WORD)
+            *(k->action ? &k->subject : &k->action) = a.value;
+        else if (which == NAME)
+            k->name = a.value;
+        else if (which == DATA)
+            k->data = a.value;
+        else if (which == CONFIG)
+            k->config = a.value;
+        else if (which == JSON)
+            k->json = true;
         else
-            return false;
+            k->help = true;
     }
-    return a->action != NULL;
+    if (k->help)
+        return true;
+    if (!k->action)
+        return wrong("create, list or revoke?", NULL);
+    revoke = strcmp(k->action, "revoke") == 0;
+    if (!revoke && strcmp(k->action, "create") != 0 && strcmp(k->action, "list") != 0)
+        return wrong("there is no", k->action);
+    if (revoke && !k->subject)
+        return wrong("revoke which key? (its id, or itself)", NULL);
+    if (!revoke && k->subject)
+        return wrong("too many words, from", k->subject);
+    return true;
 }
 
 static void print_json(struct arena *arena, const struct key *k, str secret)
@@ -90,7 +105,7 @@ static void print_json(struct arena *arena, const struct key *k, str secret)
     printf("%.*s}\n", STR_ARG(buf_str(&b)));
 }
 
-static int create(struct store *s, struct arena *arena, const struct arguments *a)
+static int create(struct store *s, struct arena *arena, const struct arguments_of_keys *a)
 {
     char       secret[KEY_LEN + 1];
     struct key k;
@@ -109,7 +124,7 @@ static int create(struct store *s, struct arena *arena, const struct arguments *
     return 0;
 }
 
-static int list(struct store *s, struct arena *arena, const struct arguments *a)
+static int list(struct store *s, struct arena *arena, const struct arguments_of_keys *a)
 {
     struct key *keys;
     size_t      count;
@@ -133,12 +148,10 @@ static int list(struct store *s, struct arena *arena, const struct arguments *a)
     return 0;
 }
 
-static int revoke_key(struct store *s, const struct arguments *a)
+static int revoke_key(struct store *s, const struct arguments_of_keys *a)
 {
     enum err e;
 
-    if (!a->subject)
-        return usage(stderr);
     e = keys_revoke(s, str_from_cstr(a->subject));
     if (e == ERR_NOT_FOUND)
         fprintf(stderr, "dashbox keys: there is no good key \"%s\"\n", a->subject);
@@ -149,21 +162,18 @@ static int revoke_key(struct store *s, const struct arguments *a)
 
 int cli_keys(int argc, char **argv)
 {
-    struct arguments a = { 0 };
-    struct config   *c = config_new();
-    struct store    *s = NULL;
-    struct arena     arena;
-    str              problem = { 0 };
-    int              status = 1;
-    enum err         e = OK;
+    struct arguments_of_keys a = { 0 };
+    struct config           *c = config_new();
+    struct store            *s = NULL;
+    struct arena             arena;
+    str                      problem = { 0 };
+    int                      status = 1;
+    enum err                 e = OK;
 
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+    (void)argc;
+    if (!parse(argv, &a) || a.help) {
         config_free(c);
-        return usage(stdout);
-    }
-    if (!parse(argc, argv, &a)) {
-        config_free(c);
-        return usage(stderr);
+        return usage(a.help ? stdout : stderr);
     }
     if (a.config)
         e = config_read(c, a.config, &problem);
@@ -186,10 +196,8 @@ int cli_keys(int argc, char **argv)
             status = create(s, &arena, &a);
         else if (strcmp(a.action, "list") == 0)
             status = list(s, &arena, &a);
-        else if (strcmp(a.action, "revoke") == 0)
-            status = revoke_key(s, &a);
         else
-            status = usage(stderr);
+            status = revoke_key(s, &a);
     }
     store_close(s);
     arena_free(&arena);

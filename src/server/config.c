@@ -7,6 +7,7 @@
 
 #include "base/num.h"
 #include "engine/upstream/upstream.h"
+#include "server/arguments.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +16,6 @@
 #include <sys/stat.h>
 #include <yaml.h>
 
-#define NAME_MAX_LEN 64
 #define DEPTH_MAX 4
 
 struct reader {
@@ -44,47 +44,6 @@ void config_free(struct config *c)
 
 /* ---- values ---- */
 
-/* How many edits apart two short names are. */
-static size_t distance(str a, str b)
-{
-    size_t row[NAME_MAX_LEN + 1];
-
-    if (a.len > NAME_MAX_LEN || b.len > NAME_MAX_LEN)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t corner = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t above = row[j];
-            size_t best = corner + (a.ptr[i - 1] != b.ptr[j - 1]);
-
-            best = min_size(best, min_size(above + 1, row[j - 1] + 1));
-            corner = above;
-            row[j] = best;
-        }
-    }
-    return row[b.len];
-}
-
-static str nearest(str name, const str *names, size_t count)
-{
-    str    best = { 0 };
-    size_t best_distance = 4;
-
-    for (size_t i = 0; i < count; i++) {
-        size_t d = distance(name, names[i]);
-
-        if (d < best_distance) {
-            best = names[i];
-            best_distance = d;
-        }
-    }
-    return best;
-}
-
 struct unit {
     str     name;
     int64_t factor;
@@ -94,8 +53,8 @@ static const struct unit times[] = {
     { S(""), 1 }, { S("ms"), 1 }, { S("s"), 1000 }, { S("m"), 60000 }, { S("h"), 3600000 },
 };
 static const struct unit sizes[] = {
-    { S(""), 1 },           { S("k"), 1 << 10 },   { S("kib"), 1 << 10 }, { S("m"), 1 << 20 },
-    { S("mib"), 1 << 20 },  { S("g"), 1 << 30 },   { S("gib"), 1 << 30 },
+    { S(""), 1 },          { S("k"), 1 << 10 }, { S("kib"), 1 << 10 }, { S("m"), 1 << 20 },
+    { S("mib"), 1 << 20 }, { S("g"), 1 << 30 }, { S("gib"), 1 << 30 },
 };
 
 static bool number_with_unit(str text, const struct unit *units, size_t unit_count, int64_t *ret)
@@ -171,7 +130,9 @@ static const char *option_set(struct config *c, const struct option *o, str valu
         return "is not a number (with a unit, such as 10s or 6m, where that fits)";
     if (number < o->min || number > o->max)
         return arena_printf(&c->arena, "is not between %lld and %lld%s", (long long)o->min, (long long)o->max,
-                            o->type == OPTION_MS ? " ms" : o->type == OPTION_BYTES ? " bytes" : "")
+                            o->type == OPTION_MS      ? " ms"
+                            : o->type == OPTION_BYTES ? " bytes"
+                                                      : "")
             .ptr;
     *(int64_t *)at = number;
     return NULL;
@@ -223,15 +184,16 @@ static str nearest_option(str name)
     ASSERT(option_count <= ARRAY_LEN(names));
     for (unsigned i = 0; i < option_count; i++)
         names[i] = option_rows[i].name;
-    return nearest(name, names, option_count);
+    return name_nearest(name, names, option_count);
 }
 
 static str unknown_name(struct arena *a, str name)
 {
     str near = nearest_option(name);
 
-    return near.len ? arena_printf(a, "there is no option \"%.*s\"; did you mean \"%.*s\"?", STR_ARG(name), STR_ARG(near))
-                    : arena_printf(a, "there is no option \"%.*s\"", STR_ARG(name));
+    return near.len
+               ? arena_printf(a, "there is no option \"%.*s\"; did you mean \"%.*s\"?", STR_ARG(name), STR_ARG(near))
+               : arena_printf(a, "there is no option \"%.*s\"", STR_ARG(name));
 }
 
 enum err config_set(struct config *c, str name, str value, str *ret_problem)
@@ -286,7 +248,7 @@ static bool is_null(const yaml_node_t *n)
 
 /* What a list entry (engine, model, route …) may hold: a text, number, time or bool at an offset, or a function. */
 struct field {
-    str  name;
+    str name;
     enum { FIELD_TEXT, FIELD_INT, FIELD_MS, FIELD_BOOL, FIELD_READ } type;
     size_t  offset;
     int64_t min, max; /* of a FIELD_INT */
@@ -314,7 +276,7 @@ static enum err read_fields(struct reader *r, yaml_node_t *n, const struct field
                 f = &fields[i];
         }
         if (!f) {
-            str near = nearest(name, names, count);
+            str near = name_nearest(name, names, count);
 
             return near.len ? bad(r, key, "unknown name \"%.*s\"; did you mean \"%.*s\"?", name, near)
                             : bad(r, key, "unknown name \"%.*s\"%.*s", name, S(""));
@@ -397,7 +359,11 @@ static enum err read_key(struct reader *r, yaml_node_t *n, void *into)
 static const struct field endpoint_fields[] = {
     { .name = S("url"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, url) },
     { .name = S("api_key"), .type = FIELD_READ, .read = read_key, .offset = offsetof(struct config_endpoint, api_key) },
-    { .name = S("weight"), .type = FIELD_INT, .min = 1, .max = 1000, .offset = offsetof(struct config_endpoint, weight) },
+    { .name = S("weight"),
+      .type = FIELD_INT,
+      .min = 1,
+      .max = 1000,
+      .offset = offsetof(struct config_endpoint, weight) },
 };
 
 /* One URL, or a list of URLs or of {url, api_key, weight}. */
@@ -432,8 +398,14 @@ static enum err read_upstream(struct reader *r, yaml_node_t *n, void *into)
     return OK;
 }
 
-#define ENGINE_TEXT(n, m) { .name = S(n), .type = FIELD_TEXT, .offset = offsetof(struct config_engine, m) }
-#define ENGINE_MS(n, m) { .name = S(n), .type = FIELD_MS, .offset = offsetof(struct config_engine, m) }
+#define ENGINE_TEXT(n, m)                                                             \
+    {                                                                                 \
+        .name = S(n), .type = FIELD_TEXT, .offset = offsetof(struct config_engine, m) \
+    }
+#define ENGINE_MS(n, m)                                                             \
+    {                                                                               \
+        .name = S(n), .type = FIELD_MS, .offset = offsetof(struct config_engine, m) \
+    }
 static const struct field engine_fields[] = {
     ENGINE_TEXT("name", name),
     { .name = S("upstream"), .type = FIELD_READ, .read = read_upstream },
@@ -450,7 +422,10 @@ static const struct field engine_fields[] = {
     ENGINE_MS("between_timeout", between_ms),
     ENGINE_MS("ready_timeout", ready_ms),
     ENGINE_MS("wait_timeout", wait_ms),
-    { .name = S("retries"), .type = FIELD_INT, .max = UPSTREAM_ENDPOINTS_MAX - 1, .offset = offsetof(struct config_engine, retries) },
+    { .name = S("retries"),
+      .type = FIELD_INT,
+      .max = UPSTREAM_ENDPOINTS_MAX - 1,
+      .offset = offsetof(struct config_engine, retries) },
     ENGINE_TEXT("fallback", fallback),
     { .name = S("lazy"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, lazy) },
 };
@@ -609,7 +584,7 @@ static enum err unknown_option(struct reader *r, yaml_node_t *key, str name)
         names[i] = option_rows[i].name;
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         names[option_count + i] = lists[i].name;
-    near = nearest(name, names, option_count + ARRAY_LEN(lists));
+    near = name_nearest(name, names, option_count + ARRAY_LEN(lists));
     return near.len ? bad(r, key, "unknown option \"%.*s\"; did you mean \"%.*s\"?", name, near)
                     : bad(r, key, "unknown option \"%.*s\"%.*s", name, S(""));
 }
@@ -619,9 +594,9 @@ static enum err read_options(struct reader *r, yaml_node_t *n, str prefix, unsig
     if (n->type != YAML_MAPPING_NODE || depth > DEPTH_MAX)
         return bad(r, n, "expected options with values%.*s%.*s", S(""), S(""));
     for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
-        yaml_node_t         *key = node(r, p->key), *value = node(r, p->value);
-        str                  name = prefix.len ? arena_printf(&r->c->arena, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(text_of(key)))
-                                               : text_of(key);
+        yaml_node_t *key = node(r, p->key), *value = node(r, p->value);
+        str          name =
+            prefix.len ? arena_printf(&r->c->arena, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(text_of(key))) : text_of(key);
         const struct option *o = option_find(name);
         enum err             e = OK;
         bool                 is_list = false;
@@ -742,8 +717,8 @@ enum err config_finish(struct config *c, str *ret_problem)
     }
     for (size_t i = 0; i < c->route_count; i++) {
         if (!engine_exists(c, c->routes[i].engine, 0)) {
-            *ret_problem = arena_printf(&c->arena, "route %.*s: there is no engine \"%.*s\"", STR_ARG(c->routes[i].model),
-                                        STR_ARG(c->routes[i].engine));
+            *ret_problem = arena_printf(&c->arena, "route %.*s: there is no engine \"%.*s\"",
+                                        STR_ARG(c->routes[i].model), STR_ARG(c->routes[i].engine));
             return ERR_INVALID;
         }
     }

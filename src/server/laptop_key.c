@@ -20,7 +20,7 @@ str laptop_key(struct store *s, struct arena *a)
 
         close(fd);
         if (n == KEY_LEN) {
-            str kept = arena_str(a, str_of(secret, KEY_LEN));
+            str      kept = arena_str(a, str_of(secret, KEY_LEN));
             enum err e = keys_add(s, kept, S("laptop"), S("default"), a, &k);
 
             if (e == OK || (e == ERR_EXISTS && keys_is_good(s, kept)))

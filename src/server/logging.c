@@ -41,7 +41,9 @@ struct logging logging_open(const struct options *o)
 
     log_open(fd, (enum log_level)o->log_level, json);
     return (struct logging){
-        .requests = !o->log_requests ? REQUEST_LINES_NONE : terminal && !json ? REQUEST_LINES_TEXT : REQUEST_LINES_JSON,
+        .requests = !o->log_requests    ? REQUEST_LINES_NONE
+                    : terminal && !json ? REQUEST_LINES_TEXT
+                                        : REQUEST_LINES_JSON,
         .colour = !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0),
     };
 }

@@ -42,7 +42,7 @@ struct http_body_plan request_plan(void *worker, struct http_exchange *x)
 /* A browser asks whether a page of another origin may call. */
 static enum err answer_preflight(struct request *rq)
 {
-    str               origin = request_header(rq, S("origin")), wanted = request_header(rq, S("access-control-request-headers"));
+    str origin = request_header(rq, S("origin")), wanted = request_header(rq, S("access-control-request-headers"));
     struct http_field fields[] = {
         { S("access-control-allow-origin"), origin.len ? origin : S("*") },
         { S("access-control-allow-methods"), S("GET,POST,PUT,PATCH,DELETE,OPTIONS") },
@@ -77,7 +77,7 @@ static str bearer(const struct request *rq)
 static enum err refuse_key(struct request *rq, bool missing)
 {
     if (rq->surface == SURFACE_OPENAI)
-        return fail_key_invalid_openai(&rq->fault); /* REF: E186b */
+        return fail_key_invalid_openai(&rq->fault);                                      /* REF: E186b */
     return missing ? fail_key_missing(&rq->fault) : fail_key_invalid_native(&rq->fault); /* REF: E186a */
 }
 
@@ -157,10 +157,10 @@ static void count(struct worker *w, const struct request *rq, int status)
 
     counter_add(c, by_surface[rq->surface], 1);
     counter_add(c,
-                status == 0     ? COUNTER_ANSWERS_TOTAL_GONE
-                : status < 400  ? COUNTER_ANSWERS_TOTAL_2XX
-                : status < 500  ? COUNTER_ANSWERS_TOTAL_4XX
-                                : COUNTER_ANSWERS_TOTAL_5XX,
+                status == 0    ? COUNTER_ANSWERS_TOTAL_GONE
+                : status < 400 ? COUNTER_ANSWERS_TOTAL_2XX
+                : status < 500 ? COUNTER_ANSWERS_TOTAL_4XX
+                               : COUNTER_ANSWERS_TOTAL_5XX,
                 1);
     if (rq->stream)
         counter_add(c, COUNTER_STREAMS_TOTAL, 1);
@@ -260,7 +260,7 @@ enum err handle_health(struct request *rq)
 enum err handle_metrics(struct request *rq)
 {
     struct setup     *s = CONTAINER_OF(rq->services, struct setup, services);
-    struct server   *p = s->worker->common;
+    struct server    *p = s->worker->common;
     struct counters **all = arena_array(rq->arena, struct counters *, p->worker_count);
     struct http_field fields[] = { { S("content-type"), S("text/plain; version=0.0.4; charset=utf-8") } };
     struct buf        b;

@@ -5,6 +5,7 @@
 #include "server/serve.h"
 
 #include "base/log.h"
+#include "server/arguments.h"
 #include "server/server.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ struct command_line {
     size_t      set_count;
     const char *keys[64];
     size_t      key_count;
-    bool        production;
+    bool        production, help;
 };
 
 static int usage(FILE *to)
@@ -31,50 +32,50 @@ static int usage(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
-static bool parse(int argc, char **argv, struct command_line *c)
+/* Options of the configuration that have a flag of their own come first. */
+static const struct argument known[] = {
+    { S("--listen"), true },  { S("--data"), true },    { S("--workers"), true },     { S("--scenario"), true },
+    { S("--wording"), true }, { S("--edition"), true }, { S("--config"), true },      { S("--api-key"), true },
+    { S("--set"), true },     { S("--help"), false },   { S("--production"), false }, { S("-h"), false },
+};
+enum { CONFIG = 6, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
+
+static bool too_many(const char *what)
 {
-    static const struct {
-        const char *flag;
-        str         option;
-    } values[] = {
-        { "--listen", S("listen") },
-        { "--data", S("data") },
-        { "--workers", S("workers") },
-        { "--scenario", S("scenario") },
-        { "--wording", S("wording") },
-        { "--edition", S("edition") },
-    };
+    fprintf(stderr, "dashbox serve: too many %s\n", what);
+    return false;
+}
 
-    for (int i = 1; i < argc; i++) {
-        const char *flag = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        str         pair;
-        bool        known = false;
+static bool parse(char **argv, struct command_line *c)
+{
+    struct arguments a = { "dashbox serve", known, ARRAY_LEN(known), argv + 1, NULL };
+    int              which;
 
-        if (strcmp(flag, "--production") == 0) {
-            c->production = true;
-            continue;
-        }
-        for (size_t k = 0; k < ARRAY_LEN(values) && value && c->set_count < ARRAY_LEN(c->sets); k++) {
-            if (strcmp(flag, values[k].flag) == 0) {
-                c->sets[c->set_count][0] = values[k].option;
-                c->sets[c->set_count++][1] = str_from_cstr(value);
-                known = true;
-            }
-        }
-        if (!known && value && strcmp(flag, "--config") == 0) {
-            c->config = value;
-        } else if (!known && value && strcmp(flag, "--api-key") == 0 && c->key_count < ARRAY_LEN(c->keys)) {
-            c->keys[c->key_count++] = value;
-        } else if (!known && value && strcmp(flag, "--set") == 0 && c->set_count < ARRAY_LEN(c->sets)) {
-            pair = str_from_cstr(value);
-            c->sets[c->set_count][0] = str_cut(&pair, '=');
-            c->sets[c->set_count++][1] = pair;
-        } else if (!known) {
-            fprintf(stderr, "dashbox serve: %s %s\n", flag,
-                    flag[0] == '-' && !value ? "needs a value, or is unknown" : "is unknown");
+    while ((which = arguments_next(&a)) != ARGUMENT_END) {
+        str value = str_from_cstr(a.value);
+
+        if (which == ARGUMENT_WRONG)
+            return false;
+        if (which == ARGUMENT_WORD) {
+            fprintf(stderr, "dashbox serve: \"%s\" is too much\n", a.value);
             return false;
         }
-        i++;
+        if (which == HELP || which == HELP_SHORT) {
+            c->help = true;
+        } else if (which == PRODUCTION) {
+            c->production = true;
+        } else if (which == CONFIG) {
+            c->config = a.value;
+        } else if (which == API_KEY) {
+            if (c->key_count == ARRAY_LEN(c->keys))
+                return too_many("keys");
+            c->keys[c->key_count++] = a.value;
+        } else {
+            if (c->set_count == ARRAY_LEN(c->sets))
+                return too_many("options");
+            c->sets[c->set_count][0] = which == SET ? str_cut(&value, '=') : str_from(known[which].name, 2);
+            c->sets[c->set_count++][1] = value;
+        }
     }
     return true;
 }
@@ -103,6 +104,14 @@ static struct config *load(const struct command_line *cl)
     return NULL;
 }
 
+/* 0.0.0.0 or [::]. */
+static bool is_any(const struct address *at)
+{
+    if (at->sa.sa_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&at->in6.sin6_addr);
+    return at->sa.sa_family == AF_INET && at->in.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
 static void print_welcome(const struct config *c, const struct address *at, str key)
 {
     char        text[ADDRESS_TEXT_MAX];
@@ -116,6 +125,8 @@ static void print_welcome(const struct config *c, const struct address *at, str 
         return;
     }
     printf("dashbox: listening on %s://%s\n", scheme, text);
+    if (is_any(at))
+        printf("dashbox: open to every network of this machine; --listen 127.0.0.1:PORT keeps it to itself\n");
     if (key.len)
         printf("dashbox: key          %.*s\n", STR_ARG(key));
     else
@@ -137,8 +148,8 @@ static struct config *load_again(void *command_line)
 static int run(struct config *c, struct command_line *cl, struct address *at)
 {
     struct server p;
-    str            key = { 0 };
-    enum err       e;
+    str           key = { 0 };
+    enum err      e;
 
     panic_note_set(request_panic_note);
     e = server_open(&p, c, at, &key);
@@ -158,10 +169,11 @@ int serve_main(int argc, char **argv)
     struct config      *c;
     struct address      at;
 
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-        return usage(stdout);
-    if (!parse(argc, argv, &cl))
+    (void)argc;
+    if (!parse(argv, &cl))
         return usage(stderr);
+    if (cl.help)
+        return usage(stdout);
     c = load(&cl);
     if (!c)
         return 2;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define WORKERS_MAX_DEFAULT 4
-#define DESCRIPTORS_SPARE 64 /* beyond the clients' connections: upstreams, files */
+#define DESCRIPTORS_SPARE   64 /* beyond the clients' connections: upstreams, files */
 
 /* ---- where the tokenizer's table is ---- */
 

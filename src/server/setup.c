@@ -11,6 +11,12 @@
 
 /* ---- what all workers share ---- */
 
+struct shared *shared_ref(struct shared *s)
+{
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
 void shared_unref(struct shared *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
@@ -65,8 +71,9 @@ static enum err open_models(struct shared *s, str *ret_problem)
                 known = true;
             }
             if (!known) {
-                *ret_problem = arena_printf(&c->arena, "models: %.*s: limits are context, input, output, budget, with numbers",
-                                            STR_ARG(cm->id));
+                *ret_problem =
+                    arena_printf(&c->arena, "models: %.*s: limits are context, input, output, budget, with numbers",
+                                 STR_ARG(cm->id));
                 return ERR_INVALID;
             }
         }
@@ -174,12 +181,12 @@ static void setup_free(struct setup *s)
 
 static enum err engine_open(struct worker *w, struct setup *s, const struct config_engine *ce, struct engine **ret)
 {
-    struct arena            a;
-    struct upstream_options o = { 0 };
+    struct arena              a;
+    struct upstream_options   o = { 0 };
     struct upstream_endpoint *endpoints;
-    struct upstream_model   *models;
-    struct http_field       *fields;
-    enum err                 e;
+    struct upstream_model    *models;
+    struct http_field        *fields;
+    enum err                  e;
 
     arena_init(&a, 0);
     endpoints = arena_array(&a, struct upstream_endpoint, ce->endpoint_count);
@@ -241,9 +248,8 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
     const struct config *c = shared->config;
     enum err             e = OK;
 
-    atomic_fetch_add(&shared->refs, 1);
     s->worker = w;
-    s->shared = shared;
+    s->shared = shared_ref(shared);
     s->engines = xcalloc(c->engine_count, sizeof(*s->engines));
     s->series = xcalloc(c->engine_count, sizeof(*s->series));
     s->services = (struct services){

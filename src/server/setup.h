@@ -29,23 +29,24 @@ struct shared {
 
 /* Reads scenario and certificate. ERR_INVALID: *ret_problem is a line for the operator, in `a`. The configuration belongs to
  * it from here on, and is freed on failure. */
-enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
-                     str *ret_problem);
-void     shared_unref(struct shared *s);
+enum err       shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
+                           str *ret_problem);
+struct shared *shared_ref(struct shared *s);
+void           shared_unref(struct shared *s); /* NULL is nothing */
 
 struct engine_series {
     struct series *engine, **upstreams; /* as in config_engine->endpoints */
 };
 
 struct setup {
-    struct worker   *worker;
-    struct shared   *shared;
-    struct services  services;
-    struct engine  **engines;  /* as in config->engines */
-    struct engine_series *series; /* likewise */
-    struct series   *standin_series;
-    size_t           requests; /* that hold it */
-    bool             retired;
+    struct worker        *worker;
+    struct shared        *shared;
+    struct services       services;
+    struct engine       **engines; /* as in config->engines */
+    struct engine_series *series;  /* likewise */
+    struct series        *standin_series;
+    size_t                requests; /* that hold it */
+    bool                  retired;
 };
 
 /* On the worker's loop, or before it runs. A failure is in the log. */

@@ -55,8 +55,8 @@ static struct http_server_options http_options(struct worker *w, struct shared *
         .head_time_ms = o->time_head_ms,
         .body_time_ms = o->time_body_ms,
         .idle_time_ms = o->time_idle_ms,
-        .connection_max = (size_t)((o->connections + (int64_t)w->common->worker_count - 1) /
-                                   (int64_t)w->common->worker_count),
+        .connection_max =
+            (size_t)((o->connections + (int64_t)w->common->worker_count - 1) / (int64_t)w->common->worker_count),
         .tls = s->tls,
         .plan = request_plan,
         .handle = request_handle,
@@ -68,7 +68,7 @@ enum err worker_open(struct server *p, unsigned index, struct shared *s, const s
 {
     struct worker             *w = xcalloc(1, sizeof(*w));
     struct http_server_options http;
-    enum err e;
+    enum err                   e;
 
     w->common = p;
     w->index = index;
@@ -117,70 +117,53 @@ enum err worker_start(struct worker *w)
     return OK;
 }
 
-struct reload {
-    struct worker *worker;
-    struct shared *shared;
-};
-
 /* The keys of the configuration are the process's: one worker sees to them, on a fiber, since the store may take its
  * time. */
 static void reload_keys(void *arg)
 {
-    struct reload *r = arg;
+    struct worker *w = arg;
+    struct shared *s = shared_ref(w->setup->shared);
 
-    (void)keys_extra_set(r->worker->common->keys, r->shared->config->api_keys, r->shared->config->api_key_count);
-    shared_unref(r->shared);
-    free(r);
+    (void)keys_extra_set(w->common->keys, s->config->api_keys, s->config->api_key_count);
+    shared_unref(s);
 }
 
 static void reload_here(void *arg)
 {
-    struct reload *r = arg;
-    struct worker *w = r->worker;
+    struct worker *w = arg;
+    struct shared *shared = atomic_exchange(&w->next, NULL);
     struct setup  *s;
 
-    if (w->draining) { /* too late */
-        shared_unref(r->shared);
-        free(r);
+    if (!shared || w->draining) { /* an earlier call has taken it; too late */
+        shared_unref(shared);
         return;
     }
     /* Worker 0 goes first: the others' engines ask its children. */
     if (w->index == 0) {
-        if (children_set(&w->common->children, w->loop, r->shared->config))
+        if (children_set(&w->common->children, w->loop, shared->config))
             log_error("reload: an engine's command cannot be used");
         for (size_t i = 1; i < w->common->worker_count; i++)
-            worker_reload(w->common->workers[i], r->shared);
+            worker_reload(w->common->workers[i], shared);
     }
-    if (setup_open(w, r->shared, &s) == OK) {
-        struct http_server_options http = http_options(w, r->shared);
+    if (setup_open(w, shared, &s) == OK) {
+        struct http_server_options http = http_options(w, shared);
 
         setup_retire(w->setup);
         w->setup = s;
         http_server_options_set(w->server, &http);
+        if (w->index == 0)
+            (void)fiber_start(w->loop, reload_keys, w);
     } else {
         log_error("reload: worker %u cannot use the configuration, keeping the old one", w->index);
     }
-    if (w->index == 0) {
-        (void)fiber_start(w->loop, reload_keys, r);
-        return;
-    }
-    shared_unref(r->shared);
-    free(r);
+    shared_unref(shared);
 }
 
 void worker_reload(struct worker *w, struct shared *s)
 {
-    struct reload *r = xmalloc(sizeof(*r));
-
-    atomic_fetch_add(&s->refs, 1);
-    *r = (struct reload){ .worker = w, .shared = s };
-    loop_post(w->loop, reload_here, r);
+    shared_unref(atomic_exchange(&w->next, shared_ref(s))); /* one that was never taken is out of date */
+    loop_post(w->loop, reload_here, w);
 }
-
-struct stop {
-    struct worker *worker;
-    int64_t        drain_ms;
-};
 
 static void on_children_closed(void *arg)
 {
@@ -228,26 +211,21 @@ static void watch_drain(void *arg)
 
 static void stop_here(void *arg)
 {
-    struct stop   *s = arg;
-    struct worker *w = s->worker;
+    struct worker *w = arg;
 
     if (!w->draining) {
         w->draining = true;
-        w->drain_ms = s->drain_ms;
         w->drain_watch = fiber_start(w->loop, watch_drain, w);
         http_server_drain(w->server, on_drained, w);
     } else if (w->server) {
         http_server_cancel(w->server); /* asked twice */
     }
-    free(s);
 }
 
 void worker_stop(struct worker *w, int64_t drain_ms)
 {
-    struct stop *s = xmalloc(sizeof(*s));
-
-    *s = (struct stop){ .worker = w, .drain_ms = drain_ms };
-    loop_post(w->loop, stop_here, s);
+    atomic_store(&w->drain_ms, drain_ms);
+    loop_post(w->loop, stop_here, w);
 }
 
 void worker_join(struct worker *w)
@@ -263,6 +241,7 @@ void worker_free(struct worker *w)
         setup_retire(w->setup);
     if (w->server)
         http_server_drain(w->server, NULL, NULL); /* it has never served */
+    shared_unref(w->next);
     key_view_close(w->keys);
     count_memo_close(w->memo);
     loop_free(w->loop);

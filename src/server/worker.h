@@ -20,10 +20,13 @@ struct worker {
     struct counters     counters;
     pthread_t           thread;
     unsigned            index;
-    struct fiber       *key_watch;   /* of worker 0 */
+    struct fiber       *key_watch; /* of worker 0 */
     struct fiber       *drain_watch;
-    int64_t             drain_ms;
     bool                draining;
+
+    /* Put there by other threads. What comes when the loop has ended stays. */
+    _Atomic(struct shared *) next; /* the configuration to take */
+    _Atomic int64_t          drain_ms;
 };
 
 /* Opens the loop, the engines and the listener. */

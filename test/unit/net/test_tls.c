@@ -575,8 +575,8 @@ TEST(a_client_that_goes_away_cancels_over_tls_too)
 
 static void new_certificate(void *arg)
 {
-    struct tls_context *a, *b, *trusts_a, *trusts_b;
-    struct secure       before, after;
+    struct tls_context        *a, *b, *trusts_a, *trusts_b;
+    struct secure              before, after;
     struct http_server_options renewed;
 
     (void)arg;

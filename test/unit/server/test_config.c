@@ -411,14 +411,12 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
     assert_bad("engines:\n- name: a\n  upstream: { url: x }\n", ":3: upstream is a URL or a list of them");
     assert_bad("engines:\n- name: a\n  upstream:\n  - weight: 1\n", ":4: an endpoint needs a url");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  retries: many\n", ":4: \"retries\" is not a whole number");
-    assert_bad("engines:\n- name: a\n  upstream: http://a\n  retries: -1\n",
-               ":4: \"retries\" is not between 0 and 63");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  retries: -1\n", ":4: \"retries\" is not between 0 and 63");
     assert_bad("engines:\n- name: a\n  upstream: [{ url: http://a, weight: 0 }]\n",
                ":3: \"weight\" is not between 1 and 1000");
     assert_bad("engines:\n- { name: a, upstream: http://a }\n- { name: a, upstream: http://b }\n",
                ":3: there is another engine a");
-    assert_bad("engines:\n- name: a\n  command: run 'x {port}\n",
-               ":2: engine a: a quote in its command has no end");
+    assert_bad("engines:\n- name: a\n  command: run 'x {port}\n", ":2: engine a: a quote in its command has no end");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  lazy: 2\n", ":4: \"lazy\" is not true or false");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  first_timeout: soon\n",
                ":4: \"first_timeout\" is not a time such as 500ms or 10s");
