@@ -405,8 +405,10 @@ static bool wants_chinese(void)
 
 static bool set_lang(struct options *o, const char *lang)
 {
-    if (!lang || (strcmp(lang, "en") != 0 && strcmp(lang, "zh") != 0))
+    if (!lang || (strcmp(lang, "en") != 0 && strcmp(lang, "zh") != 0)) {
+        (void)fputs("dashbox explain: --lang is en or zh\n", stderr);
         return false;
+    }
     o->zh = lang[0] == 'z';
     return true;
 }
@@ -419,7 +421,7 @@ static str read_all(struct arena *a, FILE *from)
     return str_of(text, len);
 }
 
-/* Options first or last; everything else is the text, joined by blanks. False when an option is none. */
+/* Options first or last; everything else is the text, joined by blanks. False, and said why, when there is something wrong. */
 static bool read_arguments(struct arena *a, struct options *o, int argc, char **argv, str *ret_text)
 {
     str  text = { 0 };
@@ -449,11 +451,15 @@ static bool read_arguments(struct arena *a, struct options *o, int argc, char **
         } else if (arg.ptr[1] >= '0' && arg.ptr[1] <= '9') {
             text = arg; /* "-1 is lesser than …" in quotes */
         } else {
+            (void)fprintf(stderr, "dashbox explain: there is no option %s\n", argv[i]);
             return false;
         }
     }
     *ret_text = str_trim(text);
-    return true;
+    if (ret_text->len || o->help)
+        return true;
+    (void)fputs("dashbox explain: nothing to explain\n", stderr);
+    return false;
 }
 
 static void look_at_terminal(struct options *o)
@@ -480,7 +486,7 @@ int cli_explain(int argc, char **argv)
     int               status;
 
     arena_init(&arena, 64u << 10);
-    if (!read_arguments(&arena, &o, argc, argv, &text) || (text.len == 0 && !o.help)) {
+    if (!read_arguments(&arena, &o, argc, argv, &text)) {
         usage(stderr);
         arena_free(&arena);
         return 2;

@@ -16,15 +16,16 @@ static const struct {
     str name;
     int (*run)(int argc, char **argv); /* argv[0] is the subcommand */
     const char *help;
+    bool        has_help; /* takes --help */
 } commands[] = {
-    { S("serve"), serve_main, "run the server" },
-    { S("keys"), cli_keys, "create, list and revoke API keys" },
-    { S("workspaces"), cli_workspaces, "the account's workspaces, and which models they may call" },
-    { S("members"), cli_members, "who works in which workspace" },
-    { S("models"), cli_models, "the models, and which of them the account has" },
-    { S("explain"), cli_explain, "what an error means and what to do about it" },
-    { S("version"), cli_version, "print the version" },
-    { S("help"), cli_help, "this" },
+    { S("serve"), serve_main, "run the server", true },
+    { S("keys"), cli_keys, "create, list and revoke API keys", true },
+    { S("workspaces"), cli_workspaces, "the account's workspaces, and which models they may call", true },
+    { S("members"), cli_members, "who works in which workspace", true },
+    { S("models"), cli_models, "the models, and which of them the account has", true },
+    { S("explain"), cli_explain, "what an error means and what to do about it", true },
+    { S("version"), cli_version, "print the version", false },
+    { S("help"), cli_help, "this", false },
 };
 
 static int cli_version(int argc, char **argv)
@@ -36,7 +37,12 @@ static int cli_version(int argc, char **argv)
 
 static int cli_help(int argc, char **argv)
 {
-    (void)argc, (void)argv;
+    for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++) {
+        char *words[] = { argv[1], (char[]){ "--help" }, NULL };
+
+        if (str_eq(commands[i].name, str_from_cstr(argv[1])) && commands[i].has_help)
+            return commands[i].run(2, words);
+    }
     puts("dashbox: Qwen Cloud in a box\n\nusage: dashbox COMMAND [ARGUMENTS]\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         printf("  %-10.*s %s\n", STR_ARG(commands[i].name), commands[i].help);
@@ -52,7 +58,7 @@ int main(int argc, char **argv)
         return cli_help(argc, argv), 2;
     if (str_eq(name, S("--help")) || str_eq(name, S("-h")))
         name = S("help");
-    if (str_eq(name, S("--version")))
+    if (str_eq(name, S("--version")) || str_eq(name, S("-v")))
         name = S("version");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (str_eq(commands[i].name, name))

@@ -193,7 +193,7 @@ def routes(args):
 
 # ---- options ----
 
-OPTION_KEYS = {'type', 'default', 'range', 'choice', 'doc'}
+OPTION_KEYS = {'type', 'default', 'range', 'choice', 'reload', 'doc'}
 OPTION_C = {'text': 'str', 'int': 'int64_t', 'ms': 'int64_t', 'bytes': 'int64_t', 'bool': 'bool', 'choice': 'int'}
 
 
@@ -224,6 +224,8 @@ def options(args):
         if kind not in OPTION_C:
             s.fail(f'unknown type "{kind}"', 'type')
         s.need('doc')
+        if s.get('reload', 'no') != 'no':
+            s.fail('reload is no, or not there', 'reload')
         field = s.name.replace('.', '_')
         if kind == 'ms':
             field += '_ms'
@@ -238,7 +240,8 @@ def options(args):
         fields.append(f'    {OPTION_C[kind]} {field};\n')
         rows.append(f'    {{ .name = {st.c_str(s.name)}, .type = OPTION_{kind.upper()}, '
                     f'.offset = offsetof(struct options, {field}), .min = {low}, .max = {high}, '
-                    f'.choices = {"choices_" + field if choices else "NULL"}, .choice_count = {len(choices)} }},\n')
+                    f'.choices = {"choices_" + field if choices else "NULL"}, .choice_count = {len(choices)}, '
+                    f'.until_restart = {"true" if "reload" in s.values else "false"} }},\n')
     header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
         '#include "base/str.h"\n\nstruct options {\n' + ''.join(fields) + '};\n\n' \
         'extern const struct options options_default;\n\n#endif\n'
@@ -254,20 +257,29 @@ def options(args):
 
 def counters(args):
     stanzas = st.read_file(args.data, {'counter'})
-    names, rows = [], []
+    names, rows, series_names, series_rows = [], [], [], []
     for s in stanzas:
-        s.only({'type', 'help', 'labels'})
+        s.only({'type', 'help', 'labels', 'by'})
         if s.need('type') not in ('counter', 'gauge'):
             s.fail('type is counter or gauge', 'type')
+        if 'by' in s.values:
+            if s.get('by') not in ('engine', 'upstream', 'model'):
+                s.fail('by is engine, upstream or model', 'by')
+            series_names.append(f'    SERIES_{s.name.removesuffix("_total").upper()},\n')
+            series_rows.append(f'    {{ .name = {st.c_str("dashbox_" + s.name)}, .by = BY_{s.get("by").upper()}, '
+                               f'.type = {st.c_str(s.get("type"))}, .help = {st.c_str(s.need("help"))} }},\n')
+            continue
         for label in s.get('labels', '').split() or ['']:
             symbol = s.name + ('_' + label.split('=')[1].strip('"') if label else '')
             names.append(f'    COUNTER_{symbol.upper()},\n')
             rows.append(f'    {{ .name = {st.c_str("dashbox_" + s.name)}, .label = {st.c_str(label)}, '
                         f'.type = {st.c_str(s.get("type"))}, .help = {st.c_str(s.need("help"))} }},\n')
     header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
-        'enum counter {\n' + ''.join(names) + '    COUNTER_COUNT\n};\n\n#endif\n'
+        'enum counter {\n' + ''.join(names) + '    COUNTER_COUNT\n};\n\n' \
+        'enum series_counter {\n' + ''.join(series_names) + '    SERIES_COUNT\n};\n\n#endif\n'
     source = HEAD.format(args.data_name) + '#include "server/metrics.h"\n\n' \
-        f'const struct counter_row counter_rows[COUNTER_COUNT] = {{\n{"".join(rows)}}};\n'
+        f'const struct counter_row counter_rows[COUNTER_COUNT] = {{\n{"".join(rows)}}};\n\n' \
+        f'const struct series_row series_rows[SERIES_COUNT] = {{\n{"".join(series_rows)}}};\n'
     write(args.header, header)
     write(args.source, source)
 
@@ -321,11 +333,12 @@ def plans(args):
 
 def doc(args):
     os.makedirs(args.doc, exist_ok=True)
-    page = '# Options\n\nOf the configuration file (YAML), with their defaults. A dot is one level of nesting.\n\n' \
+    page = '# Options\n\nOf the configuration file (YAML), with their defaults. A dot is one level of nesting.\n' \
+        'SIGHUP reads the file again; what is marked "at the start" holds until the next start.\n\n' \
         '| option | type | default | what it does |\n| --- | --- | --- | --- |\n'
     for s in st.read_file(args.options, {'option'}):
         kind = ' \\| '.join(s.get('choice').split()) if 'choice' in s.values else s.get('type')
-        page += f'| `{s.name}` | {kind} | {"`" + s.get("default") + "`" if s.get("default") else "nothing"} | {s.get("doc")} |\n'
+        page += f'| `{s.name}` | {kind} | {"`" + s.get("default") + "`" if s.get("default") else "nothing"} | {s.get("doc")}{" At the start." if "reload" in s.values else ""} |\n'
     write(os.path.join(args.doc, 'options.md'), page)
 
     page = '# Routes\n\n| path | methods | protocol | served |\n| --- | --- | --- | --- |\n'

@@ -347,6 +347,7 @@ static enum err act(struct request *rq)
     enum err           e = OK;
 
     rq->action = "failing on purpose";
+    rq->fault_by = p->by;
     if (p->act != FAULT_ACT_ERROR && http_begun(rq->x))
         e = http_stream_flush(rq->x);
     if (e)

@@ -1,6 +1,6 @@
 /* journal.h - what was received lately, for assertions in people's tests: GET /admin/v1/journal.
  *
- * The last requests are kept in memory, with their bodies (up to JOURNAL_BODY_MAX bytes) and header fields, but without keys,
+ * The last requests are kept in memory, with their bodies (up to REQUEST_BODY_KEPT bytes) and header fields, but without keys,
  * cookies and answers. Off under --production: prompts are nobody else's.
  * Thread: from any.
  */
@@ -9,15 +9,12 @@
 
 #include "base/arena.h"
 
-#define JOURNAL_BODY_MAX ((size_t)64 * 1024)
-
 struct journal_entry {
     int64_t number; /* 1, 2, 3 … since the start or the last reset; given by journal_add() */
-    int64_t time_ms, us;
+    int64_t time_ms;
     str     request_id, method, path, query;
     str     headers; /* lines "name: value" */
     str     body;    /* as it came */
-    bool    body_cut;
     int     status; /* 0: the client had gone, or was cut off */
     str     error;  /* id of the row that refused it */
     str     model, key, workspace, fault;

@@ -23,7 +23,7 @@ enum err pump_stream(struct request *rq, struct chat_run *run, void (*send)(void
     if (e)
         return e;
     reply_stream_begin(rq, 200);
-    request_phase(rq, PHASE_RUN);
+    request_phase(rq, PHASE_STREAM);
     while (!e) {
         send(arg, &ev);
         if (!chat_ready(run) || http_stream_buf(rq->x)->len >= HTTP_STREAM_MARK) {

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -14,10 +15,10 @@
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
-/* Set by log_open() before the loops start. */
-static int            out_fd = 2;
-static enum log_level out_min = LOG_INFO;
-static bool           out_json;
+/* Set by log_open(), also while other threads write. */
+static atomic_int  out_fd = 2;
+static atomic_int  out_min = LOG_INFO;
+static atomic_bool out_json;
 
 static _Thread_local char   batch[LOG_BATCH];
 static _Thread_local size_t batch_len;
@@ -25,13 +26,13 @@ static _Thread_local size_t batch_len;
 void log_open(int fd, enum log_level min, bool json)
 {
     out_fd = fd;
-    out_min = min;
+    out_min = (int)min;
     out_json = json;
 }
 
 bool log_wants(enum log_level level)
 {
-    return level >= out_min;
+    return (int)level >= atomic_load_explicit(&out_min, memory_order_relaxed);
 }
 
 static void write_all(const char *p, size_t len)

@@ -65,6 +65,8 @@ enum err request_json(struct request *rq, struct yyjson_val **ret)
         return fail_body_invalid(&rq->fault);
     if (e)
         return e;
+    if (rq->journal) /* it is parsed in place */
+        rq->body = arena_str(rq->arena, str_first(str_of(text, len), REQUEST_BODY_KEPT));
     root = json_parse(rq->arena, text, len);
     if (!yyjson_is_obj(root))
         return fail_body_invalid(&rq->fault); /* REF: E019 */

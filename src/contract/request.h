@@ -26,14 +26,17 @@ struct workspace;
 /* Which protocol the client speaks: decides the form of answers and of refusals. */
 enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ADMIN };
 
-/* The phases whose times the log line shows, in order. */
-#define PHASES(X)        \
-    X(PHASE_AUTH, "auth") \
-    X(PHASE_BODY, "body") \
-    X(PHASE_READ, "read") \
-    X(PHASE_CHECK, "check") \
-    X(PHASE_FIRST, "first") \
-    X(PHASE_RUN, "run")
+/* The phases whose times the log line shows, in order: the route and the key; the body comes; it is read against the tables;
+ * checked against the model and counted; until the engine's first event (of a whole answer: the last); a stream runs; a
+ * whole answer or a refusal is rendered and sent. */
+#define PHASES(X)             \
+    X(PHASE_ADMIT, "admit")   \
+    X(PHASE_BODY, "body")     \
+    X(PHASE_READ, "read")     \
+    X(PHASE_CHECK, "check")   \
+    X(PHASE_FIRST, "first")   \
+    X(PHASE_STREAM, "stream") \
+    X(PHASE_REPLY, "reply")
 
 #define PHASE_ENUM(name, text) name,
 enum phase { PHASES(PHASE_ENUM) PHASE_COUNT };
@@ -60,6 +63,9 @@ struct request_settings {
     size_t                 model_count;
 };
 
+/* Bytes of a body that the journal keeps. */
+#define REQUEST_BODY_KEPT ((size_t)64 * 1024)
+
 struct request {
     struct arena         *arena;
     struct http_exchange *x;
@@ -84,6 +90,7 @@ struct request {
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
     str         engine; /* which engine ran it */
+    str         fallback_from; /* the one that was to run it, when that could not be asked */
 
     struct access     *access;    /* the worker's: limits, money (access/admission.h) */
     struct admission  *admission; /* NULL: none was needed, or not yet */
@@ -94,6 +101,7 @@ struct request {
 
     struct faults     *faults; /* rules of failures on purpose; NULL: they are off (access/faults.h) */
     struct fault_plan *plan;   /* how this one shall fail; NULL: it shall not */
+    str                fault_by; /* who asked for the failure that happened: "header", "rule fault-…" */
 
     struct chat_usage usage;
     int64_t           started_us;             /* monotonic */

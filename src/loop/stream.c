@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PARTS_MAX 8
+#define PARTS_MAX   8
+#define SOCKET_MODE 0660 /* of a Unix listener: its owner and group may connect */
 
 /* What lies in stream.handle. */
 union uv {
@@ -452,12 +454,43 @@ static int tcp_socket(const struct address *at)
     return fd;
 }
 
+static bool unix_taken(const char *path)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    int                fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool               taken;
+
+    if (fd < 0)
+        return false;
+    memcpy(to.sun_path, path, strnlen(path, sizeof(to.sun_path) - 1));
+    taken = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EAGAIN; /* its queue is full */
+    close(fd);
+    return taken;
+}
+
+/* A socket left by a process that was killed goes; anything else stays. Its mode is set before anyone can connect. */
+static int unix_bind(uv_pipe_t *pipe, const char *path)
+{
+    struct stat is;
+    int         r;
+
+    if (lstat(path, &is) == 0) {
+        if (!S_ISSOCK(is.st_mode))
+            return UV_EADDRINUSE;
+        (void)unlink(path); /* bind() says what is wrong */
+    }
+    r = uv_pipe_bind(pipe, path);
+    return !r && chmod(path, SOCKET_MODE) ? -errno : r;
+}
+
 bool address_taken(const struct address *at)
 {
     int  fd = at->path[0] || !at->sa.sa_family ? -1 : socket(at->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int  on = 1;
     bool taken;
 
+    if (at->path[0])
+        return unix_taken(at->path);
     if (fd < 0)
         return false;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* connections that are ending do not count */
@@ -476,8 +509,7 @@ enum err listener_open(struct loop *l, const struct address *at, int backlog,
     ln->on_accept = on_accept;
     ln->arg = arg;
     if (at->path[0]) {
-        (void)unlink(at->path); /* left by a process that was killed; bind() says what else is wrong */
-        r = uv_pipe_bind(&uv_of(&ln->stream)->pipe, at->path);
+        r = unix_bind(&uv_of(&ln->stream)->pipe, at->path);
     } else {
         r = tcp_socket(at);
         if (r >= 0)

@@ -397,6 +397,7 @@ static void conn_feed_tls(struct conn *c, str bytes)
 {
     char     plain[PLAIN_CHUNK];
     size_t   n;
+    bool     first = tls_pending(c->tls).len == 0 && !tls_ready(c->tls);
     enum err e = tls_feed(c->tls, bytes);
 
     while (!e && !c->stream.closing) {
@@ -411,6 +412,8 @@ static void conn_feed_tls(struct conn *c, str bytes)
             break;
         conn_feed(c, str_of(plain, n));
     }
+    if (e && first && bytes.ptr[0] >= 'A' && bytes.ptr[0] <= 'Z') /* a method: no record of TLS begins so */
+        log_warn("a client spoke plain HTTP to the TLS port: its URL needs https://");
     if (e == ERR_EOF)
         conn_eof(c);
     else if (e)
@@ -505,12 +508,7 @@ static void exchange_main(void *arg)
     struct http_exchange *x = arg;
     struct http_server   *s = x->conn->server;
 
-    str                   expect = http_head_field(&x->head, S("expect"));
-
-    if (expect.len && !str_eq_nocase(expect, S("100-continue")))
-        (void)http_answer(x, 417, NULL, 0, S("")); /* RFC 9110 §10.1.1; exchange_end() sees how it went */
-    else
-        s->o.handle(s->o.arg, x);
+    s->o.handle(s->o.arg, x);
     exchange_skip_body(x);
     exchange_end(x);
 }
@@ -763,6 +761,13 @@ str http_query(const struct http_exchange *x)
     return at == STR_NONE ? (str){ 0 } : str_from(x->head.target, at + 1);
 }
 
+bool http_expectation_known(const struct http_exchange *x)
+{
+    str expect = http_head_field(&x->head, S("expect"));
+
+    return !expect.len || str_eq_nocase(expect, S("100-continue"));
+}
+
 void http_tag_set(struct http_exchange *x, const void *tag)
 {
     x->tag = tag;
@@ -900,8 +905,12 @@ const struct http_counters *http_server_counters(const struct http_server *s)
     return &s->counters;
 }
 
-void http_server_tls_set(struct http_server *s, struct tls_context *tls)
+void http_server_options_set(struct http_server *s, const struct http_server_options *o)
 {
-    tls_context_free(s->o.tls);
-    s->o.tls = tls ? tls_context_ref(tls) : NULL;
+    struct tls_context *old = s->o.tls;
+
+    s->o = *o;
+    if (s->o.tls)
+        tls_context_ref(s->o.tls);
+    tls_context_free(old);
 }

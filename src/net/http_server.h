@@ -58,8 +58,8 @@ void http_server_drain(struct http_server *s, void (*on_drained)(void *arg), voi
 void http_server_cancel(struct http_server *s);
 void http_server_free(struct http_server *s);
 const struct http_counters *http_server_counters(const struct http_server *s);
-/* Puts a new certificate in place for later connections. */
-void http_server_tls_set(struct http_server *s, struct tls_context *tls);
+/* Other times, ceiling and certificate for what comes from now on. */
+void http_server_options_set(struct http_server *s, const struct http_server_options *o);
 
 /* ---- an exchange: one request and its answer ---- */
 
@@ -70,6 +70,8 @@ static inline str http_field(const struct http_exchange *x, str name)
 {
     return http_head_field(http_request(x), name);
 }
+/* False: the client expects something that nobody knows, which is answered 417 (RFC 9110 §10.1.1). */
+bool http_expectation_known(const struct http_exchange *x);
 /* A pointer of the owner's own, set in plan() and read in handle(). */
 void        http_tag_set(struct http_exchange *x, const void *tag);
 const void *http_tag(const struct http_exchange *x);

@@ -8,9 +8,12 @@
 #include "base/arena.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct tls_context {
@@ -27,10 +30,16 @@ struct tls {
 
 static void log_ssl(const char *what, const char *file)
 {
-    char text[160];
+    FILE *f = fopen(file, "r");
+    char  text[160];
 
+    if (f)
+        (void)fclose(f);
     ERR_error_string_n(ERR_peek_last_error(), text, sizeof(text));
-    log_error("%s %s: %s", what, file, text);
+    log_error("%s %s: %s", what, file,
+              !f                                                        ? strerror(errno)
+              : ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE ? "this is not PEM"
+                                                                        : text);
     ERR_clear_error();
 }
 

@@ -6,14 +6,16 @@
 #include "server/config.h"
 
 #include "base/num.h"
+#include "engine/upstream/upstream.h"
+#include "server/arguments.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
-#define NAME_MAX_LEN 64
 #define DEPTH_MAX 4
 
 struct reader {
@@ -42,47 +44,6 @@ void config_free(struct config *c)
 
 /* ---- values ---- */
 
-/* How many edits apart two short names are. */
-static size_t distance(str a, str b)
-{
-    size_t row[NAME_MAX_LEN + 1];
-
-    if (a.len > NAME_MAX_LEN || b.len > NAME_MAX_LEN)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t corner = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t above = row[j];
-            size_t best = corner + (a.ptr[i - 1] != b.ptr[j - 1]);
-
-            best = min_size(best, min_size(above + 1, row[j - 1] + 1));
-            corner = above;
-            row[j] = best;
-        }
-    }
-    return row[b.len];
-}
-
-static str nearest(str name, const str *names, size_t count)
-{
-    str    best = { 0 };
-    size_t best_distance = 4;
-
-    for (size_t i = 0; i < count; i++) {
-        size_t d = distance(name, names[i]);
-
-        if (d < best_distance) {
-            best = names[i];
-            best_distance = d;
-        }
-    }
-    return best;
-}
-
 struct unit {
     str     name;
     int64_t factor;
@@ -92,8 +53,8 @@ static const struct unit times[] = {
     { S(""), 1 }, { S("ms"), 1 }, { S("s"), 1000 }, { S("m"), 60000 }, { S("h"), 3600000 },
 };
 static const struct unit sizes[] = {
-    { S(""), 1 },           { S("k"), 1 << 10 },   { S("kib"), 1 << 10 }, { S("m"), 1 << 20 },
-    { S("mib"), 1 << 20 },  { S("g"), 1 << 30 },   { S("gib"), 1 << 30 },
+    { S(""), 1 },          { S("k"), 1 << 10 }, { S("kib"), 1 << 10 }, { S("m"), 1 << 20 },
+    { S("mib"), 1 << 20 }, { S("g"), 1 << 30 }, { S("gib"), 1 << 30 },
 };
 
 static bool number_with_unit(str text, const struct unit *units, size_t unit_count, int64_t *ret)
@@ -125,6 +86,15 @@ static bool parse_bool(str text, bool *ret)
     return false;
 }
 
+static const char *text_of_choices(struct arena *a, const struct option *o)
+{
+    str text = S("is none of ");
+
+    for (unsigned i = 0; i < o->choice_count; i++)
+        text = arena_printf(a, "%.*s%s%.*s", STR_ARG(text), i ? ", " : "", STR_ARG(o->choices[i]));
+    return str_to_cstr(a, text);
+}
+
 /* Writes the value where it belongs; the text of what is wrong, or NULL. */
 static const char *option_set(struct config *c, const struct option *o, str value)
 {
@@ -145,7 +115,7 @@ static const char *option_set(struct config *c, const struct option *o, str valu
                 return NULL;
             }
         }
-        return "is none of the choices";
+        return text_of_choices(&c->arena, o);
     case OPTION_INT:
         ok = str_to_i64(value, &number);
         break;
@@ -159,9 +129,43 @@ static const char *option_set(struct config *c, const struct option *o, str valu
     if (!ok)
         return "is not a number (with a unit, such as 10s or 6m, where that fits)";
     if (number < o->min || number > o->max)
-        return "is out of range";
+        return arena_printf(&c->arena, "is not between %lld and %lld%s", (long long)o->min, (long long)o->max,
+                            o->type == OPTION_MS      ? " ms"
+                            : o->type == OPTION_BYTES ? " bytes"
+                                                      : "")
+            .ptr;
     *(int64_t *)at = number;
     return NULL;
+}
+
+void options_copy(struct arena *a, struct options *to, const struct options *from)
+{
+    *to = *from;
+    for (unsigned i = 0; i < option_count; i++) {
+        str *text = (str *)((char *)to + option_rows[i].offset);
+
+        if (option_rows[i].type == OPTION_TEXT)
+            *text = arena_str(a, *text);
+    }
+}
+
+bool option_equal(const struct option *o, const struct options *a, const struct options *b)
+{
+    const void *x = (const char *)a + o->offset, *y = (const char *)b + o->offset;
+
+    switch (o->type) {
+    case OPTION_TEXT:
+        return str_eq(*(const str *)x, *(const str *)y);
+    case OPTION_BOOL:
+        return *(const bool *)x == *(const bool *)y;
+    case OPTION_CHOICE:
+        return *(const int *)x == *(const int *)y;
+    case OPTION_INT:
+    case OPTION_MS:
+    case OPTION_BYTES:
+        break;
+    }
+    return *(const int64_t *)x == *(const int64_t *)y;
 }
 
 static const struct option *option_find(str name)
@@ -173,6 +177,25 @@ static const struct option *option_find(str name)
     return NULL;
 }
 
+static str nearest_option(str name)
+{
+    str names[128];
+
+    ASSERT(option_count <= ARRAY_LEN(names));
+    for (unsigned i = 0; i < option_count; i++)
+        names[i] = option_rows[i].name;
+    return name_nearest(name, names, option_count);
+}
+
+static str unknown_name(struct arena *a, str name)
+{
+    str near = nearest_option(name);
+
+    return near.len
+               ? arena_printf(a, "there is no option \"%.*s\"; did you mean \"%.*s\"?", STR_ARG(name), STR_ARG(near))
+               : arena_printf(a, "there is no option \"%.*s\"", STR_ARG(name));
+}
+
 enum err config_set(struct config *c, str name, str value, str *ret_problem)
 {
     const struct option *o = option_find(name);
@@ -181,7 +204,7 @@ enum err config_set(struct config *c, str name, str value, str *ret_problem)
     if (!why)
         return OK;
     *ret_problem = o ? arena_printf(&c->arena, "%.*s: \"%.*s\" %s", STR_ARG(name), STR_ARG(value), why)
-                     : arena_printf(&c->arena, "there is no option \"%.*s\"", STR_ARG(name));
+                     : unknown_name(&c->arena, name);
     return ERR_INVALID;
 }
 
@@ -225,9 +248,10 @@ static bool is_null(const yaml_node_t *n)
 
 /* What a list entry (engine, model, route …) may hold: a text, number, time or bool at an offset, or a function. */
 struct field {
-    str  name;
+    str name;
     enum { FIELD_TEXT, FIELD_INT, FIELD_MS, FIELD_BOOL, FIELD_READ } type;
-    size_t offset;
+    size_t  offset;
+    int64_t min, max; /* of a FIELD_INT */
     enum err (*read)(struct reader *r, yaml_node_t *n, void *into);
 };
 
@@ -252,7 +276,7 @@ static enum err read_fields(struct reader *r, yaml_node_t *n, const struct field
                 f = &fields[i];
         }
         if (!f) {
-            str near = nearest(name, names, count);
+            str near = name_nearest(name, names, count);
 
             return near.len ? bad(r, key, "unknown name \"%.*s\"; did you mean \"%.*s\"?", name, near)
                             : bad(r, key, "unknown name \"%.*s\"%.*s", name, S(""));
@@ -267,6 +291,9 @@ static enum err read_fields(struct reader *r, yaml_node_t *n, const struct field
         case FIELD_INT:
             if (!str_to_i64(text_of(value), at))
                 e = bad(r, value, "\"%.*s\" is not a whole number%.*s", name, S(""));
+            else if (*(int64_t *)at < f->min || *(int64_t *)at > f->max)
+                e = bad(r, value, "\"%.*s\" is not between %.*s", name,
+                        arena_printf(&r->c->arena, "%lld and %lld", (long long)f->min, (long long)f->max));
             break;
         case FIELD_MS:
             if (!number_with_unit(text_of(value), times, ARRAY_LEN(times), at))
@@ -312,10 +339,31 @@ static enum err read_pairs(struct reader *r, yaml_node_t *n, void *into)
     return OK;
 }
 
+/* A key; ${NAME} is taken from the environment. */
+static enum err read_key(struct reader *r, yaml_node_t *n, void *into)
+{
+    str key = text_of(n);
+
+    if (str_starts(key, S("${")) && str_ends(key, S("}"))) {
+        str         name = str_of(key.ptr + 2, key.len - 3);
+        const char *value = getenv(str_to_cstr(&r->c->arena, name));
+
+        if (!value)
+            return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
+        key = str_from_cstr(value);
+    }
+    *(str *)into = arena_str(&r->c->arena, key);
+    return OK;
+}
+
 static const struct field endpoint_fields[] = {
     { .name = S("url"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, url) },
-    { .name = S("api_key"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, api_key) },
-    { .name = S("weight"), .type = FIELD_INT, .offset = offsetof(struct config_endpoint, weight) },
+    { .name = S("api_key"), .type = FIELD_READ, .read = read_key, .offset = offsetof(struct config_endpoint, api_key) },
+    { .name = S("weight"),
+      .type = FIELD_INT,
+      .min = 1,
+      .max = 1000,
+      .offset = offsetof(struct config_endpoint, weight) },
 };
 
 /* One URL, or a list of URLs or of {url, api_key, weight}. */
@@ -350,30 +398,18 @@ static enum err read_upstream(struct reader *r, yaml_node_t *n, void *into)
     return OK;
 }
 
-/* The key for all endpoints that have none of their own; ${NAME} is taken from the environment. */
-static enum err read_engine_key(struct reader *r, yaml_node_t *n, void *into)
-{
-    struct config_engine *e = into;
-    str                   key = text_of(n);
-
-    if (str_starts(key, S("${")) && str_ends(key, S("}"))) {
-        str         name = str_of(key.ptr + 2, key.len - 3);
-        const char *value = getenv(str_to_cstr(&r->c->arena, name));
-
-        if (!value)
-            return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
-        key = str_from_cstr(value);
+#define ENGINE_TEXT(n, m)                                                             \
+    {                                                                                 \
+        .name = S(n), .type = FIELD_TEXT, .offset = offsetof(struct config_engine, m) \
     }
-    e->api_key = arena_str(&r->c->arena, key);
-    return OK;
-}
-
-#define ENGINE_TEXT(n, m) { .name = S(n), .type = FIELD_TEXT, .offset = offsetof(struct config_engine, m) }
-#define ENGINE_MS(n, m) { .name = S(n), .type = FIELD_MS, .offset = offsetof(struct config_engine, m) }
+#define ENGINE_MS(n, m)                                                             \
+    {                                                                               \
+        .name = S(n), .type = FIELD_MS, .offset = offsetof(struct config_engine, m) \
+    }
 static const struct field engine_fields[] = {
     ENGINE_TEXT("name", name),
     { .name = S("upstream"), .type = FIELD_READ, .read = read_upstream },
-    { .name = S("api_key"), .type = FIELD_READ, .read = read_engine_key },
+    { .name = S("api_key"), .type = FIELD_READ, .read = read_key, .offset = offsetof(struct config_engine, api_key) },
     ENGINE_TEXT("command", command),
     ENGINE_TEXT("model_file", model_file),
     { .name = S("models"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, models) },
@@ -386,7 +422,10 @@ static const struct field engine_fields[] = {
     ENGINE_MS("between_timeout", between_ms),
     ENGINE_MS("ready_timeout", ready_ms),
     ENGINE_MS("wait_timeout", wait_ms),
-    { .name = S("retries"), .type = FIELD_INT, .offset = offsetof(struct config_engine, retries) },
+    { .name = S("retries"),
+      .type = FIELD_INT,
+      .max = UPSTREAM_ENDPOINTS_MAX - 1,
+      .offset = offsetof(struct config_engine, retries) },
     ENGINE_TEXT("fallback", fallback),
     { .name = S("lazy"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, lazy) },
 };
@@ -398,6 +437,33 @@ static_assert(offsetof(struct config_engine, header_count) ==
                   offsetof(struct config_engine, headers) + offsetof(struct pairs, count),
               "read_pairs() fills a pointer and the count behind it");
 
+/* The words of a command: cut at blanks, but for what stands in single or double quotes. False: a quote is open. */
+static bool split_words(struct arena *a, struct config_engine *e)
+{
+    str   command = e->command;
+    char *text = arena_bytes(a, command.len + 1), *at = text, *word = text;
+    char  quote = 0;
+    bool  open = false;
+
+    e->words = arena_array(a, str, command.len / 2 + 1);
+    for (size_t i = 0; i <= command.len; i++) {
+        char c = i < command.len ? command.ptr[i] : ' ';
+
+        if (quote ? c == quote : c == '"' || c == '\'') {
+            quote = quote ? 0 : c;
+            open = true;
+        } else if (c != ' ' || quote) {
+            *at++ = c;
+            open = true;
+        } else if (open) {
+            e->words[e->word_count++] = str_of(word, (size_t)(at - word));
+            word = at;
+            open = false;
+        }
+    }
+    return !quote;
+}
+
 static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_engine *e)
 {
     if (!e->name.len || str_eq(e->name, S("standin")))
@@ -407,9 +473,13 @@ static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_eng
     for (size_t i = 0; i < e->endpoint_count; i++) { /* now that all is read, in whatever order it stood */
         if (!e->endpoints[i].api_key.len)
             e->endpoints[i].api_key = e->api_key;
-        if (str_starts(e->endpoints[i].api_key, S("${")))
-            return bad(r, n, "engine %.*s: ${NAME} is for the engine's own api_key%.*s", e->name, S(""));
     }
+    for (const struct config_engine *other = r->c->engines; other < e; other++) {
+        if (str_eq(other->name, e->name))
+            return bad(r, n, "there is another engine %.*s%.*s", e->name, S(""));
+    }
+    if (!split_words(&r->c->arena, e))
+        return bad(r, n, "engine %.*s: a quote in its command has no end%.*s", e->name, S(""));
     return OK;
 }
 
@@ -515,7 +585,7 @@ static enum err unknown_option(struct reader *r, yaml_node_t *key, str name)
         names[i] = option_rows[i].name;
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         names[option_count + i] = lists[i].name;
-    near = nearest(name, names, option_count + ARRAY_LEN(lists));
+    near = name_nearest(name, names, option_count + ARRAY_LEN(lists));
     return near.len ? bad(r, key, "unknown option \"%.*s\"; did you mean \"%.*s\"?", name, near)
                     : bad(r, key, "unknown option \"%.*s\"%.*s", name, S(""));
 }
@@ -525,9 +595,9 @@ static enum err read_options(struct reader *r, yaml_node_t *n, str prefix, unsig
     if (n->type != YAML_MAPPING_NODE || depth > DEPTH_MAX)
         return bad(r, n, "expected options with values%.*s%.*s", S(""), S(""));
     for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
-        yaml_node_t         *key = node(r, p->key), *value = node(r, p->value);
-        str                  name = prefix.len ? arena_printf(&r->c->arena, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(text_of(key)))
-                                               : text_of(key);
+        yaml_node_t *key = node(r, p->key), *value = node(r, p->value);
+        str          name =
+            prefix.len ? arena_printf(&r->c->arena, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(text_of(key))) : text_of(key);
         const struct option *o = option_find(name);
         enum err             e = OK;
         bool                 is_list = false;
@@ -561,12 +631,18 @@ enum err config_read(struct config *c, const char *path, str *ret_problem)
     struct reader r = { .c = c, .path = path };
     yaml_parser_t parser;
     FILE         *file = fopen(path, "r");
+    struct stat   is;
     yaml_node_t  *root;
     enum err      e = OK;
 
     if (!file) {
         *ret_problem = arena_printf(&c->arena, "%s: %s", path, strerror(errno));
         return ERR_NOT_FOUND;
+    }
+    if (fstat(fileno(file), &is) == 0 && S_ISDIR(is.st_mode)) {
+        (void)fclose(file);
+        *ret_problem = arena_printf(&c->arena, "%s: %s", path, strerror(EISDIR));
+        return ERR_INVALID;
     }
     c->file = arena_str(&c->arena, str_from_cstr(path));
     yaml_parser_initialize(&parser);
@@ -632,10 +708,18 @@ enum err config_finish(struct config *c, str *ret_problem)
         *ret_problem = S("a scenario file is refused with --production");
         return ERR_INVALID;
     }
+    for (size_t i = 0; i < c->api_key_count; i++) {
+        for (size_t k = 0; k < c->api_keys[i].len || k == 0; k++) {
+            if (k < c->api_keys[i].len && c->api_keys[i].ptr[k] > ' ' && c->api_keys[i].ptr[k] <= '~')
+                continue;
+            *ret_problem = S("an API key is printable ASCII without blanks, and not empty");
+            return ERR_INVALID;
+        }
+    }
     for (size_t i = 0; i < c->route_count; i++) {
         if (!engine_exists(c, c->routes[i].engine, 0)) {
-            *ret_problem = arena_printf(&c->arena, "route %.*s: there is no engine \"%.*s\"", STR_ARG(c->routes[i].model),
-                                        STR_ARG(c->routes[i].engine));
+            *ret_problem = arena_printf(&c->arena, "route %.*s: there is no engine \"%.*s\"",
+                                        STR_ARG(c->routes[i].model), STR_ARG(c->routes[i].engine));
             return ERR_INVALID;
         }
     }

@@ -19,6 +19,7 @@ struct option {
     int64_t          min, max;
     const str       *choices;
     unsigned         choice_count;
+    bool             until_restart; /* SIGHUP does not change it */
 };
 
 extern const struct option option_rows[];
@@ -40,19 +41,21 @@ struct config_engine {
     str                     name;
     struct config_endpoint *endpoints; /* `upstream`: one URL, or a list */
     size_t                  endpoint_count;
-    str                     api_key;   /* of the endpoints that have none of their own */
-    str                     command;   /* `command`: a child to start */
+    str                     api_key; /* of the endpoints that have none of their own */
+    str                     command; /* `command`: a child to start */
+    str                    *words;   /* of it */
+    size_t                  word_count;
     str                     model_file; /* what {model} in it stands for */
-    struct config_pair     *models;    /* `models`: our id (or pattern with *) → theirs */
+    struct config_pair     *models;     /* `models`: our id (or pattern with *) → theirs */
     size_t                  model_count;
-    struct config_pair     *headers;   /* sent with every request */
+    struct config_pair     *headers; /* sent with every request */
     size_t                  header_count;
-    bool                    cloud;     /* it speaks the contract itself: its refusals are passed on word for word */
+    bool                    cloud; /* it speaks the contract itself: its refusals are passed on word for word */
     str                     health_path;
     int64_t                 health_ms, connect_ms, first_ms, between_ms;
     int64_t                 retries;
-    str                     fallback; /* the engine that is asked when this one cannot be reached */
-    bool                    lazy;     /* a child that is started when it is first needed */
+    str                     fallback;          /* the engine that is asked when this one cannot be reached */
+    bool                    lazy;              /* a child that is started when it is first needed */
     int64_t                 ready_ms, wait_ms; /* a child's start; a request's patience meanwhile */
 };
 
@@ -71,17 +74,17 @@ struct config_model {
 };
 
 struct config {
-    struct arena          arena;
-    struct options        options;
-    str                   file; /* empty: none */
-    str                  *api_keys;
-    size_t                api_key_count;
-    struct config_engine *engines;
-    size_t                engine_count;
-    struct config_route  *routes;
-    size_t                route_count;
-    struct config_model  *models;
-    size_t                model_count;
+    struct arena           arena;
+    struct options         options;
+    str                    file; /* empty: none */
+    str                   *api_keys;
+    size_t                 api_key_count;
+    struct config_engine  *engines;
+    size_t                 engine_count;
+    struct config_route   *routes;
+    size_t                 route_count;
+    struct config_model   *models;
+    size_t                 model_count;
     struct wording_options wording;
 };
 
@@ -94,6 +97,10 @@ enum err config_read(struct config *c, const char *path, str *ret_problem);
 
 /* One option by its name, from the command line. The same errors. */
 enum err config_set(struct config *c, str name, str value, str *ret_problem);
+
+/* A copy with its texts; and whether one option is the same in both. */
+void options_copy(struct arena *a, struct options *to, const struct options *from);
+bool option_equal(const struct option *o, const struct options *a, const struct options *b);
 
 void config_add_key(struct config *c, str key);
 

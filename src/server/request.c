@@ -7,6 +7,8 @@
  *
  * Spec: chat.md §8.5, access.md §1.5, §11.
  */
+#include "access/faults.h"
+#include "access/journal.h"
 #include "api/reply.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,13 +16,12 @@
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "net/http_server.h"
+#include "server/server.h"
+#include "server/request_line.h"
 #include "server/routes.gen.h"
-#include "server/worker.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
-
-#define LOG_LINE_MAX 4096
 
 /* ---- route ---- */
 
@@ -44,7 +45,7 @@ struct http_body_plan request_plan(void *worker, struct http_exchange *x)
 /* A browser asks whether a page of another origin may call. */
 static enum err answer_preflight(struct request *rq)
 {
-    str               origin = request_header(rq, S("origin")), wanted = request_header(rq, S("access-control-request-headers"));
+    str origin = request_header(rq, S("origin")), wanted = request_header(rq, S("access-control-request-headers"));
     struct http_field fields[] = {
         { S("access-control-allow-origin"), origin.len ? origin : S("*") },
         { S("access-control-allow-methods"), S("GET,POST,PUT,PATCH,DELETE,OPTIONS") },
@@ -57,12 +58,11 @@ static enum err answer_preflight(struct request *rq)
     return http_answer(rq->x, 204, fields, ARRAY_LEN(fields), S(""));
 }
 
-/* An unknown path is 404 with nothing in it, as at the service's front (chat.md §1.2). */
-static enum err answer_unknown(struct request *rq)
+static enum err answer_empty(struct request *rq, int status)
 {
     struct http_field fields[] = { { S("x-request-id"), str_of(rq->id, UUID_LEN) } };
 
-    return http_answer(rq->x, 404, fields, ARRAY_LEN(fields), S(""));
+    return http_answer(rq->x, status, fields, ARRAY_LEN(fields), S(""));
 }
 
 /* ---- authenticate ---- */
@@ -104,7 +104,7 @@ static enum err check_key(struct worker *w, struct request *rq, str secret)
     k = account_key(w->accounts, secret, rq->arrived_ms);
     if (!k) {
         /* It may have been made a moment ago by another process. Whoever reads the tables first, all look again. */
-        (void)account_refresh(w->process->accounts);
+        (void)account_refresh(w->common->accounts);
         take_account(w, rq);
         k = account_key(w->accounts, secret, rq->arrived_ms);
     }
@@ -129,15 +129,13 @@ static enum err check_key(struct worker *w, struct request *rq, str secret)
 }
 
 /* Step 3: the key's own workspace, or the one that the header names. */
-static enum err check_workspace(struct worker *w, struct request *rq)
+static enum err check_workspace(struct worker *w, struct request *rq, str secret)
 {
     str                     id = request_header(rq, S("x-dashscope-workspace"));
     const struct workspace *ws = id.len ? account_workspace(rq->account, id) : rq->key->workspace;
 
     if (!ws) {
-        str secret = bearer(rq);
-
-        (void)account_refresh(w->process->accounts);
+        (void)account_refresh(w->common->accounts);
         take_account(w, rq);
         rq->key = account_key(w->accounts, secret, rq->arrived_ms);
         if (!rq->key)
@@ -158,7 +156,7 @@ static enum err check_workspace(struct worker *w, struct request *rq)
 
 static enum err authenticate_admin(struct worker *w, struct request *rq)
 {
-    str key = w->process->admin_key, got = bearer(rq);
+    str key = w->common->admin_key, got = bearer(rq);
 
     if (!key.len || got.len != key.len || CRYPTO_memcmp(got.ptr, key.ptr, key.len) != 0)
         return fail_admin_key_invalid(&rq->fault); /* REF: D101 */
@@ -175,8 +173,12 @@ static enum err authenticate(struct worker *w, struct request *rq)
         return authenticate_admin(w, rq);
     if (!secret.len)
         return refuse_key(rq, true);
-    e = check_key(w, rq, secret);
-    return e ? e : check_workspace(w, rq);
+    e = faults_suffix(rq, "the key", &secret);
+    if (!e)
+        e = check_key(w, rq, secret);
+    if (!e)
+        e = check_workspace(w, rq, secret);
+    return e ? e : faults_strike(rq);
 }
 
 /* ---- all of it ---- */
@@ -187,10 +189,12 @@ static enum err answer(struct worker *w, struct request *rq)
     unsigned            method = route_method(http_request(rq->x)->method);
     enum err            e;
 
+    if (!http_expectation_known(rq->x))
+        return answer_empty(rq, 417);
     if (!r) {
         r = route_of_malformed(rq->arena, http_path(rq->x));
         if (!r || r->auth != ROUTE_AUTH_KEY)
-            return answer_unknown(rq);
+            return answer_empty(rq, 404); /* as at the service's front (chat.md §1.2) */
         rq->surface = r->surface;
         return fail_workspace_url_malformed(&rq->fault); /* REF: E273 */
     }
@@ -214,6 +218,10 @@ static void begin(struct worker *w, struct setup *s, struct request *rq, struct 
     rq->x = x;
     rq->services = &s->services;
     rq->settings = &s->shared->settings;
+    rq->access = &w->access;
+    rq->faults = w->common->faults;
+    rq->journal = w->common->journal;
+    rq->route_calls = r ? &w->common->route_calls[r - route_rows] : NULL;
     rq->route = r;
     rq->surface = r ? r->surface : SURFACE_PLAIN;
     rq->body_max = body_max(w, r);
@@ -237,10 +245,10 @@ static void count(struct worker *w, const struct request *rq, int status)
 
     counter_add(c, by_surface[rq->surface], 1);
     counter_add(c,
-                status == 0     ? COUNTER_ANSWERS_TOTAL_GONE
-                : status < 400  ? COUNTER_ANSWERS_TOTAL_2XX
-                : status < 500  ? COUNTER_ANSWERS_TOTAL_4XX
-                                : COUNTER_ANSWERS_TOTAL_5XX,
+                status == 0    ? COUNTER_ANSWERS_TOTAL_GONE
+                : status < 400 ? COUNTER_ANSWERS_TOTAL_2XX
+                : status < 500 ? COUNTER_ANSWERS_TOTAL_4XX
+                               : COUNTER_ANSWERS_TOTAL_5XX,
                 1);
     if (rq->stream)
         counter_add(c, COUNTER_STREAMS_TOTAL, 1);
@@ -248,75 +256,27 @@ static void count(struct worker *w, const struct request *rq, int status)
     counter_add(c, COUNTER_COMPLETION_TOKENS_TOTAL, rq->usage.completion_tokens);
 }
 
-static void add_text(struct buf *b, str name, str value)
+/* By engine and by model. An engine has failed when its answer is the server's fault, or broke off. */
+static void count_engine(struct worker *w, const struct setup *s, const struct request *rq, int status, enum err e)
 {
-    if (!value.len)
-        return;
-    buf_add(b, S(",\""));
-    buf_add(b, name);
-    buf_add(b, S("\":"));
-    json_add_str(b, value);
-}
+    struct series *engine = setup_series(s, rq->engine);
 
-static void add_number(struct buf *b, str name, int64_t value)
-{
-    buf_add(b, S(",\""));
-    buf_add(b, name);
-    buf_add(b, S("\":"));
-    buf_add_i64(b, value);
-}
+    series_add(engine, SERIES_ENGINE_REQUESTS, 1);
+    series_add(engine, SERIES_ENGINE_FAILURES, e == ERR_FAULT && (status >= 500 || status == 200));
+    if (rq->fallback_from.len) {
+        struct series *first = setup_series(s, rq->fallback_from);
 
-/* No prompts, no keys: ids, sizes, durations. Times are microseconds. */
-static void write_line(struct request *rq, int status, enum err e)
-{
-    struct buf b;
-    char       when[CLOCK_ISO_LEN + 1];
+        series_add(first, SERIES_ENGINE_REQUESTS, 1);
+        series_add(first, SERIES_ENGINE_FAILURES, 1);
+        series_add(first, SERIES_ENGINE_FALLBACKS, 1);
+    }
+    if (request_model(rq, rq->model_name)) {
+        struct series *model = series_of_model(&w->counters, rq->model_name);
 
-    buf_init(&b, rq->arena, LOG_LINE_MAX);
-    (void)buf_room(&b, 640); /* an ordinary line: one allocation */
-    clock_iso(when, rq->arrived_ms);
-    buf_add(&b, S("{\"time\":\""));
-    buf_add(&b, str_of(when, CLOCK_ISO_LEN));
-    buf_add(&b, S("\",\"request_id\":\""));
-    buf_add(&b, str_of(rq->id, UUID_LEN));
-    buf_add_char(&b, '"');
-    add_text(&b, S("method"), http_request(rq->x)->method);
-    add_text(&b, S("path"), str_first(http_path(rq->x), 256));
-    add_number(&b, S("status"), status ? status : 499);
-    if (fault_is_set(&rq->fault)) {
-        add_text(&b, S("error"), rq->fault.row ? rq->fault.row->id : S("foreign"));
-    } else if (e && e != ERR_EOF) {
-        add_text(&b, S("error"), str_from_cstr(err_text(e)));
+        series_add(model, SERIES_MODEL_REQUESTS, 1);
+        series_add(model, SERIES_MODEL_PROMPT_TOKENS, rq->usage.prompt_tokens);
+        series_add(model, SERIES_MODEL_COMPLETION_TOKENS, rq->usage.completion_tokens);
     }
-    add_text(&b, S("detail"), str_first(rq->fault.detail, 512));
-    if (!status)
-        add_text(&b, S("action"), str_from_cstr(rq->action));
-    add_text(&b, S("key"), rq->key_id);
-    add_text(&b, S("workspace"), rq->workspace);
-    add_text(&b, S("model"), str_first(rq->model_name, 128));
-    add_text(&b, S("engine"), rq->engine);
-    if (rq->stream)
-        buf_add(&b, S(",\"stream\":true"));
-    if (rq->usage.prompt_tokens) {
-        add_number(&b, S("prompt_tokens"), rq->usage.prompt_tokens);
-        add_number(&b, S("completion_tokens"), rq->usage.completion_tokens);
-        if (rq->usage.reasoning_tokens)
-            add_number(&b, S("reasoning_tokens"), rq->usage.reasoning_tokens);
-    }
-    add_number(&b, S("bytes_out"), http_bytes_out(rq->x));
-    add_number(&b, S("us"), rq->phase_started_us - rq->started_us);
-    buf_add(&b, S(",\"phases_us\":{"));
-    for (enum phase p = 0; p < PHASE_COUNT; p++) {
-        if (p)
-            buf_add_char(&b, ',');
-        buf_add_char(&b, '"');
-        buf_add(&b, phase_name(p));
-        buf_add(&b, S("\":"));
-        buf_add_i64(&b, rq->phase_us[p]);
-    }
-    buf_add(&b, S("}}\n"));
-    if (!b.full)
-        log_line(buf_str(&b));
 }
 
 void request_panic_note(void)
@@ -328,17 +288,72 @@ void request_panic_note(void)
         fprintf(stderr, "dashbox: while %s, request %s, model %.*s\n", rq->action, rq->id, STR_ARG(rq->model_name));
 }
 
+static bool is_secret(str field)
+{
+    static const str names[] = { S("authorization"), S("x-api-key"), S("cookie"), S("proxy-authorization") };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (str_eq_nocase(field, names[i]))
+            return true;
+    }
+    return false;
+}
+
+static str headers_shown(struct request *rq)
+{
+    const struct http_head *head = http_request(rq->x);
+    struct buf              b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (is_secret(head->fields[i].name))
+            continue;
+        buf_add(&b, head->fields[i].name);
+        buf_add_char(&b, ':');
+        buf_add(&b, head->fields[i].value);
+        buf_add_char(&b, '\n');
+    }
+    return buf_str(&b);
+}
+
+static void note_in_journal(struct request *rq, int status)
+{
+    const struct journal_entry e = {
+        .time_ms = rq->arrived_ms,
+        .request_id = str_of(rq->id, UUID_LEN),
+        .method = http_request(rq->x)->method,
+        .path = http_path(rq->x),
+        .query = http_query(rq->x),
+        .headers = headers_shown(rq),
+        .body = rq->body,
+        .status = status,
+        .error = rq->fault.row ? rq->fault.row->id : (str){ 0 },
+        .model = rq->model_name,
+        .key = rq->key_id,
+        .workspace = rq->workspace,
+        .fault = rq->fault_by,
+        .stream = rq->stream,
+        .prompt_tokens = rq->usage.prompt_tokens,
+        .completion_tokens = rq->usage.completion_tokens,
+    };
+
+    journal_add(rq->journal, &e);
+}
+
 void request_handle(void *worker, struct http_exchange *x)
 {
     struct worker  *w = worker;
-    struct setup   *s = setup_hold(w);
+    struct setup   *s = w->setup;
     struct request *rq = arena_new(http_arena(x), struct request);
     enum err        e;
     int             status;
 
+    setup_hold(s);
     begin(w, s, rq, x);
     fiber_note_set(fiber_self(), rq);
     e = answer(w, rq);
+    if (e)
+        request_phase(rq, PHASE_REPLY);
     if (e == ERR_FAULT && !http_begun(x))
         e = reply_fault(rq, false);
     else if (e && e != ERR_FAULT && e != ERR_CANCELLED && e != ERR_EOF && !http_begun(x)) {
@@ -349,8 +364,12 @@ void request_handle(void *worker, struct http_exchange *x)
     request_phase(rq, rq->phase);
     status = e == ERR_CANCELLED || e == ERR_EOF ? 0 : http_status(x);
     count(w, rq, status);
-    if (s->shared->log_requests)
-        write_line(rq, status, e);
+    if (rq->engine.len)
+        count_engine(w, s, rq, status, e);
+    request_line(rq, &s->shared->logging, status, e);
+    admit_end(rq);
+    if (rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI))
+        note_in_journal(rq, status);
     if (rq->account)
         account_release(w->accounts, rq->account);
     setup_release(s);
@@ -358,15 +377,35 @@ void request_handle(void *worker, struct http_exchange *x)
 
 /* ---- the handlers that belong to no surface ---- */
 
+/* That the server lives; and how its engines are, as this worker sees them. */
 enum err handle_health(struct request *rq)
 {
-    return reply_json(rq, S("{\"status\":\"ok\"}"));
+    const struct setup  *s = CONTAINER_OF(rq->services, struct setup, services);
+    const struct config *c = s->shared->config;
+    struct buf           b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    buf_add(&b, S("{\"status\":\"ok\""));
+    for (size_t i = 0; i < c->engine_count; i++) {
+        const struct config_engine *ce = &c->engines[i];
+        struct upstream_state       state;
+
+        buf_add(&b, i ? S(",") : S(",\"engines\":{"));
+        json_add_str(&b, ce->name);
+        setup_engine_state(s, i, &state);
+        if (ce->command.len)
+            buf_addf(&b, ":{\"process\":\"%s\"}", children_state(&s->worker->common->children, ce));
+        else
+            buf_addf(&b, ":{\"upstreams\":%zu,\"up\":%zu}", state.endpoints, state.up);
+    }
+    buf_add(&b, c->engine_count ? S("}}") : S("}"));
+    return reply_json(rq, buf_str(&b));
 }
 
 enum err handle_metrics(struct request *rq)
 {
     struct setup     *s = CONTAINER_OF(rq->services, struct setup, services);
-    struct process   *p = s->worker->process;
+    struct server    *p = s->worker->common;
     struct counters **all = arena_array(rq->arena, struct counters *, p->worker_count);
     struct http_field fields[] = { { S("content-type"), S("text/plain; version=0.0.4; charset=utf-8") } };
     struct buf        b;
@@ -374,7 +413,7 @@ enum err handle_metrics(struct request *rq)
     for (size_t i = 0; i < p->worker_count; i++)
         all[i] = &p->workers[i]->counters;
     buf_init(&b, rq->arena, SIZE_MAX / 2);
-    metrics_write(&b, all, p->worker_count);
+    metrics_write(&b, all, p->worker_count, rq->arena);
     return http_answer(rq->x, 200, fields, ARRAY_LEN(fields), buf_str(&b));
 }
 

@@ -472,9 +472,9 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
         e = admit_prompt(rq);
     if (!e)
         e = moderate_input(rq, in);
-    request_phase(rq, PHASE_FIRST);
     if (e)
         return e;
+    request_phase(rq, PHASE_FIRST);
     run->rq = rq;
     run->in = in;
     run->choice_count = chat_choices(in);

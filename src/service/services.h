@@ -16,6 +16,8 @@ struct services {
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
     void *engine_arg;
+    /* Forgets what requests have left in engines: the call numbers of a scenario. */
+    void (*reset)(void *engine_arg);
 };
 
 #endif

@@ -10,9 +10,11 @@
 #include "loop/lane.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct store {
     sqlite3     *db;
@@ -147,6 +149,15 @@ static enum err migrate(sqlite3 *db)
     return store_exec(db, "COMMIT");
 }
 
+static bool open_as_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 /* mkdir -p; the last folder is for its owner alone. */
 static enum err make_folder(const char *path)
 {
@@ -163,8 +174,12 @@ static enum err make_folder(const char *path)
             log_error("store: %s: %s", part, strerror(errno));
             return ERR_IO;
         }
-        if (path[i] == 0)
+        if (path[i] == 0 && open_as_folder(part) && access(part, W_OK | X_OK) == 0)
             return OK;
+        if (path[i] == 0) {
+            log_error("store: %s: %s", part, strerror(errno));
+            return ERR_IO;
+        }
     }
     return ERR_LIMIT;
 }
@@ -179,7 +194,8 @@ enum err store_open(str folder, struct store **ret)
     s->folder = arena_str(&s->arena, folder);
     file = arena_printf(&s->arena, "%.*s/dashbox.db", STR_ARG(folder));
     e = make_folder(s->folder.ptr);
-    if (!e && sqlite3_open_v2(file.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
+    if (!e &&
+        sqlite3_open_v2(file.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
         log_error("store: %s: %s", file.ptr, sqlite3_errmsg(s->db));
         e = ERR_IO;
     }

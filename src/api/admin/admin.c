@@ -381,7 +381,7 @@ enum err handle_admin(struct request *rq)
     }
     if (e)
         return e;
-    request_phase(rq, PHASE_RUN);
+    request_phase(rq, PHASE_CHECK);
     e = run(&c);
     if (e)
         return e;

@@ -574,3 +574,8 @@ void process_engine_close(struct engine *e)
     child_unref(pe->child);
     free(pe);
 }
+
+void process_engine_state(const struct engine *e, struct upstream_state *ret)
+{
+    upstream_state(CONTAINER_OF(e, const struct process_engine, engine)->upstream, ret);
+}

@@ -66,5 +66,7 @@ const char *child_url(const struct child *c);
 /* An engine on loop `l`. The endpoints in `o` are passed over. */
 enum err process_engine_open(struct loop *l, struct child *c, const struct upstream_options *o, struct engine **ret);
 void     process_engine_close(struct engine *e);
+/* Of the upstream in it. */
+void process_engine_state(const struct engine *e, struct upstream_state *ret);
 
 #endif

@@ -127,8 +127,11 @@ static SUSPENDS bool endpoint_check(struct endpoint *ep)
         return false;
     if (status >= 200 && status <= 299)
         endpoint_worked(ep);
-    else
+    else {
+        if (e != ERR_TIMEOUT)
+            ep->failures = (unsigned)max_size(ep->failures, up->o.failures_max - 1); /* this one makes it full */
         endpoint_failed(ep, e ? err_text(e) : "its health check says no");
+    }
     return true;
 }
 
@@ -528,9 +531,10 @@ static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, con
         up->state.fallbacks++;
         log_debug("engine %.*s: %.*s, asking %.*s", STR_ARG(up->engine.name), STR_ARG(problem.detail),
                   STR_ARG(up->o.fallback->name));
-        rq->engine = up->o.fallback->name; /* the log says who really answered, and why */
-        rq->fault.detail = arena_printf(rq->arena, "%.*s could not be asked, fell back to %.*s", STR_ARG(up->o.name),
-                                        STR_ARG(up->o.fallback->name));
+        if (!rq->fallback_from.len)
+            rq->fallback_from = up->engine.name; /* lives as long as the setup that the request holds */
+        rq->engine = up->o.fallback->name; /* the log says who really answered, and why not the other */
+        rq->fault.detail = problem.detail;
         return up->o.fallback->ops->open(up->o.fallback, rq, in, ret);
     }
     rq->fault = problem;
@@ -697,4 +701,12 @@ void upstream_state(const struct engine *e, struct upstream_state *ret)
     ret->up = 0;
     for (size_t i = 0; i < up->o.endpoint_count; i++)
         ret->up += endpoint_usable(&up->endpoints[i], now_us);
+}
+
+bool upstream_is_up(const struct engine *e, size_t endpoint)
+{
+    const struct upstream *up = CONTAINER_OF(e, const struct upstream, engine);
+
+    ASSERT(endpoint < up->o.endpoint_count);
+    return !endpoint_is_down(&up->endpoints[endpoint]);
 }

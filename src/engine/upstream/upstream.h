@@ -4,8 +4,9 @@
  * An upstream is a pool of endpoints that answer alike. Each request goes to the one with the fewest under way (by weight).
  * It is tried on another one only while nothing of an answer has come, and only when the endpoint could not be connected to,
  * closed without an answer, or answered 502, 503 or 504. Three such failures in a row mark an endpoint down for a second,
- * doubled each time up to 30; then one request may find out. Active checks (health_path) do both sooner. When no endpoint
- * is left, the request goes on to the fallback engine.
+ * doubled each time up to 30; then one request may find out. Active checks (health_path) do both sooner: the first is made at
+ * once, and one that is not answered well marks the endpoint down, but for a time-out, which may be a busy server. When no
+ * endpoint is left, the request goes on to the fallback engine.
  *
  * What happens                                                           What the client is told
  * ---------------------------------------------------------------------  ---------------------------------------------
@@ -99,5 +100,7 @@ struct upstream_state {
     int64_t requests, retries, failures, fallbacks;
 };
 void upstream_state(const struct engine *e, struct upstream_state *ret);
+/* Whether the endpoint of that place in the options is not marked down. */
+bool upstream_is_up(const struct engine *e, size_t endpoint);
 
 #endif

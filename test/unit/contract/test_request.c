@@ -23,14 +23,14 @@ static void the_users_own_models_come_first_and_retired_ones_are_unknown(void **
 static void time_goes_to_the_phase_that_ends(void **state)
 {
     int64_t        start = clock_mono_us() - 1000000;
-    struct request rq = { .phase = PHASE_AUTH, .phase_started_us = start };
+    struct request rq = { .phase = PHASE_ADMIT, .phase_started_us = start };
 
     (void)state;
     request_phase(&rq, PHASE_BODY);
     assert_int_equal(rq.phase, PHASE_BODY);
-    assert_true(rq.phase_us[PHASE_AUTH] >= 1000000);
+    assert_true(rq.phase_us[PHASE_ADMIT] >= 1000000);
     assert_int_equal(rq.phase_us[PHASE_BODY], 0);
-    assert_int_equal(rq.phase_started_us, start + rq.phase_us[PHASE_AUTH]);
+    assert_int_equal(rq.phase_started_us, start + rq.phase_us[PHASE_ADMIT]);
     assert_true(str_eq(phase_name(PHASE_FIRST), S("first")));
 }
 

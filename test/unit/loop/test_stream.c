@@ -197,16 +197,24 @@ static void over_unix(void *arg)
         peer_connect(&p, &at);
         peer_send(&p, S("hello"));
         peer_expect(&p, S("hello"));
+        CHECK(address_taken(&at));
         peer_close(&p);
         listener_close(listener);
         if (round == 0) {
-            int fd = open(at.path, O_CREAT | O_WRONLY, 0600); /* what a killed process leaves */
+            struct sockaddr_un left = { .sun_family = AF_UNIX }; /* what a killed process leaves */
+            int                fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
+            CHECK(!address_taken(&at));
+            memcpy(left.sun_path, at.path, sizeof(at.path));
+            CHECK(bind(fd, (struct sockaddr *)&left, sizeof(left)) == 0);
             close(fd);
         }
         yield();
     }
-    (void)unlink(at.path);
+    yield();
+    close(open(at.path, O_CREAT | O_WRONLY, 0600)); /* something that is no socket stays */
+    CHECK(listener_open(loop, &at, 16, echo_on_accept, &echo_open, &listener) == ERR_EXISTS);
+    CHECK(unlink(at.path) == 0);
     rmdir(folder);
 }
 

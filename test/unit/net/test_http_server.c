@@ -209,7 +209,9 @@ static void handle(void *arg, struct http_exchange *x)
 
     CHECK(arg == &server);
     handlers_begun++;
-    if (str_eq(path, S("/hello")))
+    if (!http_expectation_known(x))
+        answer_text(x, 417, S(""));
+    else if (str_eq(path, S("/hello")))
         answer_text(x, 200, S("hello"));
     else if (str_eq(path, S("/echo")))
         handle_echo(x);

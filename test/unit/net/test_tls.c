@@ -295,10 +295,9 @@ static void handle(void *arg, struct http_exchange *x)
     }
 }
 
-static void serve(struct tls_context *c)
+static struct http_server_options options_of(struct tls_context *c)
 {
-    struct address             at = loopback();
-    struct http_server_options o = {
+    return (struct http_server_options){
         .head_time_ms = 60000,
         .body_time_ms = 60000,
         .idle_time_ms = 60000,
@@ -307,6 +306,12 @@ static void serve(struct tls_context *c)
         .plan = plan,
         .handle = handle,
     };
+}
+
+static void serve(struct tls_context *c)
+{
+    struct address             at = loopback();
+    struct http_server_options o = options_of(c);
 
     CHECK(http_server_open(loop, &at, &o, &server) == OK);
     http_server_address(server, &address);
@@ -570,8 +575,9 @@ TEST(a_client_that_goes_away_cancels_over_tls_too)
 
 static void new_certificate(void *arg)
 {
-    struct tls_context *a, *b, *trusts_a, *trusts_b;
-    struct secure       before, after;
+    struct tls_context        *a, *b, *trusts_a, *trusts_b;
+    struct secure              before, after;
+    struct http_server_options renewed;
 
     (void)arg;
     CHECK(tls_context_server(cert, key, &a) == OK);
@@ -582,7 +588,8 @@ static void new_certificate(void *arg)
     tls_context_free(a);
     secure_connect(&before, trusts_a);
     CHECK(before.e == OK);
-    http_server_tls_set(server, b);
+    renewed = options_of(b);
+    http_server_options_set(server, &renewed);
     tls_context_free(b);
     secure_connect(&after, trusts_b);
     CHECK(after.e == OK);

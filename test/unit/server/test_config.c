@@ -168,15 +168,15 @@ TEST(the_command_line_says_what_is_wrong)
     str problem = { 0 };
 
     assert_int_equal(config_set(config, S("workers"), S("300"), &problem), ERR_INVALID);
-    assert_str(problem, "workers: \"300\" is out of range");
+    assert_str(problem, "workers: \"300\" is not between 0 and 256");
     assert_int_equal(config_set(config, S("workers"), S("many"), &problem), ERR_INVALID);
     assert_str(problem, "workers: \"many\" is not a number (with a unit, such as 10s or 6m, where that fits)");
     assert_int_equal(config_set(config, S("wording"), S("loud"), &problem), ERR_INVALID);
-    assert_str(problem, "wording: \"loud\" is none of the choices");
+    assert_str(problem, "wording: \"loud\" is none of reference, wire");
     assert_int_equal(config_set(config, S("cors"), S("maybe"), &problem), ERR_INVALID);
     assert_str(problem, "cors: \"maybe\" is not true or false");
     assert_int_equal(config_set(config, S("corps"), S("x"), &problem), ERR_INVALID);
-    assert_str(problem, "there is no option \"corps\"");
+    assert_str(problem, "there is no option \"corps\"; did you mean \"cors\"?");
     assert_int_equal(config->options.workers, 0);
     assert_true(config->options.cors); /* as it was */
 }
@@ -232,11 +232,11 @@ TEST(a_wrong_value_is_refused_with_its_line)
 {
     assert_bad("cors: true\nworkers: several\n",
                ":2: workers is not a number (with a unit, such as 10s or 6m, where that fits)");
-    assert_bad("workers: 257\n", ":1: workers is out of range");
-    assert_bad("workers: -1\n", ":1: workers is out of range");
+    assert_bad("workers: 257\n", ":1: workers is not between 0 and 256");
+    assert_bad("workers: -1\n", ":1: workers is not between 0 and 256");
     assert_bad("workers: 1.5\n", ":1: workers is not a number (with a unit, such as 10s or 6m, where that fits)");
     assert_bad("cors: perhaps\n", ":1: cors is not true or false");
-    assert_bad("edition: 1999\n", ":1: edition is none of the choices");
+    assert_bad("edition: 1999\n", ":1: edition is none of current, 2024");
     assert_bad("workers: [1]\n", ":1: workers takes one value");
     assert_bad("workers: { a: 1 }\n", ":1: workers takes one value");
     assert_bad("- a\n- b\n", ":1: expected options with values");
@@ -338,6 +338,64 @@ TEST(an_engines_key_may_come_from_the_environment)
     assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${}\n", ":4: the environment has no ");
 }
 
+TEST(an_endpoints_key_may_come_from_the_environment_too)
+{
+    setenv("DASHBOX_TEST_KEY", "sk-secret", 1);
+    assert_good("engines:\n- name: a\n  upstream: [{ url: http://a/v1, api_key: '${DASHBOX_TEST_KEY}' }]\n");
+    assert_str(config->engines[0].endpoints[0].api_key, "sk-secret");
+}
+
+TEST(a_command_is_cut_into_words)
+{
+    const struct config_engine *e;
+
+    assert_good("engines:\n- name: a\n  command: \" run  'a b' --x=\\\"c d\\\" '' {port} \"\n");
+    e = &config->engines[0];
+    assert_int_equal(e->word_count, 5);
+    assert_str(e->words[0], "run");
+    assert_str(e->words[1], "a b");
+    assert_str(e->words[2], "--x=c d");
+    assert_str(e->words[3], "");
+    assert_str(e->words[4], "{port}");
+}
+
+TEST(what_a_reload_cannot_change_is_told_apart)
+{
+    struct options other;
+    struct arena   a;
+    unsigned       until_restart = 0, differ = 0;
+
+    arena_init(&a, 0);
+    options_copy(&a, &other, &config->options);
+    for (unsigned i = 0; i < option_count; i++)
+        assert_true(option_equal(&option_rows[i], &other, &config->options));
+    assert_good("listen: 127.0.0.1:1\nworkers: 7\ntime: { idle: 3s }\ncors: false\nwording: wire\n");
+    for (unsigned i = 0; i < option_count; i++) {
+        differ += !option_equal(&option_rows[i], &other, &config->options);
+        until_restart += option_rows[i].until_restart && !option_equal(&option_rows[i], &other, &config->options);
+    }
+    assert_int_equal(differ, 5);
+    assert_int_equal(until_restart, 2);
+    arena_free(&a);
+}
+
+TEST(a_key_that_no_header_can_carry_is_refused)
+{
+    config_add_key(config, S("has space"));
+    assert_not_finished("an API key is printable ASCII without blanks, and not empty");
+    config->api_key_count = 0;
+    config_add_key(config, S(""));
+    assert_not_finished("an API key is printable ASCII without blanks, and not empty");
+}
+
+TEST(a_folder_is_no_configuration)
+{
+    str problem = { 0 };
+
+    assert_int_equal(config_read(config, "/tmp", &problem), ERR_INVALID);
+    assert_str(problem, "/tmp: Is a directory");
+}
+
 TEST(mistakes_in_engines_are_refused_with_their_line)
 {
     assert_bad("engines: x\n", ":1: engines is a list");
@@ -353,6 +411,12 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
     assert_bad("engines:\n- name: a\n  upstream: { url: x }\n", ":3: upstream is a URL or a list of them");
     assert_bad("engines:\n- name: a\n  upstream:\n  - weight: 1\n", ":4: an endpoint needs a url");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  retries: many\n", ":4: \"retries\" is not a whole number");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  retries: -1\n", ":4: \"retries\" is not between 0 and 63");
+    assert_bad("engines:\n- name: a\n  upstream: [{ url: http://a, weight: 0 }]\n",
+               ":3: \"weight\" is not between 1 and 1000");
+    assert_bad("engines:\n- { name: a, upstream: http://a }\n- { name: a, upstream: http://b }\n",
+               ":3: there is another engine a");
+    assert_bad("engines:\n- name: a\n  command: run 'x {port}\n", ":2: engine a: a quote in its command has no end");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  lazy: 2\n", ":4: \"lazy\" is not true or false");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  first_timeout: soon\n",
                ":4: \"first_timeout\" is not a time such as 500ms or 10s");
@@ -491,6 +555,11 @@ int main(void)
         config_test(engines_are_read),
         config_test(an_engines_key_counts_wherever_it_stands),
         config_test(an_engines_key_may_come_from_the_environment),
+        config_test(an_endpoints_key_may_come_from_the_environment_too),
+        config_test(a_command_is_cut_into_words),
+        config_test(what_a_reload_cannot_change_is_told_apart),
+        config_test(a_key_that_no_header_can_carry_is_refused),
+        config_test(a_folder_is_no_configuration),
         config_test(mistakes_in_engines_are_refused_with_their_line),
         config_test(routes_keep_their_order_and_name_engines_that_are_there),
         config_test(a_fallback_is_an_engine_that_is_there),

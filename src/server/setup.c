@@ -1,0 +1,373 @@
+/* setup.c - from a configuration to what requests use. */
+#include "server/setup.h"
+
+#include "access/moderation_rules.h"
+
+#include "contract/catalog.h"
+#include "contract/model.h"
+#include "engine/standin/standin.h"
+#include "net/tls.h"
+#include "server/server.h"
+
+#include <stdlib.h>
+
+/* ---- what all workers share ---- */
+
+struct shared *shared_ref(struct shared *s)
+{
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void shared_unref(struct shared *s)
+{
+    if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    moderation_release(s->rules);
+    tls_context_free(s->tls);
+    arena_free(&s->arena);
+    config_free(s->config);
+    free(s);
+}
+
+static str header_of(void *arg, str name)
+{
+    return request_header(arg, name);
+}
+
+/* The user's own models: copies of known ones with other ids and limits. */
+static enum err open_models(struct shared *s, str *ret_problem)
+{
+    static const struct {
+        str    name;
+        size_t offset, offset_thinking;
+    } limits[] = {
+        { S("context"), offsetof(struct model, context), offsetof(struct model, context) },
+        { S("input"), offsetof(struct model, input_max), offsetof(struct model, input_max_thinking) },
+        { S("output"), offsetof(struct model, output_max), offsetof(struct model, output_max_thinking) },
+        { S("budget"), offsetof(struct model, budget_max), offsetof(struct model, budget_max) },
+    };
+    struct config *c = s->config;
+    struct model  *own = arena_array(&c->arena, struct model, c->model_count);
+
+    for (size_t i = 0; i < c->model_count; i++) {
+        const struct config_model *cm = &c->models[i];
+        const struct model        *like = model_find(cm->like);
+
+        if (!like) {
+            *ret_problem = arena_printf(&c->arena, "models: %.*s is like \"%.*s\", which is unknown", STR_ARG(cm->id),
+                                        STR_ARG(cm->like));
+            return ERR_INVALID;
+        }
+        own[i] = *like;
+        own[i].id = cm->id;
+        own[i].status = MODEL_ACTIVE;
+        own[i].workspace = cm->workspace;
+        for (size_t k = 0; k < cm->limit_count; k++) {
+            int64_t v;
+            bool    known = false;
+
+            for (size_t n = 0; n < ARRAY_LEN(limits); n++) {
+                if (!str_eq(limits[n].name, cm->limits[k].from) || !str_to_i64(cm->limits[k].to, &v) || v < 1)
+                    continue;
+                *(int64_t *)((char *)&own[i] + limits[n].offset) = v;
+                *(int64_t *)((char *)&own[i] + limits[n].offset_thinking) = v;
+                known = true;
+            }
+            if (!known) {
+                *ret_problem =
+                    arena_printf(&c->arena, "models: %.*s: limits are context, input, output, budget, with numbers",
+                                 STR_ARG(cm->id));
+                return ERR_INVALID;
+            }
+        }
+    }
+    s->settings.models = own;
+    s->settings.model_count = c->model_count;
+    return OK;
+}
+
+/* The configuration's rules of moderation. */
+static enum err open_rules(struct shared *s, str *ret_problem)
+{
+    str                     path = s->config->options.moderation_rules;
+    struct moderation_rules rules = { 0 };
+    enum err                e;
+
+    if (!path.len)
+        return OK;
+    e = moderation_rules_read(&rules, path, &s->config->arena, ret_problem);
+    if (!e)
+        e = moderation_compile(rules.ptr, rules.len, NULL, &s->config->arena, &s->rules, ret_problem);
+    return e;
+}
+
+static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *ret_problem)
+{
+    struct config         *c = s->config;
+    const struct options  *o = &c->options;
+    struct standin_options standin = {
+        .name = S("standin"),
+        .tokenizer = t,
+        .error_find = error_find,
+        .header = header_of,
+    };
+    enum err e = open_models(s, ret_problem);
+
+    if (e)
+        return e;
+    e = open_rules(s, ret_problem);
+    if (e)
+        return e;
+    if (o->scenario.len)
+        standin.scenario_path = str_to_cstr(&c->arena, o->scenario);
+    s->standin = standin_new(&s->arena, &standin, ret_problem);
+    if (!s->standin)
+        return ERR_INVALID;
+    if (!o->tls_certificate.len)
+        return OK;
+    *ret_problem = S("TLS cannot be set up");
+    return tls_context_server(str_to_cstr(&c->arena, o->tls_certificate), str_to_cstr(&c->arena, o->tls_key), &s->tls);
+}
+
+enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
+                     str *ret_problem)
+{
+    struct shared        *s = xcalloc(1, sizeof(*s));
+    const struct options *o = &c->options;
+    enum err              e;
+
+    s->config = c;
+    s->refs = 1;
+    arena_init(&s->arena, 0);
+    s->settings = (struct request_settings){
+        .wording = c->wording,
+        .sse_error_status_200 = o->sse_error_status_200,
+        .cors = o->cors,
+        .call_ms = o->time_call_ms,
+        .key_max = o->keys_max,
+        .limits = {
+            .catalog = o->limits_catalog,
+            .headers = o->limits_headers,
+            .region = o->region == 0 ? MODEL_CN : MODEL_INTL,
+            .burst_percent = o->limits_burst,
+            .concurrency = o->limits_concurrency,
+            .route_calls = o->limits_route,
+            .batch_calls = o->limits_batch,
+        },
+    };
+    e = shared_fill(s, t, ret_problem);
+    if (e) {
+        *ret_problem = arena_str(a, *ret_problem);
+        shared_unref(s);
+        return e;
+    }
+    *ret = s;
+    return OK;
+}
+
+/* ---- a worker's own ---- */
+
+static struct engine *engine_named(const struct setup *s, str name)
+{
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->engine_count; i++) {
+        if (str_eq(c->engines[i].name, name))
+            return s->engines[i];
+    }
+    return s->shared->standin;
+}
+
+static struct engine *engine_for(void *arg, str model)
+{
+    const struct setup  *s = arg;
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (config_glob(c->routes[i].model, model))
+            return engine_named(s, c->routes[i].engine);
+    }
+    return s->shared->standin;
+}
+
+static void setup_free(struct setup *s)
+{
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->engine_count; i++) {
+        if (!s->engines[i])
+            continue;
+        if (c->engines[i].command.len)
+            process_engine_close(s->engines[i]);
+        else
+            upstream_close(s->engines[i]);
+    }
+    free(s->engines);
+    for (size_t i = 0; i < c->engine_count; i++)
+        free(s->series[i].upstreams);
+    free(s->series);
+    shared_unref(s->shared);
+    free(s);
+}
+
+static enum err engine_open(struct worker *w, struct setup *s, const struct config_engine *ce, struct engine **ret)
+{
+    struct arena              a;
+    struct upstream_options   o = { 0 };
+    struct upstream_endpoint *endpoints;
+    struct upstream_model    *models;
+    struct http_field        *fields;
+    enum err                  e;
+
+    arena_init(&a, 0);
+    endpoints = arena_array(&a, struct upstream_endpoint, ce->endpoint_count);
+    models = arena_array(&a, struct upstream_model, ce->model_count);
+    fields = arena_array(&a, struct http_field, ce->header_count);
+    for (size_t i = 0; i < ce->endpoint_count; i++)
+        endpoints[i] = (struct upstream_endpoint){ .url = ce->endpoints[i].url,
+                                                   .api_key = ce->endpoints[i].api_key,
+                                                   .weight = (unsigned)ce->endpoints[i].weight };
+    o.endpoints = endpoints;
+    o.endpoint_count = ce->endpoint_count;
+    o.models = models;
+    for (size_t i = 0; i < ce->model_count; i++) {
+        if (str_eq(ce->models[i].from, S("*")))
+            o.model_default = ce->models[i].to;
+        else
+            models[o.model_count++] = (struct upstream_model){ ce->models[i].from, ce->models[i].to };
+    }
+    for (size_t i = 0; i < ce->header_count; i++)
+        fields[i] = (struct http_field){ ce->headers[i].from, ce->headers[i].to };
+    o.name = ce->name;
+    o.fields = fields;
+    o.field_count = ce->header_count;
+    o.connect_ms = ce->connect_ms;
+    o.first_ms = ce->first_ms;
+    o.between_ms = ce->between_ms;
+    o.total_ms = s->shared->config->options.time_call_ms;
+    o.retries = ce->retries == 0 ? UPSTREAM_RETRIES_NONE : (unsigned)ce->retries;
+    o.health_path = ce->health_path;
+    o.health_interval_ms = ce->health_ms;
+    o.cloud = ce->cloud;
+    if (ce->fallback.len)
+        o.fallback = engine_named(s, ce->fallback);
+    e = ce->command.len ? children_engine(&w->common->children, w->loop, ce, &o, ret) : upstream_open(w->loop, &o, ret);
+    arena_free(&a);
+    return e;
+}
+
+static void open_series(struct setup *s)
+{
+    const struct config *c = s->shared->config;
+    struct counters     *counters = &s->worker->counters;
+
+    series_hide(counters, BY_UPSTREAM);
+    s->standin_series = series_of_engine(counters, s->shared->standin->name);
+    for (size_t i = 0; i < c->engine_count; i++) {
+        const struct config_engine *ce = &c->engines[i];
+
+        s->series[i].engine = series_of_engine(counters, ce->name);
+        s->series[i].upstreams = xcalloc(ce->endpoint_count, sizeof(*s->series[i].upstreams));
+        for (size_t k = 0; k < ce->endpoint_count; k++)
+            s->series[i].upstreams[k] = series_of_upstream(counters, ce->name, ce->endpoints[k].url);
+    }
+}
+
+void setup_attach(struct setup *s)
+{
+    s->services.store = s->worker->common->store;
+    s->services.accounts = s->worker->common->accounts;
+}
+
+/* The scenario's rules count their calls from 1 again. */
+static void reset_engines(void *arg)
+{
+    struct setup *s = arg;
+
+    standin_reset(s->shared->standin);
+}
+
+enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
+{
+    struct setup        *s = xcalloc(1, sizeof(*s));
+    const struct config *c = shared->config;
+    enum err             e = OK;
+
+    s->worker = w;
+    s->shared = shared_ref(shared);
+    s->engines = xcalloc(c->engine_count, sizeof(*s->engines));
+    s->series = xcalloc(c->engine_count, sizeof(*s->series));
+    s->services = (struct services){
+        .tokenizer = w->common->tokenizer,
+        .memo = w->memo,
+        .engine_for = engine_for,
+        .engine_arg = s,
+        .reset = reset_engines,
+    };
+    setup_attach(s);
+    /* From the last to the first: a fallback stands behind what falls back to it. */
+    for (size_t i = c->engine_count; i > 0 && !e; i--)
+        e = engine_open(w, s, &c->engines[i - 1], &s->engines[i - 1]);
+    if (e) {
+        setup_free(s);
+        return e;
+    }
+    open_series(s);
+    *ret = s;
+    return OK;
+}
+
+void setup_hold(struct setup *s)
+{
+    s->requests++;
+}
+
+void setup_release(struct setup *s)
+{
+    if (--s->requests == 0 && s->retired)
+        setup_free(s);
+}
+
+void setup_retire(struct setup *s)
+{
+    s->retired = true;
+    if (s->requests == 0)
+        setup_free(s);
+}
+
+/* ---- how the engines are ---- */
+
+struct series *setup_series(const struct setup *s, str engine)
+{
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->engine_count; i++) {
+        if (str_eq(c->engines[i].name, engine))
+            return s->series[i].engine;
+    }
+    return s->standin_series;
+}
+
+void setup_engine_state(const struct setup *s, size_t engine, struct upstream_state *ret)
+{
+    if (s->shared->config->engines[engine].command.len)
+        process_engine_state(s->engines[engine], ret);
+    else
+        upstream_state(s->engines[engine], ret);
+}
+
+void setup_publish(const struct setup *s)
+{
+    const struct config *c = s->shared->config;
+
+    for (size_t i = 0; i < c->engine_count; i++) {
+        const struct config_engine *ce = &c->engines[i];
+        struct upstream_state       state;
+
+        setup_engine_state(s, i, &state);
+        series_set(s->series[i].engine, SERIES_ENGINE_REQUESTS_ACTIVE, (int64_t)state.outstanding);
+        for (size_t k = 0; k < ce->endpoint_count; k++)
+            series_set(s->series[i].upstreams[k], SERIES_UPSTREAM_UP, upstream_is_up(s->engines[i], k));
+    }
+}
