@@ -207,7 +207,7 @@ FIBER_TEST(clients_at_random_get_what_brute_force_says)
 
 /* ---- many threads ---- */
 
-enum { THREADS = 4, CALLS = 30000, SPAN = 1000, LIMIT = 40, TOKEN_LIMIT = 900 };
+enum { THREADS = 4, CALLS = HAS_TSAN_HERE ? 20000 : 200000, SPAN = 1000, LIMIT = 40, TOKEN_LIMIT = 900 };
 
 static _Atomic int64_t shared_now;
 
@@ -216,14 +216,15 @@ struct seen_call {
 };
 
 struct client_thread {
-    pthread_t        thread;
-    struct loop     *loop;
-    uint64_t         seed;
-    struct seen_call seen[2 * CALLS];
-    size_t           count;
+    pthread_t         thread;
+    struct loop      *loop;
+    uint64_t          seed;
+    struct seen_call *seen;
+    size_t            count;
 };
 
 static struct client_thread threads[THREADS];
+static pthread_barrier_t    all_ready;
 
 static void clients(void *arg)
 {
@@ -261,6 +262,7 @@ static void *client_thread_main(void *arg)
     struct client_thread *t = arg;
 
     t->loop = loop_new();
+    pthread_barrier_wait(&all_ready);
     fiber_start(t->loop, clients, t);
     loop_run(t->loop);
     loop_free(t->loop);
@@ -281,9 +283,11 @@ TEST(threads_get_the_limit_in_every_window_and_no_more)
     int64_t  most_tokens = 0, last;
 
     shared_now = T0;
+    pthread_barrier_init(&all_ready, NULL, THREADS);
     for (size_t i = 0; i < THREADS; i++) {
         threads[i].seed = i;
         threads[i].count = 0;
+        threads[i].seen = xcalloc(CALLS, sizeof(struct seen_call));
         CHECK(pthread_create(&threads[i].thread, NULL, client_thread_main, &threads[i]) == 0);
     }
     for (size_t i = 0; i < THREADS; i++)
@@ -312,6 +316,9 @@ TEST(threads_get_the_limit_in_every_window_and_no_more)
     assert_true(count >= (size_t)(last / SPAN) * LIMIT / 2);
     free(requests);
     free(tokens);
+    for (size_t i = 0; i < THREADS; i++)
+        free(threads[i].seen);
+    pthread_barrier_destroy(&all_ready);
 }
 
 /* ---- the catalogue ---- */

@@ -200,7 +200,7 @@ static struct rates_view *open_view(const char *url, enum rates_away away)
 static SUSPENDS void close_view(struct rates_view *v)
 {
     rates_view_close(v);
-    fiber_yield();
+    CHECK(fiber_sleep_until(after_ms(1)) == OK);
     rates_close(rates);
 }
 
