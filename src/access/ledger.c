@@ -534,13 +534,14 @@ enum err ledger_log_open(struct ledger *l, struct ledger_log **ret)
     struct ledger_log *log = xcalloc(1, sizeof(*log));
     struct arena       a;
     enum err           e = ERR_LIMIT;
-    char               id[16];
+    unsigned char      id[8];
     int                lock;
 
     log->ledger = l;
     log->fd = -1;
-    rand_hex(id, sizeof(id));
-    snprintf(log->name, sizeof(log->name), "%.16s.log", id);
+    rand_secret(id, sizeof(id)); /* new in forked processes, too */
+    num_hex(log->name, id, sizeof(id));
+    memcpy(log->name + 2 * sizeof(id), ".log", sizeof(".log"));
     arena_init(&a, 0);
     lock = folder_lock(&a, l->store);
     e = lock < 0 ? ERR_IO : log_make(log, log_path(&a, l->store, log->name));
