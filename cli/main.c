@@ -22,6 +22,8 @@ static const struct {
     { S("workspaces"), cli_workspaces, "the account's workspaces, and which models they may call" },
     { S("members"), cli_members, "who works in which workspace" },
     { S("models"), cli_models, "the models, and which of them the account has" },
+    { S("usage"), cli_usage, "what was used and what it cost" },
+    { S("account"), cli_account, "balance, payments, free quota" },
     { S("explain"), cli_explain, "what an error means and what to do about it" },
     { S("version"), cli_version, "print the version" },
     { S("help"), cli_help, "this" },

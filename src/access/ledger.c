@@ -119,7 +119,7 @@ struct booking {
     struct {
         const struct model *model;
         int64_t             free;
-    } *taken;
+    } * taken;
     size_t taken_count;
 };
 
@@ -239,8 +239,10 @@ static enum err position_get(sqlite3 *db, const char *name, uint64_t *ret)
 static enum err position_set(sqlite3 *db, const char *name, uint64_t position)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "INSERT INTO ledger_positions VALUES (?1, ?2)"
-                                        " ON CONFLICT (log) DO UPDATE SET position = ?2", &st);
+    enum err      e = store_prepare(db,
+                                    "INSERT INTO ledger_positions VALUES (?1, ?2)"
+                                         " ON CONFLICT (log) DO UPDATE SET position = ?2",
+                                    &st);
 
     if (e)
         return e;
@@ -270,15 +272,17 @@ static enum err booking_begin(struct booking *b, sqlite3 *db, struct quota *q)
 
     b->db = db;
     b->quota = q;
-    e = store_prepare(db,
-                      "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                      " ON CONFLICT (minute, workspace, key, model) DO UPDATE SET requests = requests + excluded.requests,"
-                      " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
-                      " completion_tokens = completion_tokens + excluded.completion_tokens,"
-                      " reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,"
-                      " cached_tokens = cached_tokens + excluded.cached_tokens,"
-                      " free_tokens = free_tokens + excluded.free_tokens, cost = cost + excluded.cost,"
-                      " list_cost = list_cost + excluded.list_cost", &b->add);
+    e = store_prepare(
+        db,
+        "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (minute, workspace, key, model) DO UPDATE SET requests = requests + excluded.requests,"
+        " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
+        " completion_tokens = completion_tokens + excluded.completion_tokens,"
+        " reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,"
+        " cached_tokens = cached_tokens + excluded.cached_tokens,"
+        " free_tokens = free_tokens + excluded.free_tokens, cost = cost + excluded.cost,"
+        " list_cost = list_cost + excluded.list_cost",
+        &b->add);
     return e ? e : store_exec(db, "BEGIN IMMEDIATE");
 }
 

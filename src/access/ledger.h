@@ -46,7 +46,7 @@ enum err ledger_log_open(struct ledger *l, struct ledger_log **ret);
 struct charge {
     const struct model *model; /* NULL: costs nothing */
     str                 model_name, workspace, key;
-    struct price_use    use; /* `free` is filled in */
+    struct price_use    use;       /* `free` is filled in */
     int64_t             reasoning; /* part of use.completion */
 };
 

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -111,8 +112,10 @@ static pid_t child_start(unsigned child)
 
     if (pid < 0)
         die("fork");
-    if (pid == 0)
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a parent that was killed leaves none behind */
         child_main(child);
+    }
     return pid;
 }
 
@@ -149,11 +152,11 @@ static struct usage_row booked(const struct usage_query *q, const char *key)
 
 static int check(struct store *store, unsigned children)
 {
-    struct arena         arena;
-    struct usage_query   q = { .arena = &arena, .by = USAGE_BY_KEY };
-    struct quota_state   state = { .arena = &arena };
-    int64_t              charges = 0, in_flight = 0, cost = 0, free = 0, used = 0;
-    int                  wrong = 0;
+    struct arena       arena;
+    struct usage_query q = { .arena = &arena, .by = USAGE_BY_KEY };
+    struct quota_state state = { .arena = &arena };
+    int64_t            charges = 0, in_flight = 0, cost = 0, free = 0, used = 0;
+    int                wrong = 0;
 
     arena_init(&arena, 0);
     if (store_run_here(store, usage_query_job, &q) || store_run_here(store, quota_state_job, &state))

@@ -19,8 +19,7 @@ static int open_ledger(const struct ledger_options *o)
     struct quota_options billed = { .region = PRICE_CN, .billing = true, .grants = false };
 
     if (store_open(str_from_cstr(folder), &store) || quota_open(store, &billed, &quota) ||
-        ledger_open(store, quota, o, &ledger) || ledger_log_open(ledger, &logs[0]) ||
-        ledger_log_open(ledger, &logs[1]))
+        ledger_open(store, quota, o, &ledger) || ledger_log_open(ledger, &logs[0]) || ledger_log_open(ledger, &logs[1]))
         return -1;
     return store_start(store);
 }
@@ -160,13 +159,20 @@ static void charges_come_into_the_tables(void **state)
     assert_int_equal(q.rows[0].requests, 1);
 }
 
+static enum err grant(sqlite3 *db, void *arg)
+{
+    enum err e = quota_set(db, arg);
+
+    return e ? e : quota_reload(quota, db);
+}
+
 static void charge_with_quota(void *arg)
 {
-    struct quota_setting s = { .quota = quota, .model = model_find(S("qwen3.7-max")), .granted = { 120, true } };
+    struct quota_setting s = { .model = model_find(S("qwen3.7-max")), .granted = { 120, true } };
     struct charged       done;
 
     (void)arg;
-    assert_int_equal(store_run(store, quota_set_job, &s), OK);
+    assert_int_equal(store_run(store, grant, &s), OK);
     done = charge(logs[0], "key-a");
     assert_int_equal(done.free, 120); /* the prompt and 20 of the answer */
     assert_int_equal(done.cost, 30 * 36);
@@ -297,8 +303,8 @@ static void a_failed_booking_is_tried_again(void **state)
 
 static void charge_long_names(void *arg)
 {
-    static char   name[300];
-    struct charge c = { .workspace = S("ws"), .key = S("key"), .model_name = { name, sizeof(name) } };
+    static char    name[300];
+    struct charge  c = { .workspace = S("ws"), .key = S("key"), .model_name = { name, sizeof(name) } };
     struct charged done;
 
     (void)arg;
@@ -318,9 +324,9 @@ static void long_names_are_cut(void **state)
 /* A log as a power cut may leave it: some of its pages have not come to the disk. */
 static void what_is_no_record_ends_a_log(void **state)
 {
-    struct booking   *b = xcalloc(1, sizeof(*b));
-    struct log_file  *file = xcalloc(1, sizeof(*file));
-    uint64_t          position = 0;
+    struct booking  *b = xcalloc(1, sizeof(*b));
+    struct log_file *file = xcalloc(1, sizeof(*file));
+    uint64_t         position = 0;
 
     (void)state;
     for (uint64_t n = 0; n < 5; n++) {

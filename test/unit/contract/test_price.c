@@ -15,7 +15,7 @@ static const struct model *find(const char *id)
     return m;
 }
 
-#define CN(id, ...) price_chat(find(id), PRICE_CN, &(struct price_use){ __VA_ARGS__ })
+#define CN(id, ...)  price_chat(find(id), PRICE_CN, &(struct price_use){ __VA_ARGS__ })
 #define USD(id, ...) price_chat(find(id), PRICE_INTL, &(struct price_use){ __VA_ARGS__ })
 
 static void a_flat_price_is_input_and_output(void **state)
@@ -36,9 +36,9 @@ static void the_tier_is_that_of_the_whole_input(void **state)
     assert_int_equal(CN("qwen3.6-plus", .prompt = 262145, .completion = 10), 262145 * 8 + 10 * 48);
     assert_int_equal(CN("qwen3.6-plus", .prompt = 2000000, .completion = 10), 2000000 * 8 + 10 * 48);
     /* qwen-vl flash, in USD as "<=32K 0.05/0.4; <=128K 0.075/0.6; <=256K 0.12/0.96" */
-    assert_int_equal(USD("qwen3-vl-flash", .prompt = 32768), 1638);       /* 1638.4 */
-    assert_int_equal(USD("qwen3-vl-flash", .prompt = 32780), 2459);       /* 2458.5 */
-    assert_int_equal(USD("qwen3-vl-flash", .prompt = 131073), 15729);     /* 15728.76 */
+    assert_int_equal(USD("qwen3-vl-flash", .prompt = 32768), 1638);   /* 1638.4 */
+    assert_int_equal(USD("qwen3-vl-flash", .prompt = 32780), 2459);   /* 2458.5 */
+    assert_int_equal(USD("qwen3-vl-flash", .prompt = 131073), 15729); /* 15728.76 */
 }
 
 static void thinking_has_a_price_of_its_own(void **state)
@@ -90,8 +90,8 @@ static void a_request_is_rounded_once_half_up(void **state)
 {
     (void)state;
     /* qwen3-vl-flash 0.15/1.5 */
-    assert_int_equal(CN("qwen3-vl-flash", .prompt = 3), 0);  /* 0.45 */
-    assert_int_equal(CN("qwen3-vl-flash", .prompt = 10), 2); /* 1.5 */
+    assert_int_equal(CN("qwen3-vl-flash", .prompt = 3), 0);                  /* 0.45 */
+    assert_int_equal(CN("qwen3-vl-flash", .prompt = 10), 2);                 /* 1.5 */
     assert_int_equal(CN("qwen3-vl-flash", .prompt = 3, .completion = 1), 2); /* 0.45 + 1.5 */
 }
 
@@ -150,8 +150,8 @@ static void amounts_are_written_and_read(void **state)
     static const struct {
         int64_t     v;
         const char *text;
-    } cases[] = { { 0, "0.00" },          { 1, "0.000001" },      { 12345678, "12.345678" }, { 12500000, "12.50" },
-                  { -500000, "-0.50" },   { 1000000, "1.00" },    { 1230000, "1.23" },       { 1234000, "1.234" } };
+    } cases[] = { { 0, "0.00" },        { 1, "0.000001" },   { 12345678, "12.345678" }, { 12500000, "12.50" },
+                  { -500000, "-0.50" }, { 1000000, "1.00" }, { 1230000, "1.23" },       { 1234000, "1.234" } };
     char    text[PRICE_TEXT_MAX];
     int64_t v;
 
