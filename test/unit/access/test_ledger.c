@@ -242,6 +242,25 @@ static void a_full_log_waits_and_drops_nothing(void **state)
     assert_int_equal(query(USAGE_BY_TOTAL).rows[0].cost, (int64_t)n * COST);
 }
 
+static enum err orphan_twice(sqlite3 *db, void *arg)
+{
+    (void)arg;
+    /* The process dies between the commit and the removal. */
+    assert_int_equal(orphan_book(db, logs[0]->fd, logs[0]->name, "/nowhere/x.log"), ERR_IO);
+    assert_int_equal(orphan_book(db, logs[0]->fd, logs[0]->name, "/nowhere/x.log"), ERR_IO);
+    return OK;
+}
+
+static void what_a_dead_process_left_is_booked_once(void **state)
+{
+    (void)state;
+    run_fiber(charge_twice_and_leave);
+    assert_int_equal(store_run_here(store, orphan_twice, NULL), OK);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(ledger_recover(store), OK); /* all logs are a living process's */
+    assert_int_equal(requests(), 1);
+}
+
 static int committed;
 
 static void charge_and_wait(void *arg)
@@ -352,6 +371,7 @@ int main(void)
         ledger_test(charges_come_into_the_tables, setup),
         ledger_test(the_free_quota_pays_first, setup),
         ledger_test(closing_books_the_rest_and_leaves_no_logs, setup_slow),
+        ledger_test(what_a_dead_process_left_is_booked_once, setup_slow),
         ledger_test(a_full_log_waits_and_drops_nothing, setup_slow),
         ledger_test(strict_waits_for_the_commit, setup_strict),
         ledger_test(a_failed_booking_is_tried_again, setup_strict),
