@@ -31,14 +31,12 @@ static str money(struct arena *a, int64_t millionths)
     return arena_str(a, str_from_cstr(text));
 }
 
-/* `text` NULL: *ret stays. */
-static enum err read_switch(struct cli *c, const char *text, bool *ret)
+/* `text` NULL: it is not set. */
+static enum err read_switch(struct cli *c, const char *text, opt_bool *ret)
 {
-    if (!text)
-        return OK;
-    if (strcmp(text, "on") && strcmp(text, "off"))
+    *ret = (opt_bool){ .set = text != NULL, .v = text && strcmp(text, "on") == 0 };
+    if (text && !ret->v && strcmp(text, "off"))
         return edit_refuse(&c->edit, ERR_INVALID, "\"%s\" is neither on nor off", text);
-    *ret = strcmp(text, "on") == 0;
     return OK;
 }
 
@@ -91,63 +89,52 @@ static enum err show(struct cli *c)
 
 static enum err pay(struct cli *c)
 {
-    char     id[QUOTA_PAYMENT_ID + 1];
-    int64_t  amount;
-    enum err e = read_amount(c, &amount);
+    struct quota_payment p = { .note = str_from_cstr(note) };
+    enum err             e = read_amount(c, &p.amount);
 
     if (!e)
-        e = quota_pay(c->edit.db, amount, str_from_cstr(note), id);
+        e = quota_pay(c->edit.db, &p);
     if (!e)
-        printf("%s\n", id);
+        printf("%s\n", p.id);
     return e;
 }
 
 static enum err credit(struct cli *c)
 {
-    opt_int  credit = { .set = true }, grace_ms;
-    enum err e = read_amount(c, &credit.v);
+    struct quota_account account = { .credit.set = true };
+    enum err             e = read_amount(c, &account.credit.v);
 
     if (!e)
-        e = read_count(c, "--grace", grace, &grace_ms);
-    if (e)
-        return e;
-    if (grace_ms.set && __builtin_mul_overflow(grace_ms.v, 1000, &grace_ms.v))
-        return ERR_INVALID;
-    return quota_credit_set(c->edit.db, credit, grace_ms);
+        e = read_count(c, "--grace", grace, &account.grace_ms);
+    if (!e && __builtin_mul_overflow(account.grace_ms.v, 1000, &account.grace_ms.v))
+        e = edit_refuse(&c->edit, ERR_INVALID, "--grace %s is too long", grace);
+    return e ? e : quota_account_set(c->edit.db, &account);
 }
 
 static enum err set_free_only(struct cli *c)
 {
-    bool     on = false;
-    enum err e = read_switch(c, cli_word(c, 0).ptr, &on);
+    struct quota_account account = { 0 };
+    enum err             e = read_switch(c, cli_word(c, 0).ptr, &account.free_only);
 
-    return e ? e : setting_set(&c->edit, S("free_only"), on ? S("1") : S("0"));
+    return e ? e : quota_account_set(c->edit.db, &account);
 }
 
 /* What the flags say of the model. */
 static enum err set_quota(struct cli *c, const struct model *m)
 {
     struct quota_setting set = { .model = m };
-    struct account_model state;
     enum err             e = read_count(c, "--granted", granted, &set.granted);
 
     if (!e)
         e = read_count(c, "--used", used, &set.used);
-    if (!e && expires) {
-        set.expires_ms.set = true;
-        if (strcmp(expires, "never"))
-            e = cli_time(c, "--expires", expires, &set.expires_ms.v);
-    }
-    if (!e && (granted || used || expires))
-        e = quota_set(c->edit.db, &set);
-    if (e || !(free_only || payable))
-        return e;
-    e = account_model_get(&c->edit, m->id, &state);
+    set.expires_ms.set = expires != NULL;
+    if (!e && expires && strcmp(expires, "never"))
+        e = cli_time(c, "--expires", expires, &set.expires_ms.v);
     if (!e)
-        e = read_switch(c, free_only, &state.free_only);
+        e = read_switch(c, free_only, &set.free_only);
     if (!e)
-        e = read_switch(c, payable, &state.payable);
-    return e ? e : account_model_set(&c->edit, &state);
+        e = read_switch(c, payable, &set.payable);
+    return e ? e : quota_set(c->edit.db, &set);
 }
 
 static void print_json(struct arena *a, const struct quota_model_state *m)

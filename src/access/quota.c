@@ -454,20 +454,20 @@ static enum err overdue_sweep(sqlite3 *db)
     return e || below_credit(balance, credit) ? e : account_set(db, "overdue_since_ms", 0);
 }
 
-enum err quota_pay(sqlite3 *db, int64_t amount, str note, char ret_id[QUOTA_PAYMENT_ID + 1])
+enum err quota_pay(sqlite3 *db, struct quota_payment *p)
 {
     sqlite3_stmt *st;
     enum err      e = store_prepare(db, "INSERT INTO payments VALUES (?, ?, ?, ?)", &st);
 
     if (e)
         return e;
-    memcpy(ret_id, "pay-", 4);
-    rand_hex(ret_id + 4, 8);
-    ret_id[QUOTA_PAYMENT_ID] = 0;
-    store_bind_str(st, 1, str_from_cstr(ret_id));
+    memcpy(p->id, "pay-", 4);
+    rand_hex(p->id + 4, 8);
+    p->id[12] = 0;
+    store_bind_str(st, 1, str_from_cstr(p->id));
     sqlite3_bind_int64(st, 2, clock_unix_ms());
-    sqlite3_bind_int64(st, 3, amount);
-    store_bind_str(st, 4, note);
+    sqlite3_bind_int64(st, 3, p->amount);
+    store_bind_str(st, 4, p->note);
     e = store_err(db, sqlite3_step(st));
     sqlite3_finalize(st);
     return e ? e : overdue_sweep(db);
@@ -479,7 +479,7 @@ static void bind_opt(sqlite3_stmt *st, int at, opt_int v)
         sqlite3_bind_int64(st, at, v.v);
 }
 
-enum err quota_set(sqlite3 *db, const struct quota_setting *s)
+static enum err set_grant(sqlite3 *db, const struct quota_setting *s)
 {
     struct quota_model_state grant = { 0 };
     int64_t                  activated_ms = 0;
@@ -489,12 +489,11 @@ enum err quota_set(sqlite3 *db, const struct quota_setting *s)
     if (e)
         return e;
     grant_of(s->model, activated_ms, &grant); /* what a new row has besides */
-    e = store_prepare(
-        db,
-        "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
-        " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"
-        " expires_ms = nullif(coalesce(?4, expires_ms), 0)",
-        &st);
+    e = store_prepare(db,
+                      "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
+                      " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"
+                      " expires_ms = nullif(coalesce(?4, expires_ms), 0)",
+                      &st);
     if (e)
         return e;
     store_bind_str(st, 1, s->model->id);
@@ -508,13 +507,76 @@ enum err quota_set(sqlite3 *db, const struct quota_setting *s)
     return e;
 }
 
-enum err quota_credit_set(sqlite3 *db, opt_int credit, opt_int grace_ms)
+static enum err set_mode(sqlite3 *db, const struct quota_setting *s)
 {
-    enum err e = credit.set ? account_set(db, "credit", credit.v) : OK;
+    sqlite3_stmt *st;
+    enum err      e = store_prepare(db,
+                                    "INSERT INTO account_models (model, free_only, payable)"
+                                    " VALUES (?1, coalesce(?2, 0), coalesce(?3, 1)) ON CONFLICT (model) DO UPDATE"
+                                    " SET free_only = coalesce(?2, free_only), payable = coalesce(?3, payable)",
+                                    &st);
 
-    if (!e && grace_ms.set)
-        e = account_set(db, "grace_ms", grace_ms.v);
+    if (e)
+        return e;
+    store_bind_str(st, 1, s->model->id);
+    bind_opt(st, 2, (opt_int){ s->free_only.v, s->free_only.set });
+    bind_opt(st, 3, (opt_int){ s->payable.v, s->payable.set });
+    e = store_err(db, sqlite3_step(st));
+    sqlite3_finalize(st);
+    return e;
+}
+
+enum err quota_set(sqlite3 *db, const struct quota_setting *s)
+{
+    enum err e = s->granted.set || s->used.set || s->expires_ms.set ? set_grant(db, s) : OK;
+
+    return !e && (s->free_only.set || s->payable.set) ? set_mode(db, s) : e;
+}
+
+enum err quota_account_set(sqlite3 *db, const struct quota_account *a)
+{
+    enum err e = a->credit.set ? account_set(db, "credit", a->credit.v) : OK;
+
+    if (!e && a->grace_ms.set)
+        e = account_set(db, "grace_ms", a->grace_ms.v);
+    if (!e && a->free_only.set)
+        e = account_set(db, "free_only", a->free_only.v);
     return e ? e : overdue_sweep(db);
+}
+
+/* Ends the transaction of a job. */
+static enum err finish(struct quota *q, sqlite3 *db, enum err e)
+{
+    if (!e)
+        e = store_exec(db, "COMMIT");
+    if (!e)
+        return q ? quota_reload(q, db) : OK;
+    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
+    return e;
+}
+
+enum err quota_pay_job(sqlite3 *db, void *quota_payment)
+{
+    struct quota_payment *p = quota_payment;
+    enum err              e = store_exec(db, "BEGIN IMMEDIATE");
+
+    return e ? e : finish(p->quota, db, quota_pay(db, p));
+}
+
+enum err quota_set_job(sqlite3 *db, void *quota_setting)
+{
+    struct quota_setting *s = quota_setting;
+    enum err              e = store_exec(db, "BEGIN IMMEDIATE");
+
+    return e ? e : finish(s->quota, db, quota_set(db, s));
+}
+
+enum err quota_account_job(sqlite3 *db, void *quota_account)
+{
+    struct quota_account *a = quota_account;
+    enum err              e = store_exec(db, "BEGIN IMMEDIATE");
+
+    return e ? e : finish(a->quota, db, quota_account_set(db, a));
 }
 
 enum err quota_state_job(sqlite3 *db, void *quota_state)

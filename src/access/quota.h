@@ -63,22 +63,37 @@ void quota_spend(struct quota *q, int64_t cost);
 
 /* ---- what an administrator changes ----
  *
- * For jobs on the store, in their transaction (as the functions of access/edit.h, where free_only and payable are set). A
- * running quota is to be told with quota_reload() after the commit; other processes notice. */
+ * Each as a function for a transaction that is open (the commands'), and as a job of its own: that commits, and then brings
+ * the running `quota` up to date at once (NULL: none). Other processes notice. */
 
-/* `amount` below 0 is a correction. */
-#define QUOTA_PAYMENT_ID 12
-enum err quota_pay(sqlite3 *db, int64_t amount, str note, char ret_id[QUOTA_PAYMENT_ID + 1]); /* "pay-3f9a01c2" */
+struct quota_payment {
+    struct quota *quota;
+    int64_t       amount; /* below 0: a correction */
+    str           note;
+    char          id[16]; /* out: "pay-3f9a01c2" */
+};
+enum err quota_pay(sqlite3 *db, struct quota_payment *p);
+enum err quota_pay_job(sqlite3 *db, void *quota_payment);
 
-/* The free quota of a model; what is not `set` stays. `granted` is as much as it has in all, used or not. */
+/* Of one model; what is not `set` stays. `granted` is as much as the model has in all, used or not. */
 struct quota_setting {
+    struct quota       *quota;
     const struct model *model;
     opt_int             granted, used, expires_ms; /* expires_ms 0: never */
+    opt_bool            free_only, payable;
 };
 enum err quota_set(sqlite3 *db, const struct quota_setting *s);
+enum err quota_set_job(sqlite3 *db, void *quota_setting);
 
-/* How far below zero the balance may go, and how long it may stay below that before calls are refused. */
-enum err quota_credit_set(sqlite3 *db, opt_int credit, opt_int grace_ms);
+/* Of the account; what is not `set` stays. */
+struct quota_account {
+    struct quota *quota;
+    opt_int       credit;    /* how far below zero the balance may go */
+    opt_int       grace_ms;  /* how long it may stay below that before calls are refused */
+    opt_bool      free_only; /* for every model */
+};
+enum err quota_account_set(sqlite3 *db, const struct quota_account *a);
+enum err quota_account_job(sqlite3 *db, void *quota_account);
 
 /* ---- to be shown ---- */
 

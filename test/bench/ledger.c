@@ -89,18 +89,12 @@ static void measure(const char *name)
     printf("  booking, to disk       %7.0f ns a charge, of %d at once\n", median(bookings), CHARGES);
 }
 
-static enum err make_rich(sqlite3 *db, void *arg)
-{
-    enum err e = quota_credit_set(db, (opt_int){ INT64_MAX / 2, true }, (opt_int){ 0 });
-
-    (void)arg;
-    return e ? e : quota_reload(quota, db);
-}
-
 static void run(void *arg)
 {
+    struct quota_account rich = { .quota = quota, .credit = { INT64_MAX / 2, true } };
+
     (void)arg;
-    if (store_run(store, make_rich, NULL))
+    if (store_run(store, quota_account_job, &rich))
         die("credit");
     quota_billing_set(quota, false);
     measure("billing off");

@@ -159,20 +159,13 @@ static void charges_come_into_the_tables(void **state)
     assert_int_equal(q.rows[0].requests, 1);
 }
 
-static enum err grant(sqlite3 *db, void *arg)
-{
-    enum err e = quota_set(db, arg);
-
-    return e ? e : quota_reload(quota, db);
-}
-
 static void charge_with_quota(void *arg)
 {
-    struct quota_setting s = { .model = model_find(S("qwen3.7-max")), .granted = { 120, true } };
+    struct quota_setting s = { .quota = quota, .model = model_find(S("qwen3.7-max")), .granted = { 120, true } };
     struct charged       done;
 
     (void)arg;
-    assert_int_equal(store_run(store, grant, &s), OK);
+    assert_int_equal(store_run(store, quota_set_job, &s), OK);
     done = charge(logs[0], "key-a");
     assert_int_equal(done.free, 120); /* the prompt and 20 of the answer */
     assert_int_equal(done.cost, 30 * 36);

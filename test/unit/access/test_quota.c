@@ -1,8 +1,5 @@
 /* test_quota.c - good standing and the ways to lose it. */
 #include "access/quota.c"
-#include "store/store.c"
-
-#include "access/edit.h"
 
 #include "../loop/run.h"
 
@@ -12,7 +9,6 @@ static char                folder[64];
 static struct store       *store, *other; /* two connections, as two processes have them */
 static struct quota       *quota;
 static const struct model *plus;
-static struct arena        arena;
 
 static int open_with(bool billing)
 {
@@ -21,7 +17,6 @@ static int open_with(bool billing)
     snprintf(folder, sizeof(folder), "/tmp/dashbox-quota-XXXXXX");
     store = other = NULL;
     quota = NULL;
-    arena_init(&arena, 0);
     clock_fix(START_MS);
     plus = model_find(S("qwen-plus"));
     return !mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || store_open(str_from_cstr(folder), &other) ||
@@ -50,7 +45,6 @@ static int teardown(void **state)
     quota_close(quota);
     store_close(store);
     store_close(other);
-    arena_free(&arena);
     clock_fix(0);
     snprintf(rm, sizeof(rm), "rm -r %s", folder);
     return system(rm);
@@ -61,45 +55,25 @@ static enum quota_standing check(void)
     return quota_check(quota, plus, COMMODITY_POSTPAID, 0, false);
 }
 
-/* In its transaction, as a command has it. */
-static void changed(enum err e)
-{
-    assert_int_equal(e, OK);
-    assert_int_equal(quota_reload(quota, store->db), OK);
-}
-
 static void pay(int64_t amount)
 {
-    char id[QUOTA_PAYMENT_ID + 1];
+    struct quota_payment p = { .quota = quota, .amount = amount, .note = S("test") };
 
-    changed(quota_pay(store->db, amount, S("test"), id));
-    assert_int_equal(strlen(id), QUOTA_PAYMENT_ID);
+    assert_int_equal(store_run_here(store, quota_pay_job, &p), OK);
+    assert_int_equal(strlen(p.id), 12);
 }
 
 static void set(struct quota_setting s)
 {
+    s.quota = quota;
     s.model = plus;
-    changed(quota_set(store->db, &s));
+    assert_int_equal(store_run_here(store, quota_set_job, &s), OK);
 }
 
-static void set_credit(opt_int credit, opt_int grace_ms)
+static void set_account(struct quota_account a)
 {
-    changed(quota_credit_set(store->db, credit, grace_ms));
-}
-
-static struct edit edit(void)
-{
-    return (struct edit){ .db = store->db, .arena = &arena };
-}
-
-static void set_mode(bool free_only, bool payable)
-{
-    struct edit          e = edit();
-    struct account_model m = {
-        .model = plus->id, .activated = true, .invited = true, .free_only = free_only, .payable = payable
-    };
-
-    changed(account_model_set(&e, &m));
+    a.quota = quota;
+    assert_int_equal(store_run_here(store, quota_account_job, &a), OK);
 }
 
 static void the_free_quota_is_the_catalogues_and_ends(void **state)
@@ -116,7 +90,7 @@ static void the_free_quota_is_the_catalogues_and_ends(void **state)
 static void the_free_quota_expires_after_ninety_days(void **state)
 {
     (void)state;
-    set_mode(true, true);
+    set((struct quota_setting){ .free_only = { true, true } });
     clock_fix(START_MS + 90 * DAY_MS - 1);
     assert_int_equal(quota_take(quota, plus, 1), 1);
     assert_int_equal(check(), QUOTA_GOOD);
@@ -127,20 +101,18 @@ static void the_free_quota_expires_after_ninety_days(void **state)
 
 static void a_used_up_quota_refuses_in_the_words_of_its_mode(void **state)
 {
-    struct edit e = edit();
-
     (void)state;
     set((struct quota_setting){ .granted = { 10, true } });
     assert_int_equal(quota_take(quota, plus, 100), 10);
-    set_mode(true, true);
+    set((struct quota_setting){ .free_only = { true, true } });
     assert_int_equal(check(), QUOTA_FREE_ONLY);
-    set_mode(true, false); /* whatever the mode */
+    set((struct quota_setting){ .payable = { false, true } }); /* whatever the mode */
     assert_int_equal(check(), QUOTA_FREE_ENDED);
-    set_mode(false, false);
+    set((struct quota_setting){ .free_only = { false, true } });
     assert_int_equal(check(), QUOTA_FREE_ENDED);
-    set_mode(false, true);
+    set((struct quota_setting){ .payable = { true, true } });
     assert_int_equal(check(), QUOTA_GOOD);
-    changed(setting_set(&e, S("free_only"), S("1")));
+    set_account((struct quota_account){ .free_only = { true, true } });
     assert_int_equal(check(), QUOTA_FREE_ONLY);
     assert_int_equal(quota_check(quota, model_find(S("qwen-max")), COMMODITY_POSTPAID, 0, false), QUOTA_GOOD);
     assert_int_equal(quota_check(quota, model_find(S("qwen-max")), COMMODITY_POSTPAID, 0, true), QUOTA_FREE_ONLY);
@@ -159,7 +131,7 @@ static void arrears_come_first_and_end_with_a_payment(void **state)
     assert_int_equal(check(), QUOTA_GOOD);
     pay(-50); /* a correction */
     assert_int_equal(check(), QUOTA_ARREARS);
-    set_credit((opt_int){ 50, true }, (opt_int){ 0 });
+    set_account((struct quota_account){ .credit = { 50, true } });
     assert_int_equal(check(), QUOTA_GOOD);
     quota_spend(quota, 1);
     assert_int_equal(check(), QUOTA_ARREARS);
@@ -168,7 +140,7 @@ static void arrears_come_first_and_end_with_a_payment(void **state)
 static void grace_is_a_time_from_when_it_became_overdue(void **state)
 {
     (void)state;
-    set_credit((opt_int){ 0 }, (opt_int){ 1000, true });
+    set_account((struct quota_account){ .grace_ms = { 1000, true } });
     quota_spend(quota, 5);
     assert_int_equal(check(), QUOTA_GOOD);
     clock_fix(START_MS + 999);
@@ -196,8 +168,7 @@ static void a_workspace_has_what_it_is_subscribed_to(void **state)
 static void without_billing_all_are_in_good_standing(void **state)
 {
     (void)state;
-    set((struct quota_setting){ .granted = { 0, true } });
-    set_mode(true, false);
+    set((struct quota_setting){ .granted = { 0, true }, .payable = { false, true } });
     pay(-5);
     assert_int_equal(quota_check(quota, plus, COMMODITY_NONE, 1, false), QUOTA_GOOD);
     assert_int_equal(quota_take(quota, model_find(S("qwen-max")), 5), 0);
@@ -248,14 +219,14 @@ static void what_others_book_is_added_to_what_is_not_booked_yet(void **state)
 
 static void an_administrators_change_elsewhere_is_noticed(void **state)
 {
-    char                 id[QUOTA_PAYMENT_ID + 1];
+    struct quota_payment p = { .amount = 5000, .note = S("") };
     struct quota_setting s = { .model = plus, .granted = { 20, true }, .expires_ms = { 0, true } };
 
     (void)state;
     quota_spend(quota, 1);
     assert_int_equal(check(), QUOTA_ARREARS);
-    assert_int_equal(quota_pay(other->db, 5000, S(""), id), OK);
-    assert_int_equal(quota_set(other->db, &s), OK);
+    assert_int_equal(store_run_here(other, quota_pay_job, &p), OK);
+    assert_int_equal(store_run_here(other, quota_set_job, &s), OK);
     refresh();
     assert_int_equal(check(), QUOTA_GOOD);
     clock_fix(START_MS + 1000 * DAY_MS); /* never expires */
@@ -267,7 +238,7 @@ static void the_overdue_time_outlives_the_process(void **state)
     struct quota_options o = { .billing = true };
 
     (void)state;
-    set_credit((opt_int){ 0 }, (opt_int){ 1000, true });
+    set_account((struct quota_account){ .grace_ms = { 1000, true } });
     quota_spend(quota, 30);
     assert_int_equal(store_run_here(store, book_some, quota), OK);
     quota_close(quota);
