@@ -828,3 +828,33 @@ enum err ledger_flush(struct ledger *l)
     might_suspend();
     return wait_booking(l);
 }
+
+static enum err forget(sqlite3 *db)
+{
+    enum err e = store_exec(db, "DELETE FROM usage");
+
+    return e ? e : quota_forget(db);
+}
+
+static enum err reset_job(sqlite3 *db, void *arg)
+{
+    struct ledger *l = arg;
+    enum err       e = store_exec(db, "BEGIN IMMEDIATE");
+
+    if (e)
+        return e;
+    e = forget(db);
+    if (!e)
+        e = store_exec(db, "COMMIT");
+    if (!e)
+        return quota_reload(l->quota, db);
+    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
+    return e;
+}
+
+enum err ledger_reset(struct ledger *l)
+{
+    enum err e = ledger_flush(l);
+
+    return e ? e : store_run(l->store, reset_job, l);
+}

@@ -67,4 +67,8 @@ SUSPENDS enum err ledger_wait(struct ledger_log *log, uint64_t ticket);
 /* Until all that has been charged so far is in the tables: before they are asked for an exact answer. */
 SUSPENDS enum err ledger_flush(struct ledger *l);
 
+/* Forgets all usage, its cost, and what was used of the free quotas: for tests. Payments and grants stay. A charge that
+ * is made meanwhile is either forgotten whole or booked after. */
+SUSPENDS enum err ledger_reset(struct ledger *l);
+
 #endif

@@ -441,6 +441,15 @@ void quota_booked_free(struct quota *q, const struct model *m, int64_t free)
         mq->known_left -= free;
 }
 
+enum err quota_forget(sqlite3 *db)
+{
+    enum err e = store_exec(db, "UPDATE free_quota SET used = 0");
+
+    if (!e)
+        e = account_set(db, "cost", 0);
+    return e ? e : account_set(db, "overdue_since_ms", 0);
+}
+
 /* ---- what an administrator changes ---- */
 
 /* Behind a change: the account that may no more be overdue is not. */

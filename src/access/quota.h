@@ -123,6 +123,8 @@ enum err quota_book_free(struct quota *q, sqlite3 *db, const struct model *m, in
 enum err quota_book_cost(struct quota *q, sqlite3 *db, int64_t cost);
 void     quota_booked_free(struct quota *q, const struct model *m, int64_t free);
 void     quota_booked(struct quota *q, int64_t cost);
+/* Nothing was used and nothing is owed. */
+enum err quota_forget(sqlite3 *db);
 /* Reads the tables again whatever has changed. */
 enum err quota_reload(struct quota *q, sqlite3 *db);
 

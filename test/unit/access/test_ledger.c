@@ -186,6 +186,33 @@ static void the_free_quota_pays_first(void **state)
     assert_int_equal(s.cost, 30 * 36);
 }
 
+static void charge_and_reset(void *arg)
+{
+    struct quota_payment p = { .quota = quota, .amount = 1 };
+
+    (void)arg;
+    assert_int_equal(store_run(store, quota_pay_job, &p), OK);
+    charge_with_quota(NULL);
+    charge(logs[1], "key-b"); /* not booked yet */
+    assert_int_equal(ledger_reset(ledger), OK);
+    assert_int_equal(quota_check(quota, model_find(S("qwen3.7-max")), COMMODITY_POSTPAID, 0, false), QUOTA_GOOD);
+    assert_int_equal(charge(logs[0], "key-a").free, 120); /* all of it again */
+    flush();
+}
+
+static void a_reset_forgets_what_was_used(void **state)
+{
+    struct quota_state s = { .arena = &arena };
+
+    (void)state;
+    run_fiber(charge_and_reset);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(store_run_here(store, quota_state_job, &s), OK);
+    assert_int_equal(s.cost, 30 * 36);
+    assert_int_equal(s.paid, 1);
+    assert_int_equal(s.models[model_find(S("qwen3.7-max")) - models].used, 120);
+}
+
 static void charge_twice_and_leave(void *arg)
 {
     (void)arg;
@@ -363,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ledger_test(charges_come_into_the_tables, setup),
         ledger_test(the_free_quota_pays_first, setup),
+        ledger_test(a_reset_forgets_what_was_used, setup),
         ledger_test(closing_books_the_rest_and_leaves_no_logs, setup_slow),
         ledger_test(what_a_dead_process_left_is_booked_once, setup_slow),
         ledger_test(a_full_log_waits_and_drops_nothing, setup_slow),
