@@ -1,6 +1,7 @@
 /* cli.c - what the commands that work on the store share: arguments, the store, tables. */
 #include "cli/cli.h"
 
+#include "access/ledger.h"
 #include "base/clock.h"
 #include "server/config.h"
 
@@ -51,6 +52,12 @@ enum err cli_time(struct cli *c, const char *flag, const char *text, int64_t *re
                        flag, text);
 }
 
+/* "-0.50" is a word, not a flag. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* ---- running ---- */
 
 static enum err run_here(sqlite3 *db, const struct cli_action *action, struct cli *c)
@@ -93,6 +100,8 @@ static int run_action(struct cli *c, const struct cli_action *action, const char
         return 1;
     }
     e = store_open(folder, &s);
+    if (!e && action->settles)
+        e = ledger_recover(s);
     if (!e)
         e = store_run_here(s, job, &j);
     store_close(s);
@@ -133,16 +142,18 @@ int cli_run(int argc, char **argv, const char *usage, const struct cli_flag *fla
             c.json = true;
         } else if (parse_flag(argv, argc, &i, flags, flag_count, &data, &file)) {
             continue;
-        } else if (argv[i][0] == '-' || c.word_count == CLI_WORDS_MAX) {
+        } else if ((argv[i][0] == '-' && !is_digit(argv[i][1])) || c.word_count == CLI_WORDS_MAX) {
             fputs(usage, stderr);
             return 2;
         } else {
             c.words[c.word_count++] = argv[i];
         }
     }
-    for (size_t i = 0; i < action_count && c.word_count; i++) {
-        if (strcmp(actions[i].name, c.words[0]) == 0 && c.word_count - 1 >= actions[i].words_min &&
-            c.word_count - 1 <= actions[i].words_max)
+    for (size_t i = 0; i < action_count; i++) {
+        size_t behind = c.word_count ? c.word_count - 1 : 0;
+
+        if (strcmp(actions[i].name, c.word_count ? c.words[0] : "") == 0 && behind >= actions[i].words_min &&
+            behind <= actions[i].words_max)
             action = &actions[i];
     }
     if (!action) {

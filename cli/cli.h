@@ -19,6 +19,10 @@ int cli_members(int argc, char **argv);
 int cli_models(int argc, char **argv);
 int cli_workspaces(int argc, char **argv);
 
+/* What was used and what it cost; balance, payments, free quota. */
+int cli_usage(int argc, char **argv);
+int cli_account(int argc, char **argv);
+
 /* ---- for commands that work on the store ---- */
 
 #define CLI_WORDS_MAX 64
@@ -41,10 +45,11 @@ struct cli {
 };
 
 struct cli_action {
-    const char *name;
+    const char *name;                 /* "": of a command without words */
     size_t      words_min, words_max; /* behind the action */
     bool        makes_data;           /* it may be the first to use the folder */
     enum err (*run)(struct cli *c);   /* in a transaction; ERR_INVALID without a problem is wrong usage */
+    bool settles;                     /* what servers that were killed have left in their ledgers is booked first */
 };
 
 /* Reads the arguments, opens the store that they name, and runs the action. `usage` is printed for --help and for what is not

@@ -23,6 +23,8 @@ static const struct {
     { S("workspaces"), cli_workspaces, "the account's workspaces, and which models they may call", true },
     { S("members"), cli_members, "who works in which workspace", true },
     { S("models"), cli_models, "the models, and which of them the account has", true },
+    { S("usage"), cli_usage, "what was used and what it cost", true },
+    { S("account"), cli_account, "balance, payments, free quota", true },
     { S("explain"), cli_explain, "what an error means and what to do about it", true },
     { S("version"), cli_version, "print the version", false },
     { S("help"), cli_help, "this", false },

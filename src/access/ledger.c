@@ -119,7 +119,7 @@ struct booking {
     struct {
         const struct model *model;
         int64_t             free;
-    } *taken;
+    } * taken;
     size_t taken_count;
 };
 
@@ -239,8 +239,10 @@ static enum err position_get(sqlite3 *db, const char *name, uint64_t *ret)
 static enum err position_set(sqlite3 *db, const char *name, uint64_t position)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "INSERT INTO ledger_positions VALUES (?1, ?2)"
-                                        " ON CONFLICT (log) DO UPDATE SET position = ?2", &st);
+    enum err      e = store_prepare(db,
+                                    "INSERT INTO ledger_positions VALUES (?1, ?2)"
+                                         " ON CONFLICT (log) DO UPDATE SET position = ?2",
+                                    &st);
 
     if (e)
         return e;
@@ -270,15 +272,17 @@ static enum err booking_begin(struct booking *b, sqlite3 *db, struct quota *q)
 
     b->db = db;
     b->quota = q;
-    e = store_prepare(db,
-                      "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                      " ON CONFLICT (minute, workspace, key, model) DO UPDATE SET requests = requests + excluded.requests,"
-                      " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
-                      " completion_tokens = completion_tokens + excluded.completion_tokens,"
-                      " reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,"
-                      " cached_tokens = cached_tokens + excluded.cached_tokens,"
-                      " free_tokens = free_tokens + excluded.free_tokens, cost = cost + excluded.cost,"
-                      " list_cost = list_cost + excluded.list_cost", &b->add);
+    e = store_prepare(
+        db,
+        "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (minute, workspace, key, model) DO UPDATE SET requests = requests + excluded.requests,"
+        " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
+        " completion_tokens = completion_tokens + excluded.completion_tokens,"
+        " reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,"
+        " cached_tokens = cached_tokens + excluded.cached_tokens,"
+        " free_tokens = free_tokens + excluded.free_tokens, cost = cost + excluded.cost,"
+        " list_cost = list_cost + excluded.list_cost",
+        &b->add);
     return e ? e : store_exec(db, "BEGIN IMMEDIATE");
 }
 
@@ -534,13 +538,14 @@ enum err ledger_log_open(struct ledger *l, struct ledger_log **ret)
     struct ledger_log *log = xcalloc(1, sizeof(*log));
     struct arena       a;
     enum err           e = ERR_LIMIT;
-    char               id[16];
+    unsigned char      id[8];
     int                lock;
 
     log->ledger = l;
     log->fd = -1;
-    rand_hex(id, sizeof(id));
-    snprintf(log->name, sizeof(log->name), "%.16s.log", id);
+    rand_secret(id, sizeof(id)); /* new in forked processes, too */
+    num_hex(log->name, id, sizeof(id));
+    memcpy(log->name + 2 * sizeof(id), ".log", sizeof(".log"));
     arena_init(&a, 0);
     lock = folder_lock(&a, l->store);
     e = lock < 0 ? ERR_IO : log_make(log, log_path(&a, l->store, log->name));
@@ -822,4 +827,34 @@ enum err ledger_flush(struct ledger *l)
 {
     might_suspend();
     return wait_booking(l);
+}
+
+static enum err forget(sqlite3 *db)
+{
+    enum err e = store_exec(db, "DELETE FROM usage");
+
+    return e ? e : quota_forget(db);
+}
+
+static enum err reset_job(sqlite3 *db, void *arg)
+{
+    struct ledger *l = arg;
+    enum err       e = store_exec(db, "BEGIN IMMEDIATE");
+
+    if (e)
+        return e;
+    e = forget(db);
+    if (!e)
+        e = store_exec(db, "COMMIT");
+    if (!e)
+        return quota_reload(l->quota, db);
+    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
+    return e;
+}
+
+enum err ledger_reset(struct ledger *l)
+{
+    enum err e = ledger_flush(l);
+
+    return e ? e : store_run(l->store, reset_job, l);
 }

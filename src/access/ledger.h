@@ -46,7 +46,7 @@ enum err ledger_log_open(struct ledger *l, struct ledger_log **ret);
 struct charge {
     const struct model *model; /* NULL: costs nothing */
     str                 model_name, workspace, key;
-    struct price_use    use; /* `free` is filled in */
+    struct price_use    use;       /* `free` is filled in */
     int64_t             reasoning; /* part of use.completion */
 };
 
@@ -66,5 +66,9 @@ SUSPENDS enum err ledger_wait(struct ledger_log *log, uint64_t ticket);
 
 /* Until all that has been charged so far is in the tables: before they are asked for an exact answer. */
 SUSPENDS enum err ledger_flush(struct ledger *l);
+
+/* Forgets all usage, its cost, and what was used of the free quotas: for tests. Payments and grants stay. A charge that
+ * is made meanwhile is either forgotten whole or booked after. */
+SUSPENDS enum err ledger_reset(struct ledger *l);
 
 #endif

@@ -23,7 +23,7 @@
 #define DAY_MS INT64_C(86400000)
 
 struct model_quota {
-    _Atomic int64_t left; /* granted - used; may be below 0 */
+    _Atomic int64_t left;       /* granted - used; may be below 0 */
     _Atomic int64_t expires_ms; /* 0: never */
     _Atomic bool    free_only, payable;
     int64_t         known_left, granted;
@@ -63,8 +63,10 @@ static enum err account_get(sqlite3 *db, const char *name, int64_t *ret)
 static enum err account_set(sqlite3 *db, const char *name, int64_t value)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "INSERT INTO account VALUES (?1, ?2)"
-                                        " ON CONFLICT (name) DO UPDATE SET value = ?2 WHERE value <> ?2", &st);
+    enum err      e = store_prepare(db,
+                                    "INSERT INTO account VALUES (?1, ?2)"
+                                         " ON CONFLICT (name) DO UPDATE SET value = ?2 WHERE value <> ?2",
+                                    &st);
 
     if (e)
         return e;
@@ -105,12 +107,12 @@ static enum err balance_get(sqlite3 *db, int64_t *ret)
     return e;
 }
 
-/* What the catalogue grants, in ret->granted and ret->expires_ms. Quotas that are renewed by the month are those of
- * services that are not served yet. */
+/* What the catalogue grants, in ret->granted and ret->expires_ms; before the first server as if from now on. Quotas that
+ * are renewed by the month are those of services that are not served yet. */
 static void grant_of(const struct model *m, int64_t activated_ms, struct quota_model_state *ret)
 {
     ret->granted = m->free.monthly ? 0 : m->free.amount;
-    ret->expires_ms = activated_ms + m->free.valid_days * DAY_MS;
+    ret->expires_ms = (activated_ms ? activated_ms : clock_unix_ms()) + m->free.valid_days * DAY_MS;
 }
 
 /* All models, from the catalogue and from the tables. */
@@ -410,8 +412,10 @@ enum err quota_book_free(struct quota *q, sqlite3 *db, const struct model *m, in
             return e;
         grant_of(m, activated_ms, &state);
     }
-    e = store_prepare(db, "INSERT INTO free_quota VALUES (?, ?, ?, ?)"
-                          " ON CONFLICT (model) DO UPDATE SET used = used + excluded.used", &st);
+    e = store_prepare(db,
+                      "INSERT INTO free_quota VALUES (?, ?, ?, ?)"
+                      " ON CONFLICT (model) DO UPDATE SET used = used + excluded.used",
+                      &st);
     if (e)
         return e;
     store_bind_str(st, 1, m->id);
@@ -437,31 +441,29 @@ void quota_booked_free(struct quota *q, const struct model *m, int64_t free)
         mq->known_left -= free;
 }
 
-/* ---- jobs of an administrator ---- */
-
-/* Runs after a change, in its transaction: the account that may no more be overdue is not. */
-static enum err changed(sqlite3 *db, enum err e)
+enum err quota_forget(sqlite3 *db)
 {
-    int64_t balance = 0, credit = 0;
+    enum err e = store_exec(db, "UPDATE free_quota SET used = 0");
 
     if (!e)
-        e = balance_get(db, &balance);
+        e = account_set(db, "cost", 0);
+    return e ? e : account_set(db, "overdue_since_ms", 0);
+}
+
+/* ---- what an administrator changes ---- */
+
+/* Behind a change: the account that may no more be overdue is not. */
+static enum err overdue_sweep(sqlite3 *db)
+{
+    int64_t  balance = 0, credit = 0;
+    enum err e = balance_get(db, &balance);
+
     if (!e)
         e = account_get(db, "credit", &credit);
-    if (!e && !below_credit(balance, credit))
-        e = account_set(db, "overdue_since_ms", 0);
-    if (!e)
-        return store_exec(db, "COMMIT");
-    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
-    return e;
+    return e || below_credit(balance, credit) ? e : account_set(db, "overdue_since_ms", 0);
 }
 
-static enum err reload(struct quota *q, sqlite3 *db, enum err e)
-{
-    return e || !q ? e : quota_reload(q, db);
-}
-
-static enum err payment_insert(sqlite3 *db, struct quota_payment *p)
+enum err quota_pay(sqlite3 *db, struct quota_payment *p)
 {
     sqlite3_stmt *st;
     enum err      e = store_prepare(db, "INSERT INTO payments VALUES (?, ?, ?, ?)", &st);
@@ -477,15 +479,7 @@ static enum err payment_insert(sqlite3 *db, struct quota_payment *p)
     store_bind_str(st, 4, p->note);
     e = store_err(db, sqlite3_step(st));
     sqlite3_finalize(st);
-    return e;
-}
-
-enum err quota_pay_job(sqlite3 *db, void *quota_payment)
-{
-    struct quota_payment *p = quota_payment;
-    enum err              e = store_exec(db, "BEGIN IMMEDIATE");
-
-    return e ? e : reload(p->quota, db, changed(db, payment_insert(db, p)));
+    return e ? e : overdue_sweep(db);
 }
 
 static void bind_opt(sqlite3_stmt *st, int at, opt_int v)
@@ -494,27 +488,21 @@ static void bind_opt(sqlite3_stmt *st, int at, opt_int v)
         sqlite3_bind_int64(st, at, v.v);
 }
 
-static void bind_opt_bool(sqlite3_stmt *st, int at, opt_bool v)
-{
-    if (v.set)
-        sqlite3_bind_int(st, at, v.v);
-}
-
-/* What a new row has besides what is set: the catalogue's grant. */
-static enum err setting_quota(sqlite3 *db, const struct quota_setting *s)
+static enum err set_grant(sqlite3 *db, const struct quota_setting *s)
 {
     struct quota_model_state grant = { 0 };
     int64_t                  activated_ms = 0;
     sqlite3_stmt            *st;
     enum err                 e = account_get(db, "activated_ms", &activated_ms);
 
-    if (e || !(s->granted.set || s->used.set || s->expires_ms.set))
+    if (e)
         return e;
-    grant_of(s->model, activated_ms ? activated_ms : clock_unix_ms(), &grant);
+    grant_of(s->model, activated_ms, &grant); /* what a new row has besides */
     e = store_prepare(db,
                       "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
                       " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"
-                      " expires_ms = nullif(coalesce(?4, expires_ms), 0)", &st);
+                      " expires_ms = nullif(coalesce(?4, expires_ms), 0)",
+                      &st);
     if (e)
         return e;
     store_bind_str(st, 1, s->model->id);
@@ -528,25 +516,60 @@ static enum err setting_quota(sqlite3 *db, const struct quota_setting *s)
     return e;
 }
 
-static enum err setting_model(sqlite3 *db, const struct quota_setting *s)
+static enum err set_mode(sqlite3 *db, const struct quota_setting *s)
 {
     sqlite3_stmt *st;
-    enum err      e;
+    enum err      e = store_prepare(db,
+                                    "INSERT INTO account_models (model, free_only, payable)"
+                                    " VALUES (?1, coalesce(?2, 0), coalesce(?3, 1)) ON CONFLICT (model) DO UPDATE"
+                                    " SET free_only = coalesce(?2, free_only), payable = coalesce(?3, payable)",
+                                    &st);
 
-    if (!s->free_only.set && !s->payable.set)
-        return OK;
-    e = store_prepare(db,
-                      "INSERT INTO account_models (model, free_only, payable) VALUES (?1, coalesce(?2, 0), coalesce(?3, 1))"
-                      " ON CONFLICT (model) DO UPDATE SET free_only = coalesce(?2, free_only),"
-                      " payable = coalesce(?3, payable)", &st);
     if (e)
         return e;
     store_bind_str(st, 1, s->model->id);
-    bind_opt_bool(st, 2, s->free_only);
-    bind_opt_bool(st, 3, s->payable);
+    bind_opt(st, 2, (opt_int){ s->free_only.v, s->free_only.set });
+    bind_opt(st, 3, (opt_int){ s->payable.v, s->payable.set });
     e = store_err(db, sqlite3_step(st));
     sqlite3_finalize(st);
     return e;
+}
+
+enum err quota_set(sqlite3 *db, const struct quota_setting *s)
+{
+    enum err e = s->granted.set || s->used.set || s->expires_ms.set ? set_grant(db, s) : OK;
+
+    return !e && (s->free_only.set || s->payable.set) ? set_mode(db, s) : e;
+}
+
+enum err quota_account_set(sqlite3 *db, const struct quota_account *a)
+{
+    enum err e = a->credit.set ? account_set(db, "credit", a->credit.v) : OK;
+
+    if (!e && a->grace_ms.set)
+        e = account_set(db, "grace_ms", a->grace_ms.v);
+    if (!e && a->free_only.set)
+        e = account_set(db, "free_only", a->free_only.v);
+    return e ? e : overdue_sweep(db);
+}
+
+/* Ends the transaction of a job. */
+static enum err finish(struct quota *q, sqlite3 *db, enum err e)
+{
+    if (!e)
+        e = store_exec(db, "COMMIT");
+    if (!e)
+        return q ? quota_reload(q, db) : OK;
+    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
+    return e;
+}
+
+enum err quota_pay_job(sqlite3 *db, void *quota_payment)
+{
+    struct quota_payment *p = quota_payment;
+    enum err              e = store_exec(db, "BEGIN IMMEDIATE");
+
+    return e ? e : finish(p->quota, db, quota_pay(db, p));
 }
 
 enum err quota_set_job(sqlite3 *db, void *quota_setting)
@@ -554,12 +577,7 @@ enum err quota_set_job(sqlite3 *db, void *quota_setting)
     struct quota_setting *s = quota_setting;
     enum err              e = store_exec(db, "BEGIN IMMEDIATE");
 
-    if (e)
-        return e;
-    e = setting_quota(db, s);
-    if (!e)
-        e = setting_model(db, s);
-    return reload(s->quota, db, changed(db, e));
+    return e ? e : finish(s->quota, db, quota_set(db, s));
 }
 
 enum err quota_account_job(sqlite3 *db, void *quota_account)
@@ -567,15 +585,7 @@ enum err quota_account_job(sqlite3 *db, void *quota_account)
     struct quota_account *a = quota_account;
     enum err              e = store_exec(db, "BEGIN IMMEDIATE");
 
-    if (e)
-        return e;
-    if (a->credit.set)
-        e = account_set(db, "credit", a->credit.v);
-    if (!e && a->grace_ms.set)
-        e = account_set(db, "grace_ms", a->grace_ms.v);
-    if (!e && a->free_only.set)
-        e = account_set(db, "free_only", a->free_only.v);
-    return reload(a->quota, db, changed(db, e));
+    return e ? e : finish(a->quota, db, quota_account_set(db, a));
 }
 
 enum err quota_state_job(sqlite3 *db, void *quota_state)
@@ -586,9 +596,8 @@ enum err quota_state_job(sqlite3 *db, void *quota_state)
         const char *name;
         int64_t    *into;
     } numbers[] = {
-        { "activated_ms", &s->activated_ms }, { "credit", &s->credit },
-        { "grace_ms", &s->grace_ms },         { "overdue_since_ms", &s->overdue_since_ms },
-        { "region", &region },                { "free_only", &free_only },
+        { "activated_ms", &s->activated_ms },         { "credit", &s->credit }, { "grace_ms", &s->grace_ms },
+        { "overdue_since_ms", &s->overdue_since_ms }, { "region", &region },    { "free_only", &free_only },
     };
     enum err e = sum_get(db, PAID_SQL, &s->paid);
 

@@ -32,8 +32,8 @@ enum err quota_open(struct store *s, const struct quota_options *o, struct quota
 void     quota_close(struct quota *q);
 
 /* The configuration has been read again. */
-void quota_billing_set(struct quota *q, bool on);
-bool quota_billing(const struct quota *q);
+void              quota_billing_set(struct quota *q, bool on);
+bool              quota_billing(const struct quota *q);
 enum price_region quota_region(const struct quota *q);
 
 /* Takes over what another process has changed. ERR_NOT_FOUND: nothing has. */
@@ -61,10 +61,10 @@ int64_t quota_take(struct quota *q, const struct model *m, int64_t amount);
 /* The account owes so much more. */
 void quota_spend(struct quota *q, int64_t cost);
 
-/* ---- jobs of an administrator ----
+/* ---- what an administrator changes ----
  *
- * For store_run() in a server and store_run_here() on the command line. `quota` is the running one, brought up to date
- * at once, or NULL. */
+ * Each as a function for a transaction that is open (the commands'), and as a job of its own: that commits, and then brings
+ * the running `quota` up to date at once (NULL: none). Other processes notice. */
 
 struct quota_payment {
     struct quota *quota;
@@ -72,24 +72,27 @@ struct quota_payment {
     str           note;
     char          id[16]; /* out: "pay-3f9a01c2" */
 };
+enum err quota_pay(sqlite3 *db, struct quota_payment *p);
 enum err quota_pay_job(sqlite3 *db, void *quota_payment);
 
-/* Of one model; what is not `set` stays. A changed `granted` is as much as the model has in all, used or not. */
+/* Of one model; what is not `set` stays. `granted` is as much as the model has in all, used or not. */
 struct quota_setting {
     struct quota       *quota;
     const struct model *model;
     opt_int             granted, used, expires_ms; /* expires_ms 0: never */
     opt_bool            free_only, payable;
 };
+enum err quota_set(sqlite3 *db, const struct quota_setting *s);
 enum err quota_set_job(sqlite3 *db, void *quota_setting);
 
 /* Of the account; what is not `set` stays. */
 struct quota_account {
     struct quota *quota;
-    opt_int       credit;   /* how far below zero the balance may go */
-    opt_int       grace_ms; /* how long it may stay below that before calls are refused */
+    opt_int       credit;    /* how far below zero the balance may go */
+    opt_int       grace_ms;  /* how long it may stay below that before calls are refused */
     opt_bool      free_only; /* for every model */
 };
+enum err quota_account_set(sqlite3 *db, const struct quota_account *a);
 enum err quota_account_job(sqlite3 *db, void *quota_account);
 
 /* ---- to be shown ---- */
@@ -102,11 +105,11 @@ struct quota_model_state {
 
 /* As the tables have it; a running server's last tenth of a second may be missing. */
 struct quota_state {
-    struct arena            *arena;  /* in */
-    bool                     grants; /* in: with the catalogue's grants of models that nothing has been used of */
-    enum price_region        region; /* the last server's */
-    int64_t                  activated_ms, paid, cost, credit, grace_ms, overdue_since_ms; /* 0: it is not overdue */
-    bool                     free_only;
+    struct arena             *arena;  /* in */
+    bool                      grants; /* in: with the catalogue's grants of models that nothing has been used of */
+    enum price_region         region; /* the last server's */
+    int64_t                   activated_ms, paid, cost, credit, grace_ms, overdue_since_ms; /* 0: it is not overdue */
+    bool                      free_only;
     struct quota_model_state *models;
     size_t                    model_count;
 };
@@ -120,6 +123,8 @@ enum err quota_book_free(struct quota *q, sqlite3 *db, const struct model *m, in
 enum err quota_book_cost(struct quota *q, sqlite3 *db, int64_t cost);
 void     quota_booked_free(struct quota *q, const struct model *m, int64_t free);
 void     quota_booked(struct quota *q, int64_t cost);
+/* Nothing was used and nothing is owed. */
+enum err quota_forget(sqlite3 *db);
 /* Reads the tables again whatever has changed. */
 enum err quota_reload(struct quota *q, sqlite3 *db);
 

@@ -1,6 +1,9 @@
 /* usage.c - reads the table of usage. */
 #include "access/usage.h"
 
+#include "contract/json.h"
+#include "contract/price.h"
+
 #define USAGE_BY_TEXT(name, text) [name] = S(text),
 static const str by_names[] = { USAGE_BYS(USAGE_BY_TEXT) };
 #undef USAGE_BY_TEXT
@@ -34,8 +37,10 @@ str usage_by_name(enum usage_by by)
 static struct usage_row row_of(sqlite3_stmt *st, struct arena *a)
 {
     struct usage_row r = { .group = arena_str(a, store_column_str(st, 0)) };
-    int64_t *const   into[] = { &r.requests,      &r.prompt_tokens, &r.completion_tokens, &r.reasoning_tokens,
-                                &r.cached_tokens, &r.free_tokens,   &r.cost,              &r.list_cost };
+    int64_t *const   into[] = {
+          &r.requests,    &r.prompt_tokens, &r.completion_tokens, &r.reasoning_tokens, &r.cached_tokens,
+          &r.free_tokens, &r.cost,          &r.list_cost
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(into); i++)
         *into[i] = sqlite3_column_int64(st, (int)i + 1);
@@ -56,7 +61,10 @@ enum err usage_query_job(sqlite3 *db, void *usage_query)
                                    " sum(reasoning_tokens), sum(cached_tokens), sum(free_tokens), sum(cost),"
                                    " sum(list_cost) FROM usage WHERE minute >= ?1 AND minute < ?2"
                                    " AND ?3 IN ('', workspace) AND ?4 IN ('', key) AND ?5 IN ('', model)"
-                                   " GROUP BY place ORDER BY place", by_columns[q->by]).ptr, &st);
+                                   " GROUP BY place ORDER BY place",
+                                   by_columns[q->by])
+                          .ptr,
+                      &st);
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, q->since_ms / 60000);
@@ -74,4 +82,28 @@ enum err usage_query_job(sqlite3 *db, void *usage_query)
     }
     sqlite3_finalize(st);
     return store_err(db, r);
+}
+
+void usage_add(struct buf *b, const struct usage_row *r)
+{
+    const struct {
+        const char *name;
+        int64_t     v;
+    } numbers[] = {
+        { "requests", r->requests },
+        { "prompt_tokens", r->prompt_tokens },
+        { "completion_tokens", r->completion_tokens },
+        { "reasoning_tokens", r->reasoning_tokens },
+        { "cached_tokens", r->cached_tokens },
+        { "free_tokens", r->free_tokens },
+    };
+    char cost[PRICE_TEXT_MAX], list[PRICE_TEXT_MAX];
+
+    price_format(cost, r->cost);
+    price_format(list, r->list_cost);
+    buf_add(b, S("{\"group\":"));
+    json_add_str(b, r->group);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        buf_addf(b, ",\"%s\":%lld", numbers[i].name, (long long)numbers[i].v);
+    buf_addf(b, ",\"cost\":\"%s\",\"list_cost\":\"%s\"}", cost, list);
 }

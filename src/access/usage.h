@@ -3,14 +3,15 @@
 #define DASHBOX_ACCESS_USAGE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "store/store.h"
 
-#define USAGE_BYS(X)                    \
-    X(USAGE_BY_DAY, "day")              \
-    X(USAGE_BY_MONTH, "month")          \
-    X(USAGE_BY_MODEL, "model")          \
-    X(USAGE_BY_KEY, "key")              \
-    X(USAGE_BY_WORKSPACE, "workspace")  \
+#define USAGE_BYS(X)                   \
+    X(USAGE_BY_DAY, "day")             \
+    X(USAGE_BY_MONTH, "month")         \
+    X(USAGE_BY_MODEL, "model")         \
+    X(USAGE_BY_KEY, "key")             \
+    X(USAGE_BY_WORKSPACE, "workspace") \
     X(USAGE_BY_TOTAL, "total")
 
 #define USAGE_BY_ENUM(name, text) name,
@@ -29,14 +30,17 @@ struct usage_row {
 
 struct usage_query {
     struct arena     *arena;
-    enum usage_by     by;                 /* days and months are of UTC */
-    int64_t           since_ms, until_ms; /* to the minute; 0: without end. `until` is not part of it */
+    enum usage_by     by;                    /* days and months are of UTC */
+    int64_t           since_ms, until_ms;    /* to the minute; 0: without end. `until` is not part of it */
     str               workspace, key, model; /* only these; empty: all */
-    struct usage_row *rows; /* out, in the order of `group` */
+    struct usage_row *rows;                  /* out, in the order of `group` */
     size_t            row_count;
 };
 
 /* A job for store_run() or store_run_here(). */
 enum err usage_query_job(sqlite3 *db, void *usage_query);
+
+/* The row as JSON: {"group":…,"requests":…,…,"cost":"0.0048","list_cost":"0.0048"}. Money is text, that no reader rounds it. */
+void usage_add(struct buf *b, const struct usage_row *r);
 
 #endif

@@ -63,7 +63,8 @@ struct price_use {
     int64_t completion; /* all output, with reasoning */
     bool    thinking;
     bool    batch;
-    int64_t free; /* tokens that the free quota pays: of the prompt first (never of the explicit cache), then of the answer */
+    int64_t
+        free; /* tokens that the free quota pays: of the prompt first (never of the explicit cache), then of the answer */
 };
 
 /* Millionths; 0 for a model without a price by tokens. Rounded once a request, half up.

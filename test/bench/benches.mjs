@@ -332,7 +332,7 @@ async function memory_bench(options, report) {
     ]);
 }
 
-// ---- tokens, fiber, rates: programs of their own ----
+// ---- tokens, fiber, rates, ledger: programs of their own ----
 
 const build = [path.dirname(binary), path.join(root, 'build')].find(dir => fs.existsSync(path.join(dir, 'test')))
     ?? path.dirname(binary);
@@ -368,7 +368,7 @@ const program_bench = name => async (options, report) => {
     if (!program) return report.say(`there is no ${name} below ${path.join(build, 'test')}`);
     run_program(report, [program]);
 };
-const fiber = program_bench('fiber'), rates = program_bench('rates');
+const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
 
 // ---- peers: other stand-ins and gateways from npm ----
 
@@ -444,5 +444,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, rates, peers };
-export const needs = name => (['tokens', 'fiber', 'rates'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, rates, ledger, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
