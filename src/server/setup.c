@@ -185,7 +185,7 @@ static struct engine *engine_for(void *arg, str model)
     const struct config *c = s->shared->config;
 
     for (size_t i = 0; i < c->route_count; i++) {
-        if (config_glob(c->routes[i].model, model))
+        if (str_glob(c->routes[i].model, model))
             return engine_named(s, c->routes[i].engine);
     }
     return s->shared->standin;

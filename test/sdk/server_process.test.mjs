@@ -28,6 +28,13 @@ rules:
     answer: { text: 'one two three four five six seven eight nine ten', between_tokens: 60ms }
 `;
 
+// The server of one test, stopped behind it: that looks at its exit status, and at leaks under a sanitizer.
+async function start(t, options) {
+    const box = await serve(options);
+    t.after(() => box.stop());
+    return box;
+}
+
 async function closed_port() {
     const probe = net.createServer().listen(0, '127.0.0.1');
     await new Promise(resolve => probe.once('listening', resolve));
@@ -36,8 +43,8 @@ async function closed_port() {
     return port;
 }
 
-test('two SIGHUP and a SIGTERM under open streams: every stream ends whole, and the server with status 0', async () => {
-    const box = await serve({ scenario: SLOW, args: ['--workers', '4'] });
+test('two SIGHUP and a SIGTERM under open streams: every stream ends whole, and the server with status 0', async t => {
+    const box = await start(t, { scenario: SLOW, args: ['--workers', '4'] });
     const streams = await Promise.all(Array.from({ length: 24 }, () => chat(box, 'slow', { stream: true })));
 
     for (const stream of streams) assert.equal(stream.status, 200);
@@ -48,21 +55,19 @@ test('two SIGHUP and a SIGTERM under open streams: every stream ends whole, and 
         assert.match(text, / ten"/);
         assert.ok(text.endsWith('data: [DONE]\n\n'), text.slice(-200));
     }
-    await box.stop(); // which looks at the status
 });
 
-test('SIGUSR2 of somebody else does nothing', async () => {
-    const box = await serve({ args: ['--workers', '2'] });
+test('SIGUSR2 of somebody else does nothing', async t => {
+    const box = await start(t, { args: ['--workers', '2'] });
 
     box.process.kill('SIGUSR2');
     box.process.kill('SIGHUP');
     await until(() => box.log().includes('configuration read again'), 'the signal behind it');
     assert.equal((await chat(box, 'hello')).status, 200);
-    await box.stop();
 });
 
-test('a key just made is taken by eight requests at once', async () => {
-    const box = await serve({ args: ['--workers', '4'] });
+test('a key just made is taken by eight requests at once', async t => {
+    const box = await start(t, { args: ['--workers', '4'] });
 
     for (let round = 0; round < 5; round++) {
         const { stdout, stderr } = await run(binary,
@@ -77,8 +82,8 @@ test('a key just made is taken by eight requests at once', async () => {
     }
 });
 
-test('a reader that is slower than time.call gets its whole answer', async () => {
-    const box = await serve({
+test('a reader that is slower than time.call gets its whole answer', async t => {
+    const box = await start(t, {
         scenario: `rules: [ { match: { message: long }, answer: { text: '${'word '.repeat(600_000)}' } } ]`,
         args: ['--set', 'time.call=1500ms'],
     });
@@ -95,11 +100,10 @@ test('a reader that is slower than time.call gets its whole answer', async () =>
     assert.ok(length > 2_000_000);
 });
 
-test('a Unix socket is listened at, kept from others, and left alone when it is something else', async () => {
+test('a Unix socket is listened at, kept from others, and left alone when it is something else', async t => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-unix-'));
     const at = path.join(folder, 's');
-    const serve_at = where => serve({ args: ['--listen', `unix:${where}`, '--workers', '4'] });
-    const box = await serve_at(at);
+    const box = await start(t, { args: ['--listen', `unix:${at}`, '--workers', '4'] });
     const status = await new Promise((resolve, reject) => http
         .get({ socketPath: at, path: '/health' }, answer => resolve(answer.resume().statusCode)).once('error', reject));
 
@@ -121,9 +125,9 @@ test('a Unix socket is listened at, kept from others, and left alone when it is 
     fs.rmSync(folder, { recursive: true });
 });
 
-test('a dead upstream is reported at once; its fallback answers and is named', async () => {
+test('a dead upstream is reported at once; its fallback answers and is named', async t => {
     const port = await closed_port();
-    const box = await serve({
+    const box = await start(t, {
         config: `
 engines:
   - { name: local, upstream: 'http://127.0.0.1:${port}/v1', health_path: /health, fallback: standin }
@@ -157,8 +161,8 @@ test('a fallback must stand further down, so an earlier one is refused with a se
     fs.rmSync(folder, { recursive: true });
 });
 
-test('SIGHUP takes over times and the log, and names what it cannot', async () => {
-    const box = await serve({ config: 'time: { idle: 60s }\n' });
+test('SIGHUP takes over times and the log, and names what it cannot', async t => {
+    const box = await start(t, { config: 'time: { idle: 60s }\n' });
     const log = path.join(box.folder, 'other.log');
 
     fs.writeFileSync(path.join(box.folder, 'config.yaml'),
@@ -172,8 +176,8 @@ test('SIGHUP takes over times and the log, and names what it cannot', async () =
     assert.ok(!fs.readFileSync(log, 'utf8').includes('"level":"info"'));
 });
 
-test('417 has its line', async () => {
-    const box = await serve();
+test('417 has its line', async t => {
+    const box = await start(t);
     const socket = net.connect(Number(new URL(box.url).port), '127.0.0.1');
 
     socket.write('GET /health HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\nConnection: close\r\n\r\n');
