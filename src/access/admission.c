@@ -142,10 +142,10 @@ static enum err check_rates(struct request *rq, const struct model *m)
     int64_t            wait_ms = burst_wait_ms(rq), give_up_us = loop_now_us(fiber_loop()) + wait_ms * 1000;
     enum err           e;
 
-    if (account_limits(rq, m, &limits[count]))
-        claims[count++] = (struct rate_claim){ .subject = S("account"), .model = m->id, .limits = &limits[count] };
-    if (workspace_limits(rq, m, &limits[count]))
-        claims[count++] = (struct rate_claim){ .subject = rq->workspace, .model = m->id, .limits = &limits[count] };
+    if (account_limits(rq, m, &limits[0]))
+        claims[count++] = (struct rate_claim){ .subject = S("account"), .model = m->id, .limits = &limits[0] };
+    if (workspace_limits(rq, m, &limits[1]))
+        claims[count++] = (struct rate_claim){ .subject = rq->workspace, .model = m->id, .limits = &limits[1] };
     if (count == 0)
         return OK;
     for (;;) {

@@ -90,15 +90,18 @@ static enum err open_models(struct shared *s, str *ret_problem)
 /* The configuration's rules of moderation. */
 static enum err open_rules(struct shared *s, str *ret_problem)
 {
-    str                     path = s->config->options.moderation_rules;
-    struct moderation_rules rules = { 0 };
-    enum err                e;
+    str                       path = s->config->options.moderation_rules;
+    struct moderation_rules   rules = { 0 };
+    struct moderation_problem problem = { 0 };
+    enum err                  e;
 
     if (!path.len)
         return OK;
     e = moderation_rules_read(&rules, path, &s->config->arena, ret_problem);
-    if (!e)
-        e = moderation_compile(rules.ptr, rules.len, NULL, &s->config->arena, &s->rules, ret_problem);
+    if (e)
+        return e;
+    e = moderation_compile(rules.ptr, rules.len, NULL, &s->config->arena, &s->rules, &problem);
+    *ret_problem = problem.text;
     return e;
 }
 

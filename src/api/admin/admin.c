@@ -5,6 +5,7 @@
  */
 #include "api/admin/admin.h"
 
+#include "access/admission.h"
 #include "api/admin/admin.gen.h"
 #include "api/reply.h"
 #include "base/num.h"
@@ -346,7 +347,10 @@ static enum err run_job(sqlite3 *db, void *arg)
         (void)rolled; /* the first error is the one to tell */
         return e;
     }
-    return c->op->writes ? account_changed(accounts, db) : OK;
+    if (!c->op->writes)
+        return OK;
+    e = account_changed(accounts, db);
+    return e ? e : quota_reload(c->rq->access->quota, db);
 }
 
 static enum err run(struct admin_call *c)
