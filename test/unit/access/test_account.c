@@ -21,7 +21,7 @@ static int teardown(void **state)
 
 static void open_account(void)
 {
-    assert_int_equal(account_open(store, NULL, 0, &source), OK);
+    assert_int_equal(account_open(store, NULL, 0, NULL, &source), OK);
     view = account_view_open(source);
 }
 
@@ -365,7 +365,7 @@ static void other_process(void *arg)
 TEST(what_another_process_changes_is_seen_after_a_refresh)
 {
     assert_int_equal(store_start(store), OK);
-    assert_int_equal(account_open(store, NULL, 0, &source), OK);
+    assert_int_equal(account_open(store, NULL, 0, NULL, &source), OK);
     run_fiber(other_process);
 }
 
@@ -454,7 +454,7 @@ TEST(keys_of_the_options_hold_while_the_process_runs_and_are_not_stored)
     size_t          count;
 
     assert_int_equal(store_start(store), OK);
-    assert_int_equal(account_open(store, extra, 2, &source), OK);
+    assert_int_equal(account_open(store, extra, 2, NULL, &source), OK);
     memset(one, 'x', sizeof(one) - 1); /* they were copied */
     run_fiber(options);
     assert_int_equal(key_list(edit_on(other), (str){ 0 }, &list, &count), OK);
@@ -504,7 +504,7 @@ TEST(workers_look_keys_up_while_the_snapshot_is_replaced)
     pthread_t threads[4];
 
     assert_int_equal(store_start(store), OK);
-    assert_int_equal(account_open(store, extra, 1, &source), OK);
+    assert_int_equal(account_open(store, extra, 1, NULL, &source), OK);
     atomic_store(&stop_workers, false);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         assert_int_equal(pthread_create(&threads[i], NULL, worker_main, NULL), 0);
