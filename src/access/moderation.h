@@ -8,16 +8,15 @@
  * "ＢＡＤ" and "Bad" are found by the word "bad". Words are found anywhere, inside of others too: languages without blanks
  * know no other way.
  *
- * Of what is found the match that ends first counts, and among those that end together the first rule. So a text means the
- * same in one piece and in pieces, however cut. (Only "\b" and "$" at the end of an expression have to see what follows:
- * in pieces such a rule is later than another one that ends at the same place.) The verdict names the rule, for the log, and
- * never the text.
+ * Of what is found the match that is known first counts, and of several the first rule. So a text means the same in one piece
+ * and in pieces, however cut. A match is known at its last byte, and where an expression ends in "\b" or "$", at the next byte
+ * or the end. The verdict names the rule, for the log, and never the text.
  *
- * Expressions are Perl's, less what would need to look back: no backreferences, lookarounds, atomic groups. They see the text
- * as a whole, "^" is its beginning, and one that would match the empty text is refused.
+ * moderation_regex.h says which expressions there are. They see a text as a whole, "^" is its beginning, and one that would match
+ * the empty text is refused.
  *
- * Nothing here suspends. Checking is linear in the text, whatever the rules, and needs little stack: it is for fibers.
- * Compiling takes long and needs stack: it is for a lane.
+ * Nothing here suspends. Checking never goes back in the text, whatever the rules, keeps none of it, and needs 10 KiB of stack:
+ * it is for fibers. Compiling takes long and needs stack: it is for a lane.
  */
 #ifndef DASHBOX_ACCESS_MODERATION_H
 #define DASHBOX_ACCESS_MODERATION_H
@@ -56,8 +55,6 @@ struct moderation_set;
 #define MODERATION_RULES_MAX   100000  /* in a set */
 #define MODERATION_PATTERN_MAX 1000    /* bytes */
 #define MODERATION_WORDS_MAX   4000000 /* bytes of all words of a set */
-#define MODERATION_REGEX_MAX   3000    /* places of a regular expression, its repeats written out */
-#define MODERATION_REGEXES_MAX 60000   /* places of all of a set */
 
 /* Why rules could not be compiled. */
 struct moderation_problem {
@@ -66,7 +63,7 @@ struct moderation_problem {
 };
 
 /* The rules are copied. `base` may be NULL; the new set holds it. The set is counted and begins with one holder.
- * ERR_INVALID, ERR_LIMIT: the problem says what; ERR_IO: there is no libhs on this machine. On a lane. */
+ * ERR_INVALID, ERR_LIMIT: the problem says what. On a lane. */
 enum err moderation_compile(const struct moderation_rule *rules, size_t count, struct moderation_set *base,
                             struct arena *a, struct moderation_set **ret, struct moderation_problem *ret_problem);
 /* From any thread. NULL is accepted by both. */

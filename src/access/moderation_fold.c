@@ -14,6 +14,7 @@ static const struct fold_range {
     int32_t  delta;
 } ranges[] = {
     /* Latin */
+    { 'A', 'Z', 1, 32 },
     { 0x00C0, 0x00D6, 1, 32 },
     { 0x00D8, 0x00DE, 1, 32 },
     { 0x0100, 0x012E, 2, 1 },
@@ -51,14 +52,16 @@ static const struct fold_range {
     { 0x24B6, 0x24CF, 1, 26 },
     /* full width */
     { 0x3000, 0x3000, 1, ' ' - 0x3000 },
-    { 0xFF01, 0xFF5E, 1, '!' - 0xFF01 },
+    { 0xFF01, 0xFF20, 1, '!' - 0xFF01 },
+    { 0xFF21, 0xFF3A, 1, 'a' - 0xFF21 },
+    { 0xFF3B, 0xFF5E, 1, '[' - 0xFF3B },
 };
 
 uint32_t fold_code_point(uint32_t cp)
 {
     size_t low = 0, high = ARRAY_LEN(ranges);
 
-    if (cp < 0x00C0 || (cp > 0x3000 && cp < 0xFF01) || cp > 0xFF5E)
+    if (cp < 'A' || (cp > 0x3000 && cp < 0xFF01) || cp > 0xFF5E)
         return cp;
     while (low < high) {
         size_t                   mid = (low + high) / 2;
@@ -72,6 +75,23 @@ uint32_t fold_code_point(uint32_t cp)
             return (cp - r->first) % r->step ? cp : (uint32_t)((int32_t)cp + r->delta);
     }
     return cp;
+}
+
+uint32_t fold_next(uint32_t cp)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+        if (cp <= ranges[i].last)
+            return cp > ranges[i].first ? cp : ranges[i].first;
+    return UINT32_MAX;
+}
+
+/* Eight ASCII characters at once: adds 32 to those from A to Z. */
+static inline uint64_t fold_eight(uint64_t v)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t       from_a = v + (0x80 - 'A') * ones, after_z = v + (0x80 - 'Z' - 1) * ones;
+
+    return v + ((from_a & ~after_z & 0x80 * ones) >> 2);
 }
 
 /* Whether more bytes could make a code point of these, which are none yet. */
@@ -133,13 +153,15 @@ size_t fold_run(struct fold *f, str *rest, char out[FOLD_RUN])
             continue;
         }
         if (end - p >= 8 && (memcpy(&eight, p, 8), (eight & 0x8080808080808080u) == 0)) {
+            eight = fold_eight(eight);
             memcpy(to, &eight, 8);
             p += 8;
             to += 8;
             continue;
         }
         if ((unsigned char)*p < 0x80) {
-            *to++ = *p++;
+            *to++ = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+            p++;
             continue;
         }
         if (end - p >= 3 && is_plain_three(p)) {

@@ -1,7 +1,6 @@
 /* moderation_fold.h - makes texts comparable: forms of full width to ordinary ones, capitals to small letters.
  *
- * ASCII letters are left as they are: the matcher takes them in either case. What comes out is valid UTF-8, with U+FFFD
- * for each byte that was not.
+ * What comes out is valid UTF-8, with U+FFFD for each byte that was not.
  */
 #ifndef DASHBOX_ACCESS_MODERATION_FOLD_H
 #define DASHBOX_ACCESS_MODERATION_FOLD_H
@@ -18,6 +17,8 @@ struct fold {
 };
 
 uint32_t fold_code_point(uint32_t cp);
+/* The first at or after `cp` that may fold to another one; UINT32_MAX: there is none. */
+uint32_t fold_next(uint32_t cp);
 
 /* Folds a run off the beginning of *rest, into `out`; returns its length. 0: all of *rest is taken. */
 size_t fold_run(struct fold *f, str *rest, char out[FOLD_RUN]);

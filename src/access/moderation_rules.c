@@ -93,17 +93,14 @@ enum err moderation_rules_add(struct moderation_rules *r, str id, str line, stru
 static enum err read_whole(FILE *file, struct arena *a, str *ret)
 {
     struct buf b;
+    char       piece[4096];
     size_t     n;
 
     buf_init(&b, a, MODERATION_FILE_MAX);
-    do {
-        char piece[4096];
-
-        n = fread(piece, 1, sizeof(piece), file);
-        buf_add(&b, str_of(piece, n));
-        if (b.full)
-            return ERR_LIMIT;
-    } while (n);
+    while (!b.full && (n = fread(piece, 1, sizeof(piece), file)))
+        buf_add_bytes(&b, piece, n);
+    if (b.full)
+        return ERR_LIMIT;
     *ret = buf_str(&b);
     return ferror(file) ? ERR_IO : OK;
 }
