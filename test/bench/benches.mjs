@@ -332,7 +332,7 @@ async function memory_bench(options, report) {
     ]);
 }
 
-// ---- tokens, fiber, rates, ledger: programs of their own ----
+// ---- tokens, fiber, rates, ledger, moderation: programs of their own ----
 
 const build = [path.dirname(binary), path.join(root, 'build')].find(dir => fs.existsSync(path.join(dir, 'test')))
     ?? path.dirname(binary);
@@ -369,6 +369,7 @@ const program_bench = name => async (options, report) => {
     run_program(report, [program]);
 };
 const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
+const moderation = program_bench('moderation');
 
 // ---- peers: other stand-ins and gateways from npm ----
 
@@ -444,5 +445,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, rates, ledger, peers };
-export const needs = name => (['tokens', 'fiber', 'rates', 'ledger'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, rates, ledger, moderation, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
