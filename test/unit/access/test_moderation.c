@@ -287,7 +287,7 @@ static str found_slowly(const struct moderation_rule *rules, const str *plain, s
 
 TEST(thousands_of_words_find_what_the_slow_matcher_finds)
 {
-    const size_t            count = 3000, rounds = 400;
+    const size_t            count = 3000, rounds = HAS_TSAN_HERE ? 100 : 400;
     struct moderation_rule *rules = arena_array(&arena, struct moderation_rule, count);
     str                    *plain = arena_array(&arena, str, count);
     struct moderation_set  *s;
@@ -440,7 +440,7 @@ TEST(scanning_fits_on_a_fiber_and_is_not_led_astray)
         "(ab|ba){10,200}Q",
     };
     struct moderation_rule *rules = arena_array(&arena, struct moderation_rule, 500);
-    const size_t            len = 1000000;
+    const size_t            len = HAS_TSAN_HERE ? 100000 : 1000000;
     char                   *text = arena_bytes(&arena, len);
     str                     view = str_of(text, len);
 
