@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "engine/upstream/upstream.h"
 #include "server/arguments.h"
+#include "server/replay.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -348,8 +349,12 @@ static enum err read_key(struct reader *r, yaml_node_t *n, void *into)
         str         name = str_of(key.ptr + 2, key.len - 3);
         const char *value = getenv(str_to_cstr(&r->c->arena, name));
 
-        if (!value)
-            return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
+        if (!value) {
+            (void)bad(r, n, "the environment has no %.*s%.*s", name, S(""));
+            if (!r->c->key_problem.len)
+                r->c->key_problem = r->problem; /* config_finish() knows whether it is needed */
+            return OK;
+        }
         key = str_from_cstr(value);
     }
     *(str *)into = arena_str(&r->c->arena, key);
@@ -694,6 +699,8 @@ enum err config_finish(struct config *c, str *ret_problem)
     o->tls_key = expand_home(&c->arena, o->tls_key);
     o->scenario = expand_home(&c->arena, o->scenario);
     o->tokenizer = expand_home(&c->arena, o->tokenizer);
+    o->record = expand_home(&c->arena, o->record);
+    o->replay = expand_home(&c->arena, o->replay);
     c->wording = (struct wording_options){
         .wording = (enum wording)o->wording,
         .edition = (enum edition)o->edition,
@@ -706,6 +713,23 @@ enum err config_finish(struct config *c, str *ret_problem)
     }
     if (o->production && o->scenario.len) {
         *ret_problem = S("a scenario file is refused with --production");
+        return ERR_INVALID;
+    }
+    if (o->production && o->replay.len) {
+        *ret_problem = S("replay is refused with --production: its clients expect answers, not recordings");
+        return ERR_INVALID;
+    }
+    if (o->record.len && o->replay.len) {
+        *ret_problem = S("record and replay exclude each other");
+        return ERR_INVALID;
+    }
+    if (o->replay.len) {
+        enum err e = replay_engines(c, ret_problem);
+
+        if (e)
+            return e;
+    } else if (c->key_problem.len) {
+        *ret_problem = c->key_problem;
         return ERR_INVALID;
     }
     for (size_t i = 0; i < c->api_key_count; i++) {

@@ -86,6 +86,7 @@ struct config {
     struct config_model   *models;
     size_t                 model_count;
     struct wording_options wording;
+    str                    key_problem; /* an engine's key that is not there; what replays needs none */
 };
 
 /* The defaults. */

@@ -23,7 +23,8 @@ struct command_line {
 static int usage(FILE *to)
 {
     fputs("usage: dashbox serve [--config FILE] [--listen HOST:PORT] [--data DIR] [--api-key KEY]…\n"
-          "                     [--workers N] [--production] [--set OPTION=VALUE]…\n"
+          "                     [--workers N] [--production] [--record DIR | --replay DIR]\n"
+          "                     [--set OPTION=VALUE]…\n"
           "\n"
           "Serves the Qwen Cloud API. --workers 0, the default, is one a core. Every option of the\n"
           "configuration file can be set with --set; ./dev doc writes the list, and\n"
@@ -34,11 +35,12 @@ static int usage(FILE *to)
 
 /* Options of the configuration that have a flag of their own come first. */
 static const struct argument known[] = {
-    { S("--listen"), true },  { S("--data"), true },    { S("--workers"), true },     { S("--scenario"), true },
-    { S("--wording"), true }, { S("--edition"), true }, { S("--config"), true },      { S("--api-key"), true },
-    { S("--set"), true },     { S("--help"), false },   { S("--production"), false }, { S("-h"), false },
+    { S("--listen"), true },      { S("--data"), true },    { S("--workers"), true }, { S("--scenario"), true },
+    { S("--wording"), true },     { S("--edition"), true }, { S("--record"), true },  { S("--replay"), true },
+    { S("--config"), true },      { S("--api-key"), true }, { S("--set"), true },     { S("--help"), false },
+    { S("--production"), false }, { S("-h"), false },
 };
-enum { CONFIG = 6, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
+enum { CONFIG = 8, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
 
 static bool too_many(const char *what)
 {

@@ -3,8 +3,10 @@
 
 #include "access/moderation_rules.h"
 
+#include "base/log.h"
 #include "contract/catalog.h"
 #include "contract/model.h"
+#include "engine/record/tapes.h"
 #include "engine/standin/standin.h"
 #include "net/tls.h"
 #include "server/server.h"
@@ -25,6 +27,7 @@ void shared_unref(struct shared *s)
         return;
     moderation_release(s->rules);
     tls_context_free(s->tls);
+    tapes_close(s->tapes);
     arena_free(&s->arena);
     config_free(s->config);
     free(s);
@@ -105,6 +108,23 @@ static enum err open_rules(struct shared *s, str *ret_problem)
     return e;
 }
 
+static enum err open_tapes(struct shared *s, str *ret_problem)
+{
+    const struct options *o = &s->config->options;
+    struct tapes_options  t = {
+        .path = o->replay.len ? o->replay : o->record,
+        .replay = o->replay.len > 0,
+        .timed = o->replay_speed == 1,
+        .by_messages = o->replay_match == 1,
+    };
+
+    if (!t.path.len)
+        return OK;
+    if (!t.replay)
+        log_warn("recording what upstreams are asked and answer, prompts included, into %.*s", STR_ARG(t.path));
+    return tapes_open(&t, &s->config->arena, &s->tapes, ret_problem);
+}
+
 static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *ret_problem)
 {
     struct config         *c = s->config;
@@ -127,6 +147,9 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *re
     s->standin = standin_new(&s->arena, &standin, ret_problem);
     if (!s->standin)
         return ERR_INVALID;
+    e = open_tapes(s, ret_problem);
+    if (e)
+        return e;
     if (!o->tls_certificate.len)
         return OK;
     *ret_problem = S("TLS cannot be set up");
@@ -253,6 +276,7 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     o.health_path = ce->health_path;
     o.health_interval_ms = ce->health_ms;
     o.cloud = ce->cloud;
+    o.tapes = s->shared->tapes;
     if (ce->fallback.len)
         o.fallback = engine_named(s, ce->fallback);
     e = ce->command.len ? children_engine(&w->common->children, w->loop, ce, &o, ret) : upstream_open(w->loop, &o, ret);
@@ -283,12 +307,14 @@ void setup_attach(struct setup *s)
     s->services.accounts = s->worker->common->accounts;
 }
 
-/* The scenario's rules count their calls from 1 again. */
+/* The scenario's rules count their calls from 1 again, and recordings are replayed from their first takes. */
 static void reset_engines(void *arg)
 {
     struct setup *s = arg;
 
     standin_reset(s->shared->standin);
+    if (s->shared->tapes)
+        tapes_rewind(s->shared->tapes);
 }
 
 enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)

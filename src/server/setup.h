@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 struct moderation_set;
+struct tapes;
 struct tls_context;
 struct worker;
 
@@ -24,6 +25,7 @@ struct shared {
     struct arena            arena;   /* the stand-in's */
     struct tls_context     *tls;
     struct moderation_set  *rules; /* of the configuration; NULL: none */
+    struct tapes           *tapes; /* of the upstreams' exchanges, recorded or replayed; NULL: neither */
     struct request_settings settings;
     struct logging          logging;
     atomic_uint             refs;
