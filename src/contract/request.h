@@ -51,6 +51,14 @@ struct request_limits {
     int64_t route_calls, batch_calls; /* under way at once: of one route, of Batch Chat */
 };
 
+/* The model that judges texts (service/guard.h). */
+struct request_guard {
+    str  model;       /* empty: none */
+    bool when_asked;  /* only what X-DashScope-DataInspection asks for */
+    bool strict;      /* what is controversial is unsafe */
+    bool away_closed; /* no verdict refuses */
+};
+
 /* What the configuration says of answers. Replaced whole at a reload; a request keeps the one it began with. */
 struct request_settings {
     struct wording_options wording;
@@ -58,6 +66,7 @@ struct request_settings {
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
     struct request_limits  limits;
+    struct request_guard   guard;
     int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;

@@ -172,6 +172,12 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *
         .cors = o->cors,
         .call_ms = o->time_call_ms,
         .key_max = o->keys_max,
+        .guard = {
+            .model = o->moderation_guard,
+            .when_asked = o->moderation_guard_when == 1,
+            .strict = o->moderation_guard_strict,
+            .away_closed = o->moderation_guard_away == 1,
+        },
         .limits = {
             .catalog = o->limits_catalog,
             .headers = o->limits_headers,

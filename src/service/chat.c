@@ -12,6 +12,7 @@
 #include "contract/languages.gen.h"
 #include "contract/model.h"
 #include "loop/loop.h"
+#include "service/guard.h"
 #include "service/services.h"
 
 /* ---- thinking ---- */
@@ -399,7 +400,8 @@ struct chat_choice {
     struct buf arguments;          /* of the call that is being written, for its count */
     str        call_name;
     bool       in_call;
-    struct moderation_stream *moderation; /* NULL: no rule looks at answers */
+    struct moderation_stream *moderation[CHAT_EV_TOOL_ARGS + 1]; /* by kind of text; NULL: no rule looks at answers */
+    struct buf guarded; /* its text, for the guard model */
 };
 
 struct chat_run {
@@ -408,10 +410,12 @@ struct chat_run {
     struct engine_stream *stream;
     struct chat_choice   *choices;
     unsigned              choice_count, finished;
+    bool                  moderated, guarded;
     bool                  counted; /* the engine's own usage has come: ours is not added to it */
 };
 
 #define ARGUMENTS_MAX ((size_t)1 << 20)
+#define GUARDED_MAX   ((size_t)1 << 20) /* of an answer that the guard model sees */
 
 unsigned chat_choices(const struct chat_input *in)
 {
@@ -441,21 +445,30 @@ static enum err moderate_input(struct request *rq, const struct chat_input *in)
 {
     enum err e = OK;
 
-    if (!moderation_looks_at(admit_rules(rq), MODERATION_INPUT))
-        return OK;
-    for (size_t i = 0; i < in->message_count && !e; i++)
-        e = admit_text(rq, in->messages[i].content);
+    if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
+        for (size_t i = 0; i < in->message_count && !e; i++)
+            e = admit_text(rq, in->messages[i].content);
+    }
+    if (!e && guard_looks_at(rq, MODERATION_INPUT))
+        e = guard_input(rq, in);
     return e;
 }
 
 static void moderate_output(struct chat_run *run)
 {
-    struct moderation_set *rules = admit_rules(run->rq);
+    static const enum chat_event_kind texts[] = { CHAT_EV_REASONING, CHAT_EV_TEXT, CHAT_EV_TOOL_ARGS };
+    struct moderation_set            *rules = admit_rules(run->rq);
 
+    run->guarded = guard_looks_at(run->rq, MODERATION_OUTPUT);
+    for (unsigned i = 0; i < run->choice_count && run->guarded; i++)
+        buf_init(&run->choices[i].guarded, run->rq->arena, GUARDED_MAX);
     if (!moderation_looks_at(rules, MODERATION_OUTPUT))
         return;
-    for (unsigned i = 0; i < run->choice_count; i++)
-        run->choices[i].moderation = moderation_stream_open(rules, MODERATION_OUTPUT, run->rq->arena);
+    for (unsigned i = 0; i < run->choice_count; i++) {
+        for (size_t k = 0; k < ARRAY_LEN(texts); k++)
+            run->choices[i].moderation[texts[k]] = moderation_stream_open(rules, MODERATION_OUTPUT, run->rq->arena);
+    }
+    run->moderated = true;
 }
 
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
@@ -567,15 +580,31 @@ static void account(struct chat_run *run, const struct chat_event *ev)
     }
 }
 
-/* REF: E100c: what was found is not given, nor anything behind it. */
-static enum err moderate_event(struct chat_run *run, const struct chat_event *ev)
+/* The end of a choice: rules that wait for it, and the guard model. */
+static enum err moderate_finish(struct chat_run *run, struct chat_choice *c)
 {
-    struct moderation_stream *st = run->choices[ev->choice].moderation;
     struct moderation_verdict v;
 
-    if (LIKELY(!st) || !ev->text.len || !moderation_stream_feed(st, ev->text, &v))
+    for (size_t k = 0; k < ARRAY_LEN(c->moderation); k++) {
+        if (c->moderation[k] && moderation_stream_end(c->moderation[k], &v))
+            return admit_refuse_text(run->rq, &v);
+    }
+    return run->guarded ? guard_output(run->rq, run->in, buf_str(&c->guarded)) : OK;
+}
+
+/* REF: E100a, E100c: what was found is not given, nor anything behind it. */
+static enum err moderate_event(struct chat_run *run, const struct chat_event *ev)
+{
+    struct chat_choice       *c = &run->choices[ev->choice];
+    struct moderation_verdict v;
+
+    if (ev->kind == CHAT_EV_FINISH)
+        return moderate_finish(run, c);
+    if (run->guarded && ev->kind == CHAT_EV_TEXT)
+        buf_add(&c->guarded, ev->text);
+    if (!run->moderated || ev->kind >= ARRAY_LEN(c->moderation) || !c->moderation[ev->kind])
         return OK;
-    return admit_refuse_text(run->rq, &v);
+    return moderation_stream_feed(c->moderation[ev->kind], ev->text, &v) ? admit_refuse_text(run->rq, &v) : OK;
 }
 
 enum err chat_next(struct chat_run *run, struct chat_event *ret)
@@ -602,9 +631,11 @@ enum err chat_next(struct chat_run *run, struct chat_event *ret)
         if (ret->choice >= run->choice_count)
             continue; /* an upstream that answers more choices than asked for */
         account(run, ret);
-        e = moderate_event(run, ret);
-        if (e)
-            return e;
+        if (UNLIKELY(run->moderated || run->guarded)) {
+            e = refuse_run(run->rq, run->in->model, moderate_event(run, ret));
+            if (e)
+                return e;
+        }
         if (ret->kind != CHAT_EV_USAGE)
             return OK;
     }
