@@ -226,6 +226,10 @@ static enum err read_members(struct reader *r, yaml_node_t *n, const struct memb
         }
         if (!m)
             return bad(r, key, "unknown name", text_of(key));
+        for (yaml_node_pair_t *q = n->data.mapping.pairs.start; q < p; q++) {
+            if (str_eq(text_of(yaml_document_get_node(&r->doc, q->key)), text_of(key)))
+                return bad(r, key, "it is there twice:", text_of(key));
+        }
         if (!m->read && value->type != YAML_SCALAR_NODE)
             return bad(r, value, "one value belongs here:", text_of(key));
         if (m->text)

@@ -212,6 +212,7 @@ TEST(what_is_no_recording_is_refused_with_its_line)
     refused("version: 1\n", "1: it has no answer");
     refused("version: 2\n" ANSWER, "1: not version 1 of the format");
     refused("version: 1\nanser: {}\n", "2: unknown name anser");
+    refused("version: 1\nrequest:\n  headers: { a: b }\n  headers: { c: d }\n", "4: it is there twice: headers");
     refused("version: 1\nengine: [a]\n", "2: one value belongs here: engine");
     refused("version: 1\nanswer: { status: 20 }\n", "2: an answer needs a status from 200 to 599");
     refused("version: 1\nanswer:\n  status: 200\n  body: x\n", "4: expected a list of pieces");
