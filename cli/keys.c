@@ -47,6 +47,8 @@ static enum err create(struct cli *c)
         cli_print(&b);
     } else {
         printf("%.*s\n", STR_ARG(secret));
+        fflush(stdout);
+        fprintf(stderr, "%.*s%s%.*s\n", STR_ARG(k.id), k.name.len ? ", " : "", STR_ARG(k.name)); /* beside the key, which $(…) takes */
     }
     return OK;
 }
@@ -96,7 +98,11 @@ static enum err list(struct cli *c)
 
 static enum err revoke_key(struct cli *c)
 {
-    return key_revoke(&c->edit, cli_word(c, 0));
+    enum err e = key_revoke(&c->edit, cli_word(c, 0));
+
+    if (!e)
+        puts("revoked");
+    return e;
 }
 
 int cli_keys(int argc, char **argv)
