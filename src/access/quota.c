@@ -291,6 +291,11 @@ enum price_region quota_region(const struct quota *q)
     return q->region;
 }
 
+bool quota_grants(const struct quota *q)
+{
+    return q->grants;
+}
+
 enum err quota_refresh(struct quota *q)
 {
     return store_run(q->store, refresh_job, q);
@@ -497,7 +502,8 @@ static enum err set_grant(sqlite3 *db, const struct quota_setting *s)
 
     if (e)
         return e;
-    grant_of(s->model, activated_ms, &grant); /* what a new row has besides */
+    if (!s->quota || s->quota->grants)
+        grant_of(s->model, activated_ms, &grant); /* what a new row has besides */
     e = store_prepare(db,
                       "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
                       " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"

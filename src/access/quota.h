@@ -35,6 +35,7 @@ void     quota_close(struct quota *q);
 void              quota_billing_set(struct quota *q, bool on);
 bool              quota_billing(const struct quota *q);
 enum price_region quota_region(const struct quota *q);
+bool              quota_grants(const struct quota *q);
 
 /* Takes over what another process has changed. ERR_NOT_FOUND: nothing has. */
 SUSPENDS enum err quota_refresh(struct quota *q);
