@@ -46,6 +46,8 @@ static enum err check_standing(struct request *rq, const struct model *m)
         return fail_free_tier_exhausted(&rq->fault); /* REF: E196 */
     case QUOTA_FREE_ENDED:
         return fail_free_quota_exhausted(&rq->fault); /* REF: E208 */
+    case QUOTA_TRIAL_ENDED:
+        return fail_access_denied(&rq->fault); /* REF: E191 */
     }
     return OK;
 }

@@ -327,6 +327,12 @@ static bool has_expired(const struct model_quota *mq, int64_t now_ms)
     return expires_ms && now_ms >= expires_ms;
 }
 
+/* Some models are there to be tried, and have no price. */
+static bool is_sold(const struct model *m)
+{
+    return m->prices[PRICE_CN] || m->prices[PRICE_INTL] || !m->free.amount;
+}
+
 enum quota_standing quota_check(struct quota *q, const struct model *m, enum commodity c, int64_t paid_until_ms,
                                 bool batch)
 {
@@ -344,6 +350,8 @@ enum quota_standing quota_check(struct quota *q, const struct model *m, enum com
         return c == COMMODITY_PREPAID ? QUOTA_PREPAID_OVERDUE : QUOTA_POSTPAID_OVERDUE;
     if (!mq || (!batch && atomic_load(&mq->left) > 0 && !has_expired(mq, now_ms)))
         return QUOTA_GOOD;
+    if (!is_sold(m))
+        return QUOTA_TRIAL_ENDED;
     if (!atomic_load(&mq->payable))
         return QUOTA_FREE_ENDED;
     if (atomic_load(&mq->free_only) || atomic_load(&q->free_only))
