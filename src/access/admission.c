@@ -13,10 +13,10 @@
 #include "loop/loop.h"
 #include "net/http_server.h"
 
-#define MINUTE_MS INT64_C(60000)
-#define SECOND_MS INT64_C(1000)
+#define MINUTE_MS    INT64_C(60000)
+#define SECOND_MS    INT64_C(1000)
 #define PLAN_ZONE_MS (INT64_C(8) * 3600000) /* its weeks and months are those of UTC+8 (access.md §4.1) */
-#define DAY_MS (INT64_C(24) * 3600000)
+#define DAY_MS       (INT64_C(24) * 3600000)
 
 /* ---- step 7 and 8: standing and free quota ---- */
 
@@ -46,6 +46,8 @@ static enum err check_standing(struct request *rq, const struct model *m)
         return fail_free_tier_exhausted(&rq->fault); /* REF: E196 */
     case QUOTA_FREE_ENDED:
         return fail_free_quota_exhausted(&rq->fault); /* REF: E208 */
+    case QUOTA_TRIAL_ENDED:
+        return fail_access_denied(&rq->fault); /* REF: E191 */
     }
     return OK;
 }
@@ -54,7 +56,8 @@ static enum err check_standing(struct request *rq, const struct model *m)
 
 static enum err check_async(struct request *rq, const struct model *m)
 {
-    bool async = rq->surface == SURFACE_NATIVE && str_eq_nocase(request_header(rq, S("x-dashscope-async")), S("enable"));
+    bool async =
+        rq->surface == SURFACE_NATIVE && str_eq_nocase(request_header(rq, S("x-dashscope-async")), S("enable"));
 
     if (async && !(m->calls & BIT(MODEL_CALL_ASYNC)))
         return fail_async_not_supported(&rq->fault); /* REF: E188 */
@@ -63,19 +66,21 @@ static enum err check_async(struct request *rq, const struct model *m)
 
 /* ---- step 10: rates ---- */
 
-/* The row of a limit, in the words of the protocol (access.md §7.2). */
-static enum err refuse_rate(struct request *rq, enum rate_refusal why)
+/* The row of a limit, in the words of the protocol (access.md §7.2). `own`: the workspace's, not the account's. The compatible
+ * protocol has two sentences for requests: they tell the two apart. */
+static enum err refuse_rate(struct request *rq, enum rate_refusal why, bool own)
 {
     bool native = rq->surface == SURFACE_NATIVE;
 
     switch (why) {
     case RATE_REQUESTS:
-        return native ? fail_request_rate_native(&rq->fault) /* REF: E204b, E283 */
-                      : fail_request_rate_openai(&rq->fault); /* REF: E204a, E204c, E284 */
+        return native ? fail_request_rate_native(&rq->fault)     /* REF: E204b, E283 */
+               : own  ? fail_request_rate_openai_old(&rq->fault) /* REF: E204c, E284 */
+                      : fail_request_rate_openai(&rq->fault);     /* REF: E204a, E284 */
     case RATE_BURST:
         return fail_request_burst_rate(&rq->fault); /* REF: E205 */
     case RATE_TOKENS:
-        return native ? fail_token_rate_native(&rq->fault) /* REF: E206a */
+        return native ? fail_token_rate_native(&rq->fault)  /* REF: E206a */
                       : fail_token_rate_openai(&rq->fault); /* REF: E206b */
     case RATE_CONCURRENCY:
     case RATE_ADMITTED:
@@ -153,7 +158,7 @@ static enum err check_rates(struct request *rq, const struct model *m)
         if (e != ERR_LIMIT)
             break;
         if (ad->rates.refusal != RATE_BURST || !wait_ms || loop_now_us(fiber_loop()) >= give_up_us)
-            return refuse_rate(rq, ad->rates.refusal);
+            return refuse_rate(rq, ad->rates.refusal, str_eq(claims[ad->rates.claim].subject, rq->workspace));
         rq->action = "waiting for a burst to end";
         e = fiber_sleep_until(min_i64(give_up_us, loop_now_us(fiber_loop()) + max_i64(ad->rates.retry_ms, 10) * 1000));
         if (e)
@@ -180,29 +185,29 @@ static enum err check_plan(struct request *rq)
 {
     const struct plan *plan = rq->key->plan;
     struct admission  *ad = rq->admission;
+    struct rate_limits limits[RATE_CLAIMS_MAX];
+    struct rate_claim  claims[RATE_CLAIMS_MAX];
     int64_t            now_ms = clock_unix_ms();
+    enum err           e;
 
     if (!plan)
         return OK;
-    ad->plan = arena_array(rq->arena, struct rate_ticket, plan->window_count);
+    ASSERT(plan->window_count <= RATE_CLAIMS_MAX);
     for (unsigned i = 0; i < plan->window_count; i++) {
         const struct plan_window *w = &plan->windows[i];
-        struct rate_limits        l = { 0 };
-        struct rate_claim         claim = { .subject = rq->key_id, .limits = &l };
-        enum err                  e;
 
-        add_limit(l.requests, &l.request_windows, w->requests, w->seconds ? w->seconds * 1000 : 31 * DAY_MS);
-        claim.model = w->seconds ? arena_printf(rq->arena, "plan %.*s", STR_ARG(w->name))
-                                 : arena_printf(rq->arena, "plan %.*s %lld", STR_ARG(w->name),
-                                                (long long)calendar_number(w->name, now_ms));
-        e = rates_admit(rq->access->rates, &claim, 1, now_ms, &ad->plan[i], &ad->rates);
-        if (e == ERR_LIMIT)
-            return fail_plan_window_spent(&rq->fault, w->name); /* REF: X100 */
-        if (e)
-            return e == ERR_UNREACHABLE ? refuse_away(rq) : e;
-        ad->plan_count = i + 1;
+        limits[i] = (struct rate_limits){ 0 };
+        add_limit(limits[i].requests, &limits[i].request_windows, w->requests,
+                  w->seconds ? w->seconds * 1000 : 31 * DAY_MS);
+        claims[i] = (struct rate_claim){ .subject = rq->key_id, .limits = &limits[i] };
+        claims[i].model = w->seconds ? arena_printf(rq->arena, "plan %.*s", STR_ARG(w->name))
+                                     : arena_printf(rq->arena, "plan %.*s %lld", STR_ARG(w->name),
+                                                    (long long)calendar_number(w->name, now_ms));
     }
-    return OK;
+    e = rates_admit(rq->access->rates, claims, plan->window_count, now_ms, &ad->plan, &ad->rates);
+    if (e == ERR_LIMIT)
+        return fail_plan_window_spent(&rq->fault, plan->windows[ad->rates.claim].name); /* REF: X100 */
+    return e == ERR_UNREACHABLE ? refuse_away(rq) : e;
 }
 
 /* Back-pressure of the gateway: calls under way on one route, and of Batch Chat. */
@@ -256,7 +261,7 @@ enum err admit_prompt(struct request *rq)
     might_suspend();
     e = rates_reserve(rq->access->rates, &ad->ticket, rq->usage.prompt_tokens, clock_unix_ms(), &ad->rates);
     if (e == ERR_LIMIT)
-        return refuse_rate(rq, RATE_TOKENS);
+        return refuse_rate(rq, RATE_TOKENS, false);
     return e == ERR_UNREACHABLE ? refuse_away(rq) : e;
 }
 
@@ -337,9 +342,13 @@ void admit_end(struct request *rq)
     /* A client that leaves in the middle of an answer has had what was made for it. */
     if (!ad->charged && rq->stream && !fault_is_set(&rq->fault) && rq->usage.completion_tokens > 0)
         (void)admit_charge(rq);
+    /* Refused before an engine was asked: it counts nowhere (access.md §7.4). */
+    if (fault_is_set(&rq->fault) && !rq->engine.len) {
+        rates_undo(rq->access->rates, &ad->ticket, now_ms);
+        rates_undo(rq->access->rates, &ad->plan, now_ms);
+    }
     rates_settle(rq->access->rates, &ad->ticket, rq->usage.prompt_tokens + rq->usage.completion_tokens, now_ms);
-    for (unsigned i = 0; i < ad->plan_count; i++)
-        rates_settle(rq->access->rates, &ad->plan[i], 0, now_ms);
+    rates_settle(rq->access->rates, &ad->plan, 0, now_ms);
     if (ad->on_route)
         atomic_fetch_sub(rq->route_calls, 1);
     if (ad->in_batch)

@@ -32,9 +32,8 @@ struct access {
 struct admission {
     const struct model *model;
     struct rate_ticket  ticket;
-    struct rate_state   rates; /* for the headers of the answer */
-    struct rate_ticket *plan;  /* of the windows of a subscription plan */
-    unsigned            plan_count;
+    struct rate_state   rates;              /* for the headers of the answer */
+    struct rate_ticket  plan;               /* of the windows of a subscription plan */
     bool                on_route, in_batch; /* counted there */
     bool                charged;
 };

@@ -291,6 +291,11 @@ enum price_region quota_region(const struct quota *q)
     return q->region;
 }
 
+bool quota_grants(const struct quota *q)
+{
+    return q->grants;
+}
+
 enum err quota_refresh(struct quota *q)
 {
     return store_run(q->store, refresh_job, q);
@@ -322,6 +327,12 @@ static bool has_expired(const struct model_quota *mq, int64_t now_ms)
     return expires_ms && now_ms >= expires_ms;
 }
 
+/* Some models are there to be tried, and have no price. */
+static bool is_sold(const struct model *m)
+{
+    return m->prices[PRICE_CN] || m->prices[PRICE_INTL] || !m->free.amount;
+}
+
 enum quota_standing quota_check(struct quota *q, const struct model *m, enum commodity c, int64_t paid_until_ms,
                                 bool batch)
 {
@@ -339,6 +350,8 @@ enum quota_standing quota_check(struct quota *q, const struct model *m, enum com
         return c == COMMODITY_PREPAID ? QUOTA_PREPAID_OVERDUE : QUOTA_POSTPAID_OVERDUE;
     if (!mq || (!batch && atomic_load(&mq->left) > 0 && !has_expired(mq, now_ms)))
         return QUOTA_GOOD;
+    if (!is_sold(m))
+        return QUOTA_TRIAL_ENDED;
     if (!atomic_load(&mq->payable))
         return QUOTA_FREE_ENDED;
     if (atomic_load(&mq->free_only) || atomic_load(&q->free_only))
@@ -497,7 +510,8 @@ static enum err set_grant(sqlite3 *db, const struct quota_setting *s)
 
     if (e)
         return e;
-    grant_of(s->model, activated_ms, &grant); /* what a new row has besides */
+    if (!s->quota || s->quota->grants)
+        grant_of(s->model, activated_ms, &grant); /* what a new row has besides */
     e = store_prepare(db,
                       "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
                       " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"

@@ -35,6 +35,7 @@ void     quota_close(struct quota *q);
 void              quota_billing_set(struct quota *q, bool on);
 bool              quota_billing(const struct quota *q);
 enum price_region quota_region(const struct quota *q);
+bool              quota_grants(const struct quota *q);
 
 /* Takes over what another process has changed. ERR_NOT_FOUND: nothing has. */
 SUSPENDS enum err quota_refresh(struct quota *q);
@@ -48,7 +49,8 @@ enum quota_standing {
     QUOTA_PREPAID_OVERDUE,  /* E210 */
     QUOTA_POSTPAID_OVERDUE, /* E211 */
     QUOTA_FREE_ONLY,        /* E196: the free quota has ended, and the account wants no other */
-    QUOTA_FREE_ENDED,       /* E208: the free quota has ended, and the model has no paid use */
+    QUOTA_FREE_ENDED,       /* E208: the free quota has ended, and the account cannot pay for the model */
+    QUOTA_TRIAL_ENDED,      /* E191: the free quota has ended, and the model is not sold to anybody */
 };
 
 /* May this model be called now? The first that fails, in the order of access.md §11, steps 7 and 8. `paid_until_ms`: 0 is

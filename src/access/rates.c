@@ -436,11 +436,14 @@ static enum err admit_here(struct rates *r, const struct rate_claim *claims, siz
         const struct rate_limits *limits = claims[i].limits;
         struct rate_key          *k = t->claims[i].key;
         int64_t                   now = key_now(k, now_ms);
+        enum rate_refusal         before = st.refusal;
 
         log_slide_all(&k->requests, limits->requests, limits->request_windows, limits->burst_percent != 0, now);
         log_slide_all(&k->tokens, limits->tokens, limits->token_windows, false, now);
         t->claims[i].admitted_ms = now;
         check_claim(k, limits, now, &st);
+        if (st.refusal != before)
+            st.claim = i;
     }
     for (size_t i = 0; i < count; i++) {
         const struct rate_limits *limits = claims[i].limits;
@@ -561,7 +564,7 @@ static void reset_here(struct rates *r)
 
 #define KEY_PREFIX "{dashbox}:rates:" /* the braces keep all keys on one node of a cluster */
 #define ARGS_MAX   (1 + 4 * RATE_CLAIMS_MAX + 6 + RATE_CLAIMS_MAX * (4 + 4 * RATE_WINDOWS_MAX))
-#define ANSWER_LEN 8
+#define ANSWER_LEN 9
 
 static_assert(ARGS_MAX <= REDIS_ARGS_MAX, "all claims in one question");
 
@@ -628,13 +631,14 @@ static enum err ask(struct rates_view *v, const char *operation, const struct ra
     arena_free(&q.arena);
     if (e)
         return e;
-    if (answer[0] < RATE_ADMITTED || answer[0] > RATE_CONCURRENCY)
+    if (answer[0] < RATE_ADMITTED || answer[0] > RATE_CONCURRENCY || answer[1] < 0 || answer[1] >= t->count)
         return ERR_UNREACHABLE; /* not our script's */
     *ret = (struct rate_state){
         .refusal = (enum rate_refusal)answer[0],
-        .retry_ms = answer[1],
-        .requests = { .limit = answer[2], .remaining = answer[3], .reset_ms = answer[4] },
-        .tokens = { .limit = answer[5], .remaining = answer[6], .reset_ms = answer[7] },
+        .claim = (size_t)answer[1],
+        .retry_ms = answer[2],
+        .requests = { .limit = answer[3], .remaining = answer[4], .reset_ms = answer[5] },
+        .tokens = { .limit = answer[6], .remaining = answer[7], .reset_ms = answer[8] },
     };
     return OK;
 }

@@ -66,6 +66,7 @@ struct rate_left {
 
 struct rate_state {
     enum rate_refusal refusal;
+    size_t  claim;    /* which of the claims was refused so, the first of them; of rates_admit() alone */
     int64_t retry_ms; /* when it would be admitted at the earliest, for Retry-After; 0: nobody knows, or never */
     struct rate_left requests, tokens;
 };

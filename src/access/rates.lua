@@ -5,7 +5,7 @@
 --   ARGV  operation, now in ms, ticket, lease in ms, tokens, tokens reserved before; then for each claim:
 --         burst percent, concurrency, number of request windows, limit and span of each, the same of token windows
 --
--- Returns refusal, retry in ms, then limit, remaining, reset in ms of the tightest request window, and of the token window.
+-- Returns refusal, whose it is (the claim, from 0), retry in ms, then limit, remaining, reset in ms of the tightest request window, and of the token window.
 -- Only the leases go by this server's clock, and so does the expiry of keys that nobody asks for.
 local REQUESTS, BURST, TOKENS, CONCURRENCY = 1, 2, 3, 4
 local BACK_MS = 60000     -- as CLOCK_BACK_MS of rates.c
@@ -146,7 +146,7 @@ end
 
 -- ---- refusals ----
 
-local refusal, retry = 0, nil
+local refusal, refused, retry = 0, 0, nil
 
 -- `wait` nil: never, or nobody knows.
 local function refuse(kind, wait)
@@ -208,7 +208,7 @@ local function answer(claims)
     end
     if not retry or retry == math.huge then retry = 0 end
     local r, t = left.requests, left.tokens
-    return {refusal, retry, r[1], r[2], r[3], t[1], t[2], t[3]}
+    return {refusal, refused, retry, r[1], r[2], r[3], t[1], t[2], t[3]}
 end
 
 -- ---- the operations ----
@@ -216,7 +216,8 @@ end
 local operations = {}
 
 function operations.admit(claims)
-    for _, c in ipairs(claims) do
+    for i, c in ipairs(claims) do
+        local before = refusal
         redis.call('ZREMRANGEBYSCORE', c.requests, '-inf', text(c.now - longest(c.request_windows, c.burst > 0 and 60000 or 0)))
         for _, window in ipairs(c.request_windows) do
             check_requests(c, REQUESTS, window.limit, window.span)
@@ -232,6 +233,7 @@ function operations.admit(claims)
             redis.call('ZREMRANGEBYSCORE', c.calls, '-inf', server_ms)
             if redis.call('ZCARD', c.calls) >= c.concurrency then refuse(CONCURRENCY) end
         end
+        if refusal ~= before then refused = i - 1 end
     end
     if refusal > 0 then return end
     for _, c in ipairs(claims) do

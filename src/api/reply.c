@@ -61,7 +61,7 @@ static void rate_fields(struct request *rq, struct fields *f)
     st = &rq->admission->rates;
     if (st->refusal && st->retry_ms) /* whole seconds, rounded up */
         add(f, S("retry-after"), number(rq->arena, (st->retry_ms + 999) / 1000));
-    if (rq->surface != SURFACE_OPENAI || !rq->admission->ticket.count)
+    if (rq->surface != SURFACE_OPENAI || (!rq->admission->ticket.count && !st->refusal)) /* nothing was asked */
         return;
     left_fields(rq, f, &st->requests, requests);
     left_fields(rq, f, &st->tokens, tokens);

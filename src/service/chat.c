@@ -445,6 +445,8 @@ static enum err moderate_input(struct request *rq, const struct chat_input *in)
 {
     enum err e = OK;
 
+    for (size_t i = 0; i < in->message_count; i++)
+        rq->multimodal = rq->multimodal || in->messages[i].content_is_array;
     if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
         for (size_t i = 0; i < in->message_count && !e; i++)
             e = admit_text(rq, in->messages[i].content);

@@ -13,7 +13,7 @@
 //   stall               a stream that stops after two words; a whole answer that stops in its body
 //   error N             200 with an error object that names status N; in a stream after two words
 //   badcall             a tool call whose arguments are not JSON
-//   abort               finish_reason "abort"
+//   abort | filter      finish_reason "abort", "content_filter"
 //   call                a call of f({"a": 1}), in a stream in pieces
 //   paced MS WORDS      a stream of the words, so far apart
 //   turn                says how often it has been asked so
@@ -95,10 +95,13 @@ function behave(words, asked, answer, request) {
         return json(200, whole({ tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'f', arguments: '{"a": 1 "b": 2}' } }] },
             'tool_calls'));
     case 'abort':
-        if (!asked.stream) return json(200, whole({ content: 'one' }, 'abort'));
+    case 'filter': {
+        const finish = kind === 'abort' ? 'abort' : 'content_filter';
+        if (!asked.stream) return json(200, whole({ content: 'one' }, finish));
         two_words();
-        answer.write(chunk({}, 'abort'));
+        answer.write(chunk({}, finish));
         return answer.end('data: [DONE]\n\n');
+    }
     case 'call': {
         const f = (more) => [{ index: 0, ...more }];
         if (!asked.stream)

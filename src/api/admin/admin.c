@@ -101,6 +101,27 @@ static const struct admin_use *use_find(const struct admin_use *uses, unsigned c
     return NULL;
 }
 
+static enum err check_choice(struct admin_call *c, const struct admin_field *f, str value)
+{
+    struct buf b;
+
+    buf_init(&b, c->rq->arena, 512);
+    for (unsigned i = 0; i < f->choice_count; i++) {
+        if (str_eq(f->choices[i], value))
+            return OK;
+        if (i)
+            buf_add(&b, S(", "));
+        buf_add(&b, f->choices[i]);
+    }
+    return admin_refuse(c, ERR_INVALID, "%.*s is one of %.*s", STR_ARG(f->name), STR_ARG(buf_str(&b)));
+}
+
+static enum err refuse_time(struct admin_call *c, const struct admin_field *f)
+{
+    return admin_refuse(c, ERR_INVALID, "%.*s is a time such as \"2026-12-01T00:00:00Z\", or milliseconds since 1970",
+                        STR_ARG(f->name));
+}
+
 static enum err check_query(struct admin_call *c)
 {
     const struct admin_op *op = c->op;
@@ -118,6 +139,10 @@ static enum err check_query(struct admin_call *c)
         if (f->type == ADMIN_INT && (!str_to_i64(value, &n) || n < f->min || n > f->max))
             return admin_refuse(c, ERR_INVALID, "%.*s is a number from %lld to %lld", STR_ARG(f->name),
                                 (long long)f->min, (long long)f->max);
+        if (f->type == ADMIN_TIME && (str_to_i64(value, &n) ? n < 0 : !edit_time(value, &n)))
+            return refuse_time(c, f);
+        if (f->type == ADMIN_CHOICE && check_choice(c, f, value))
+            return ERR_FAULT;
         if (f->type == ADMIN_TEXT && ((int64_t)value.len < f->min || (int64_t)value.len > f->max))
             return admin_refuse(c, ERR_INVALID, "%.*s has %lld to %lld bytes", STR_ARG(f->name), (long long)f->min,
                                 (long long)f->max);
@@ -143,21 +168,6 @@ static enum err check_text(struct admin_call *c, const struct admin_field *f, yy
         return admin_refuse(c, ERR_INVALID, "%.*s has %lld to %lld bytes", STR_ARG(f->name), (long long)f->min,
                             (long long)f->max);
     return OK;
-}
-
-static enum err check_choice(struct admin_call *c, const struct admin_field *f, yyjson_val *v)
-{
-    struct buf b;
-
-    buf_init(&b, c->rq->arena, 512);
-    for (unsigned i = 0; i < f->choice_count; i++) {
-        if (str_eq(f->choices[i], json_str(v)))
-            return OK;
-        if (i)
-            buf_add(&b, S(", "));
-        buf_add(&b, f->choices[i]);
-    }
-    return admin_refuse(c, ERR_INVALID, "%.*s is one of %.*s", STR_ARG(f->name), STR_ARG(buf_str(&b)));
 }
 
 static enum err check_texts(struct admin_call *c, const struct admin_field *f, yyjson_val *v)
@@ -190,7 +200,7 @@ static enum err check_value(struct admin_call *c, const struct admin_field *f, y
     case ADMIN_TEXT:
         return check_text(c, f, v);
     case ADMIN_CHOICE:
-        return check_choice(c, f, v);
+        return check_choice(c, f, json_str(v));
     case ADMIN_TEXTS:
         return check_texts(c, f, v);
     case ADMIN_BOOL:
@@ -203,9 +213,7 @@ static enum err check_value(struct admin_call *c, const struct admin_field *f, y
     case ADMIN_TIME:
         if (read_time(v, &n))
             return OK;
-        return admin_refuse(c, ERR_INVALID,
-                            "%.*s is a time such as \"2026-12-01T00:00:00Z\", or milliseconds since 1970",
-                            STR_ARG(f->name));
+        return refuse_time(c, f);
     }
     return OK;
 }
@@ -270,7 +278,7 @@ int64_t admin_int(const struct admin_call *c, const char *name, int64_t absent)
     if (v)
         (void)(yyjson_is_str(v) ? read_time(v, &n) : json_to_i64(v, &n)); /* it was checked */
     else if (query_find(c, str_from_cstr(name), &text))
-        (void)str_to_i64(text, &n);
+        (void)(str_to_i64(text, &n) || edit_time(text, &n)); /* a number, or a time */
     return n;
 }
 

@@ -26,7 +26,9 @@ static enum err refuse_production(struct admin_call *c)
 
 enum err admin_handle_clock(struct admin_call *c)
 {
-    return answer_clock(c);
+    enum err e = refuse_production(c);
+
+    return e ? e : answer_clock(c);
 }
 
 enum err admin_handle_clock_set(struct admin_call *c)

@@ -137,22 +137,28 @@ static void add_free(struct buf *b, const struct quota_model_state *m)
 
 static enum err read_free(struct admin_call *c, struct quota_state *s)
 {
-    *s = (struct quota_state){ .arena = c->rq->arena, .grants = true };
+    *s = (struct quota_state){ .arena = c->rq->arena, .grants = quota_grants(c->rq->access->quota) };
     return ask(c, quota_state_job, s);
 }
 
 enum err admin_handle_free_quota(struct admin_call *c)
 {
     struct quota_state s;
+    bool               first = true;
     enum err           e = read_free(c, &s);
 
     if (e)
         return e;
     buf_add(&c->out, S("{\"data\":["));
     for (size_t i = 0; i < s.model_count; i++) {
-        if (i)
+        const struct quota_model_state *m = &s.models[i];
+
+        if (!m->granted && m->payable && !m->free_only)
+            continue;
+        if (!first)
             buf_add_char(&c->out, ',');
-        add_free(&c->out, &s.models[i]);
+        first = false;
+        add_free(&c->out, m);
     }
     buf_add(&c->out, S("]}"));
     return OK;

@@ -24,7 +24,7 @@ static bool wants_stream(const struct request *rq)
     return str_find_str_nocase(request_header(rq, S("accept")), S("text/event-stream")) != STR_NONE;
 }
 
-/* REF: E161, E031, E052, E022: what is known before the input is looked at. */
+/* REF: E161, E031, E198a, E052, E022: what is known before the input is looked at. */
 static enum err read_model(struct request *rq, yyjson_val *root, enum model_path path, struct chat_input *in)
 {
     yyjson_val *model = json_get(root, "model");
@@ -38,6 +38,8 @@ static enum err read_model(struct request *rq, yyjson_val *root, enum model_path
         return e;
     rq->model_name = in->model_name;
     in->model = request_model(rq, in->model_name);
+    if (!in->model && model_find(in->model_name))
+        return fail_model_not_found_404(&rq->fault); /* a retired one */
     if (!in->model)
         return fail_model_not_found_native(&rq->fault);
     if (!(in->model->calls & (BIT(MODEL_CALL_SYNC) | BIT(MODEL_CALL_SSE) | BIT(MODEL_CALL_ASYNC))))

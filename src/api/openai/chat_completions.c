@@ -13,7 +13,7 @@
 #include "net/http_server.h"
 #include "service/chat.h"
 
-/* REF: E096, E198c, E199, E022, E052: what is known before the messages are looked at. */
+/* REF: E096, E198b, E198c, E199, E022, E052: what is known before the messages are looked at. */
 static enum err read_model(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
     yyjson_val *model = json_get(root, "model");
@@ -27,6 +27,8 @@ static enum err read_model(struct request *rq, yyjson_val *root, struct chat_inp
         return e;
     rq->model_name = in->model_name;
     in->model = request_model(rq, in->model_name);
+    if (!in->model && model_find(in->model_name))
+        return fail_model_not_found_openai(&rq->fault, in->model_name); /* a retired one: nobody has access */
     if (!in->model)
         return fail_model_not_found_or_no_access(&rq->fault, in->model_name);
     if (!in->model->openai || !model_on_path(in->model, MODEL_PATH_OPENAI))

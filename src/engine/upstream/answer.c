@@ -275,10 +275,14 @@ static enum err finish_read(struct answer *an, struct answer_choice *ch, str rea
         return fault_detail(an->fault,
                             arena_printf(an->arena, "the upstream ended with finish_reason %.*s", STR_ARG(reason)));
     }
+    if (str_eq(reason, S("content_filter"))) {
+        (void)fail_moderation_any(an->fault); /* REF: E100a: which side it was, it does not say */
+        return fault_detail(an->fault, S("the upstream's own moderation ended the answer"));
+    }
     if (str_eq(reason, S("function_call")))
         finish = CHAT_FINISH_TOOL_CALLS;
     else if (!chat_finish_parse(reason, &finish) || finish == CHAT_FINISH_NONE)
-        finish = CHAT_FINISH_STOP; /* "eos", "end_turn", "content_filter": it came to its end */
+        finish = CHAT_FINISH_STOP; /* "eos", "end_turn": it came to its end */
     if (finish == CHAT_FINISH_STOP && ch->call_count && !an->forced)
         finish = CHAT_FINISH_TOOL_CALLS;
     for (unsigned i = 0; i < ch->call_count; i++) {
