@@ -23,6 +23,9 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 
+static bool is_for_journal(const struct request *rq);
+static void note_answered(void *request);
+
 /* ---- route ---- */
 
 static int64_t body_max(const struct worker *w, const struct route *r)
@@ -229,6 +232,8 @@ static void begin(struct worker *w, struct setup *s, struct request *rq, struct 
     rq->started_us = rq->phase_started_us = http_arrived_us(x);
     rq->arrived_ms = clock_unix_ms(); /* this fiber starts in the turn in which the head came */
     rand_uuid(rq->id, '9');
+    if (is_for_journal(rq))
+        http_on_last(x, note_answered, rq);
 }
 
 /* ---- account and log ---- */
@@ -338,6 +343,20 @@ static void note_in_journal(struct request *rq, int status)
     };
 
     journal_add(rq->journal, &e);
+    rq->journal = NULL; /* once */
+}
+
+/* Before the answer's last byte is out: whoever has it finds the request in the journal, on any worker. */
+static void note_answered(void *request)
+{
+    struct request *rq = request;
+
+    note_in_journal(rq, http_status(rq->x));
+}
+
+static bool is_for_journal(const struct request *rq)
+{
+    return rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI);
 }
 
 void request_handle(void *worker, struct http_exchange *x)
@@ -368,7 +387,7 @@ void request_handle(void *worker, struct http_exchange *x)
         count_engine(w, s, rq, status, e);
     request_line(rq, &s->shared->logging, status, e);
     admit_end(rq);
-    if (rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI))
+    if (is_for_journal(rq))
         note_in_journal(rq, status);
     if (rq->account)
         account_release(w->accounts, rq->account);
