@@ -402,3 +402,13 @@ enum err faults_step(struct request *rq)
     p->events++;
     return e;
 }
+
+enum err faults_last(struct request *rq)
+{
+    struct fault_plan *p = rq->plan;
+
+    if (LIKELY(!p) || p->act == FAULT_ACT_SLOW)
+        return OK;
+    might_suspend();
+    return act(rq);
+}

@@ -3,7 +3,7 @@
  * What shall happen is one text, the same wherever it is asked for:
  *
  *      E205               the refusal of that row of the error reference (number or name), in the protocol's own form
- *      E100c@3            the same in the middle of a stream: after three events
+ *      E100c@3            the same in the middle of an answer: after three events, or at its end when it has fewer
  *      cut, cut@3         the connection is closed: before the answer, after three events
  *      stall, stall@3     nothing more comes, until the client goes away, or for=10s
  *      slow               first=500ms to the first event, between=50ms (or between=20ms-80ms) from one to the next
@@ -80,5 +80,7 @@ SUSPENDS enum err faults_strike(struct request *rq);
 
 /* Before the next event of an answer. The same. */
 SUSPENDS enum err faults_step(struct request *rq);
+/* Before the end of an answer: what was to come after more events than there were comes now. The same. */
+SUSPENDS enum err faults_last(struct request *rq);
 
 #endif
