@@ -375,11 +375,11 @@ enum err faults_strike(struct request *rq)
     enum err       e = OK;
 
     might_suspend();
-    if (!f)
+    if (!f || rq->fault_by.len) /* off, or it has acted already: a stall that is over */
         return OK;
     header = request_header(rq, S("x-dashbox-fault"));
     if (header.len && !rq->plan)
-        e = plan_set(rq, header, "header");
+        e = plan_set(rq, header, "the header");
     if (e)
         return e;
     if (!rq->plan && atomic_load_explicit(&f->any, memory_order_relaxed))

@@ -64,6 +64,7 @@ describe('two 429s, then it works', () => {
         assert.deepEqual(calls.map(call => call.error), ['E205', 'E205', null]);
         assert.deepEqual(calls.map(call => call.fault), [`rule ${fault_id}`, `rule ${fault_id}`, null]);
         assert.equal(new Set(calls.map(call => call.body)).size, 1, 'the same call again');
+        assert(calls.every(call => call.headers['content-type'] === 'application/json' && !('authorization' in call.headers)));
         assert.deepEqual((await admin('GET', '/faults')).body.data.map(rule => [rule.times, rule.fitted, rule.acted]), [[0, 3, 2]]);
     };
 
@@ -184,6 +185,13 @@ describe('stall', () => {
         assert(performance.now() - began >= 300);
     });
 
+    test('asked for by the header, once', async () => {
+        const began = performance.now();
+        await ask(openai({ defaultHeaders: { 'X-Dashbox-Fault': 'stall for=1s' } }));
+        const took = performance.now() - began;
+        assert(took >= 1000 && took < 2000, `${took} ms`);
+    });
+
     test('in a stream', async () => {
         await fault('stall@3');
         const controller = new AbortController();
@@ -276,7 +284,7 @@ describe('which calls', () => {
 describe('asked for by the client', () => {
     test('the header', async () => {
         assert.equal((await refusal(ask(openai({ defaultHeaders: { 'X-Dashbox-Fault': 'E205' } })))).status, 429);
-        assert.deepEqual((await journal()).map(call => [call.status, call.fault]), [[429, 'header']]);
+        assert.deepEqual((await journal()).map(call => [call.status, call.fault]), [[429, 'the header']]);
     });
 
     test('the sentence has its words filled', async () => {
