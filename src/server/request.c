@@ -304,6 +304,16 @@ static bool is_secret(str field)
     return false;
 }
 
+/* So that people's assertions need not know how their client spells it. */
+static void add_lower(struct buf *b, str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        buf_add_char(b, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+}
+
 static str headers_shown(struct request *rq)
 {
     const struct http_head *head = http_request(rq->x);
@@ -313,7 +323,7 @@ static str headers_shown(struct request *rq)
     for (size_t i = 0; i < head->field_count; i++) {
         if (is_secret(head->fields[i].name))
             continue;
-        buf_add(&b, head->fields[i].name);
+        add_lower(&b, head->fields[i].name);
         buf_add_char(&b, ':');
         buf_add(&b, head->fields[i].value);
         buf_add_char(&b, '\n');
