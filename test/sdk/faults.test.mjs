@@ -3,6 +3,9 @@
 
 import { beforeEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createAlibaba } from '@ai-sdk/alibaba';
 import { ChatAlibabaTongyi } from '@langchain/community/chat_models/alibaba_tongyi';
 import { APICallError, RetryError, generateText, streamText } from 'ai';
@@ -14,6 +17,7 @@ const ADMIN = 'admin-test';
 const CONFIG = `admin: { key: ${ADMIN} }\n`;
 const box = await serve({ scenario: SCENARIO, config: CONFIG, args: ['--workers', '2'] });
 const sealed = await serve({ config: CONFIG, args: ['--production'] });
+const BINARY = process.env.DASHBOX || fileURLToPath(new URL('../../build/dashbox', import.meta.url));
 const TEN = 'one two three four five six seven eight nine ten';
 
 async function admin(method, path, body, server = box) {
@@ -356,6 +360,104 @@ test('whoever has the answer finds it in the journal, on any worker', async () =
         assert((await found.json()).data.some(call => call.request_id === id), id);
     };
     for (let i = 0; i < 25; i++) await Promise.all([once(), once(), once(), once()]);
+});
+
+test('a journal that is too long for one answer is refused, and given in parts', async () => {
+    const body = '"'.repeat(64 * 1024); // twice as long in JSON
+    for (let i = 0; i < 14; i++)
+        await Promise.all(Array.from({ length: 10 }, () => fetch(`${box.compatible}/chat/completions`, { method: 'POST', body,
+            headers: { authorization: `Bearer ${KEY}` } }).then(answer => answer.text())));
+    const refused = await admin('GET', '/journal?limit=1000');
+    assert.equal(refused.status, 400);
+    assert.match(refused.body.error.message, /longer than 16 MiB/);
+    const part = await journal('?after=100&limit=1000');
+    assert.deepEqual([part.length, part[0].number, part[0].body === body], [40, 101, true]);
+});
+
+describe('the commands', () => {
+    const run = (words, env = { DASHBOX_URL: box.url, DASHBOX_ADMIN_KEY: ADMIN }) => new Promise(resolve => {
+        const child = spawn(BINARY, words, { env: { HOME: box.folder, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+        const said = { out: '', err: '' };
+        child.stdout.on('data', piece => { said.out += piece; });
+        child.stderr.on('data', piece => { said.err += piece; });
+        child.on('close', status => resolve({ status, ...said }));
+    });
+    const good = async (...words) => {
+        const { status, out, err } = await run(words);
+        assert.deepEqual([status, err], [0, ''], words.join(' '));
+        return out;
+    };
+
+    test('faults', async () => {
+        const id = (await good('faults', 'add', 'E205', '--model', 'qwen-plus', '--times', '2')).trim();
+        assert.match(id, /^fault-[0-9a-f]{8}$/);
+        const slow = JSON.parse(await good('faults', 'add', 'slow', 'first=5ms', 'between=1ms-2ms', '--path=/api/*', '--key', 'key-*',
+            '--every', '3', '--share', '50', '--seed', '9', '--json'));
+        assert.deepEqual({ ...slow, id: '' }, { id: '', fault: 'slow first=5ms between=1ms-2ms', model: null, key: 'key-*', path: '/api/*',
+            times: null, every: 3, share: 50, seed: 9, fitted: 0, acted: 0 });
+        assert.equal((await refusal(ask(openai()))).status, 429);
+        const lines = (await good('faults', 'list')).trim().split('\n').map(line => line.split(/  +/));
+        assert.deepEqual(lines[1], [id, 'E205', 'qwen-plus', '-', '-', '1', '1', '100%', '1', '1']);
+        assert.equal(lines.length, 3);
+        assert.deepEqual((await good('faults', 'list', '--json')).trim().split('\n').map(line => JSON.parse(line).id), [id, slow.id]);
+        await good('faults', 'remove', id, slow.id);
+        assert.equal(await good('faults', 'list', '--json'), '');
+        await fault('E205');
+        await good('faults', 'clear');
+        assert.deepEqual((await admin('GET', '/faults')).body.data, []);
+    });
+
+    test('journal', async () => {
+        await ask(openai());
+        await refusal(ask(openai(), { model: 'qwen-max!E205' }));
+        const lines = (await good('journal', 'list')).trim().split('\n').map(line => line.split(/  +/));
+        assert.deepEqual(lines.slice(1).map(line => [line[0], line[2], line[3], line[4], line[8]]),
+            [['1', '200', '-', 'qwen-plus', '-'], ['2', '429', 'E205', 'qwen-max', 'the model']]);
+        const [entry, ...more] = (await good('journal', 'list', '--error', 'E20*', '--path', '*/chat/*', '--json')).trim().split('\n');
+        assert.deepEqual([JSON.parse(entry).number, more.length], [2, 0]);
+        await good('journal', 'clear');
+        assert.deepEqual(await journal(), []);
+    });
+
+    test('clock and reset', async () => {
+        assert.match(await good('clock', 'set', '2031-05-06T07:08:09Z'), /^2031-05-06T07:08:09\.\d{3}Z  running, \d+ d( \d+ h)? ahead of/);
+        assert.match(await good('clock', 'stop'), /^2031-05-06T07:08:\d\d\.\d{3}Z  stopped/);
+        const before = (await admin('GET', '/clock')).body;
+        await good('clock', 'advance', '-36h');
+        const after = JSON.parse(await good('clock', 'show', '--json'));
+        assert.equal(Date.parse(before.now) - Date.parse(after.now), 36 * 3600_000);
+        assert.match(await good('clock', 'run'), /running/);
+        assert.match(await good('clock', 'reset'), /running\n$/);
+        await fault('E205');
+        assert.equal(await good('reset'), '');
+        assert.deepEqual((await admin('GET', '/faults')).body.data, []);
+    });
+
+    test('what is wrong is said', async () => {
+        const wrong = async (env, words, status, pattern) => {
+            const found = await run(words, env);
+            assert.deepEqual([found.status, found.out], [status, ''], words.join(' '));
+            assert.match(found.err, pattern);
+        };
+        const here = { DASHBOX_URL: box.url, DASHBOX_ADMIN_KEY: ADMIN };
+        await wrong({ ...here, DASHBOX_URL: 'http://127.0.0.1:1' }, ['reset'], 1, /there is no server at http:\/\/127\.0\.0\.1:1;/);
+        await wrong({ ...here, DASHBOX_ADMIN_KEY: 'x' }, ['faults', 'list'], 1, /does not take the admin key of DASHBOX_ADMIN_KEY/);
+        await wrong({ DASHBOX_URL: box.url }, ['faults', 'list'], 1, /admin-key: No such file/);
+        await wrong({ ...here, DASHBOX_URL: sealed.url }, ['faults', 'add', 'E205'], 1, /off under --production/);
+        await wrong({ ...here, DASHBOX_URL: sealed.url }, ['journal', 'list'], 1, /under --production/);
+        await wrong({ ...here, DASHBOX_URL: 'ftp://x' }, ['reset'], 2, /is no URL/);
+        await wrong(here, ['faults', 'add', 'E9999'], 1, /"E9999" is no error of the reference/);
+        await wrong(here, ['faults', 'add', 'E205', '--times', 'x'], 2, /--times takes a whole number/);
+        await wrong(here, ['faults', 'add', 'E205', '--time', '2'], 2, /did you mean --times\?/);
+        await wrong(here, ['clock', 'advance', '5'], 2, /is no time such as 90s/);
+        await wrong(here, ['faults'], 2, /^usage: dashbox faults add/);
+    });
+
+    test('the key of the data folder', async () => {
+        const own = await serve();
+        const found = await run(['clock', 'show', '--data', path.join(own.folder, 'data')], { DASHBOX_URL: own.url });
+        assert.deepEqual([found.status, found.err], [0, '']);
+    });
 });
 
 describe('--production', () => {
