@@ -21,7 +21,7 @@ static const char usage[] =
     "  --data DIR, --config FILE   the server's; the same default\n"
     "\n"
     "Amounts are in the currency of the server's region. A running server knows of a change within half a\n"
-    "second; it acts on all this only with `billing: true`.\n";
+    "second; it acts on all this only with `billing.enforce: true`.\n";
 
 static str money(struct arena *a, int64_t millionths)
 {

@@ -1,31 +1,16 @@
-/* cli.c - what the commands that work on the store share: arguments, the store, tables. */
+/* cli.c - what the commands share: arguments, the store, tables. */
 #include "cli/cli.h"
 
 #include "access/ledger.h"
 #include "base/clock.h"
+#include "server/arguments.h"
 #include "server/config.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* ---- arguments ---- */
-
-static bool parse_flag(char **argv, int argc, int *at, const struct cli_flag *flags, size_t count, const char **data,
-                       const char **config)
-{
-    const struct cli_flag common[] = { { "--data", data }, { "--config", config } };
-
-    for (size_t i = 0; i < count + ARRAY_LEN(common) && *at + 1 < argc; i++) {
-        const struct cli_flag *f = i < count ? &flags[i] : &common[i - count];
-
-        if (strcmp(argv[*at], f->name) == 0) {
-            *f->into = argv[++*at];
-            return true;
-        }
-    }
-    return false;
-}
+/* ---- words and values ---- */
 
 str cli_word(const struct cli *c, size_t at)
 {
@@ -50,12 +35,6 @@ enum err cli_time(struct cli *c, const char *flag, const char *text, int64_t *re
         return OK;
     return edit_refuse(&c->edit, ERR_INVALID, "%s takes a date such as 2026-12-31 or 2026-12-31T08:00:00Z, not \"%s\"",
                        flag, text);
-}
-
-/* "-0.50" is a word, not a flag. */
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
 }
 
 /* ---- running ---- */
@@ -87,7 +66,7 @@ static enum err job(sqlite3 *db, void *arg)
     return run_here(db, j->action, j->cli);
 }
 
-static int run_action(struct cli *c, const struct cli_action *action, const char *usage)
+static enum err run_on_store(struct cli *c, const struct cli_action *action)
 {
     str           folder = c->config->options.data;
     struct store *s = NULL;
@@ -95,16 +74,21 @@ static int run_action(struct cli *c, const struct cli_action *action, const char
     enum err      e;
 
     /* Only what makes something makes a new folder: a mistyped --data must not look like an empty server. */
-    if (!action->makes_data && access(arena_printf(c->edit.arena, "%.*s/dashbox.db", STR_ARG(folder)).ptr, F_OK)) {
-        fprintf(stderr, "dashbox %s: there is no dashbox data in %.*s\n", c->command, STR_ARG(folder));
-        return 1;
-    }
+    if (!action->makes_data && access(arena_printf(c->edit.arena, "%.*s/dashbox.db", STR_ARG(folder)).ptr, F_OK))
+        return edit_refuse(&c->edit, ERR_NOT_FOUND, "there is no dashbox data in %.*s", STR_ARG(folder));
     e = store_open(folder, &s);
     if (!e && action->settles)
         e = ledger_recover(s);
     if (!e)
         e = store_run_here(s, job, &j);
     store_close(s);
+    return e;
+}
+
+static int run_action(struct cli *c, const struct cli_action *action, const char *usage)
+{
+    enum err e = action->asks_server ? action->run(c) : run_on_store(c, action);
+
     if (!e)
         return 0;
     if (c->edit.problem.len)
@@ -123,6 +107,60 @@ static enum err read_config(struct cli *c, const char *file, const char *data, s
     return e ? e : config_finish(c->config, ret_problem);
 }
 
+/* ---- the command line ---- */
+
+#define FLAGS_MAX 32
+
+/* The words, and the values of `flags`. False, with the exit status, when there is nothing to run. */
+static bool parse(struct cli *c, char **argv, const char *usage, const struct cli_flag *flags, size_t count,
+                  int *ret_status)
+{
+    struct argument  known[FLAGS_MAX + 3];
+    struct arguments a = { .known = known, .known_count = count + 3, .words = argv + 1 };
+    int              which;
+
+    ASSERT(count <= FLAGS_MAX);
+    for (size_t i = 0; i < count; i++)
+        known[i] = (struct argument){ str_from_cstr(flags[i].name), true };
+    known[count] = (struct argument){ S("--json"), false };
+    known[count + 1] = (struct argument){ S("--help"), false };
+    known[count + 2] = (struct argument){ S("-h"), false };
+    a.command = arena_printf(c->edit.arena, "dashbox %s", c->command).ptr;
+    while ((which = arguments_next(&a)) != ARGUMENT_END) {
+        *ret_status = 2;
+        if (which == ARGUMENT_WRONG)
+            return false;
+        if (which == ARGUMENT_WORD && c->word_count == CLI_WORDS_MAX) {
+            fprintf(stderr, "%s: too many words\n", a.command);
+            return false;
+        }
+        if (which == ARGUMENT_WORD) {
+            c->words[c->word_count++] = a.value;
+        } else if ((size_t)which < count) {
+            *flags[which].into = a.value;
+        } else if ((size_t)which == count) {
+            c->json = true;
+        } else {
+            fputs(usage, stdout);
+            *ret_status = 0;
+            return false;
+        }
+    }
+    return true;
+}
+
+static const struct cli_action *find_action(const struct cli *c, const struct cli_action *actions, size_t count)
+{
+    const char *name = c->word_count ? c->words[0] : "";
+    size_t      behind = c->word_count ? c->word_count - 1 : 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(actions[i].name, name) == 0 && behind >= actions[i].words_min && behind <= actions[i].words_max)
+            return &actions[i];
+    }
+    return NULL;
+}
+
 int cli_run(int argc, char **argv, const char *usage, const struct cli_flag *flags, size_t flag_count,
             const struct cli_action *actions, size_t action_count)
 {
@@ -130,44 +168,29 @@ int cli_run(int argc, char **argv, const char *usage, const struct cli_flag *fla
     const struct cli_action *action = NULL;
     struct arena             arena;
     const char              *data = NULL, *file = NULL;
-    str                      problem = { 0 };
-    int                      status;
+    const struct cli_flag    common[] = {
+           { "--data", &data }, { "--config", &file }, { "--url", &c.url }, { "--admin-key", &c.admin_key }
+    };
+    struct cli_flag all[FLAGS_MAX];
+    size_t          common_count = actions[0].asks_server ? 4 : 2;
+    str             problem = { 0 };
+    int             status = 2;
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            fputs(usage, stdout);
-            return 0;
-        }
-        if (strcmp(argv[i], "--json") == 0) {
-            c.json = true;
-        } else if (parse_flag(argv, argc, &i, flags, flag_count, &data, &file)) {
-            continue;
-        } else if ((argv[i][0] == '-' && !is_digit(argv[i][1])) || c.word_count == CLI_WORDS_MAX) {
-            fputs(usage, stderr);
-            return 2;
-        } else {
-            c.words[c.word_count++] = argv[i];
-        }
-    }
-    for (size_t i = 0; i < action_count; i++) {
-        size_t behind = c.word_count ? c.word_count - 1 : 0;
-
-        if (strcmp(actions[i].name, c.word_count ? c.words[0] : "") == 0 && behind >= actions[i].words_min &&
-            behind <= actions[i].words_max)
-            action = &actions[i];
-    }
-    if (!action) {
-        fputs(usage, stderr);
-        return 2;
-    }
+    (void)argc;
+    ASSERT(flag_count + common_count <= FLAGS_MAX);
+    for (size_t i = 0; i < flag_count + common_count; i++)
+        all[i] = i < flag_count ? flags[i] : common[i - flag_count];
     arena_init(&arena, 0);
     c.config = config_new();
     c.edit.arena = &arena;
-    if (read_config(&c, file, data, &problem)) {
-        fprintf(stderr, "dashbox %s: %.*s\n", c.command, STR_ARG(problem));
-        status = 2;
-    } else {
-        status = run_action(&c, action, usage);
+    if (parse(&c, argv, usage, all, flag_count + common_count, &status)) {
+        action = find_action(&c, actions, action_count);
+        if (!action)
+            fputs(usage, stderr);
+        else if (read_config(&c, file, data, &problem))
+            fprintf(stderr, "dashbox %s: %.*s\n", c.command, STR_ARG(problem));
+        else
+            status = run_action(&c, action, usage);
     }
     config_free(c.config);
     arena_free(&arena);

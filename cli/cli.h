@@ -23,7 +23,13 @@ int cli_workspaces(int argc, char **argv);
 int cli_usage(int argc, char **argv);
 int cli_account(int argc, char **argv);
 
-/* ---- for commands that work on the store ---- */
+/* For tests: they ask a running server's admin API. */
+int cli_faults(int argc, char **argv);
+int cli_journal(int argc, char **argv);
+int cli_clock(int argc, char **argv);
+int cli_reset(int argc, char **argv);
+
+/* ---- what commands share ---- */
 
 #define CLI_WORDS_MAX 64
 
@@ -40,8 +46,9 @@ struct cli {
     const char    *words[CLI_WORDS_MAX]; /* the action and what follows it */
     size_t         word_count;
     bool           json;
+    const char    *url, *admin_key; /* --url, --admin-key; NULL: not given */
     struct config *config;
-    struct edit    edit;
+    struct edit    edit; /* without a database in actions that ask a server */
 };
 
 struct cli_action {
@@ -50,9 +57,10 @@ struct cli_action {
     bool        makes_data;           /* it may be the first to use the folder */
     enum err (*run)(struct cli *c);   /* in a transaction; ERR_INVALID without a problem is wrong usage */
     bool settles;                     /* what servers that were killed have left in their ledgers is booked first */
+    bool asks_server; /* outside the store, with cli/admin_client.h; then all actions of the command do */
 };
 
-/* Reads the arguments, opens the store that they name, and runs the action. `usage` is printed for --help and for what is not
+/* Reads the arguments, opens the store that they name if it is needed, and runs the action. `usage` is printed for --help and for what is not
  * understood. */
 int cli_run(int argc, char **argv, const char *usage, const struct cli_flag *flags, size_t flag_count,
             const struct cli_action *actions, size_t action_count);

@@ -36,9 +36,20 @@ static void add_row(struct cli_table *t, const struct usage_row *r)
     cli_table_add(t, money(t->arena, r->list_cost));
 }
 
+/* "day" as the head of its column. */
+static const char *head_of(struct arena *a, str group)
+{
+    char *head = arena_bytes(a, group.len + 1);
+
+    for (size_t i = 0; i < group.len; i++)
+        head[i] = (char)(group.ptr[i] - 'a' + 'A');
+    head[group.len] = 0;
+    return head;
+}
+
 static void print_table(const struct usage_query *q, const struct usage_row *total, str currency)
 {
-    const char      *heads[] = { "",
+    const char      *heads[] = { head_of(q->arena, usage_by_name(q->by)),
                                  "REQUESTS",
                                  "INPUT",
                                  "OUTPUT",

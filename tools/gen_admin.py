@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""gen_admin.py - data/routes/admin.txt → the admin API's table, and its OpenAPI description.
+"""gen_admin.py - data/routes/admin.txt → the admin API's table, its OpenAPI description, its reference page.
 
     gen_admin.py --data FILE --version V --header H --source C
+    gen_admin.py --data FILE --doc DIR
 
 The format is described at the head of the data file. Bad data is refused with file:line and status 1.
 """
@@ -271,12 +272,73 @@ def openapi(table, version):
     }
 
 
+# ---- the reference page ----
+
+def doc_link(name):
+    return f'[{name.replace("_", " ")}](#{name.replace("_", "-")}-object)'
+
+
+def doc_type(s):
+    kind, _, name = s.get('type').partition(':')
+    if kind in ('list', 'object'):
+        return doc_link(name) if kind == 'object' else f'list of {doc_link(name)}'
+    if kind == 'choice':
+        return ' \\| '.join(f'`{c}`' for c in s.get('choice').split())
+    return {'int': 'number', 'bool': 'true or false', 'texts': 'list of texts', 'pairs': 'texts by name'}.get(kind, kind)
+
+
+def doc_fields(names, table, where, note):
+    rows = ''
+    for name in names:
+        s = table.fields[name.rstrip('?!')]
+        more = f' {s.get("range")}' if where and 'range' in s.values else ''
+        rows += f'| `{wire_name(name.rstrip("?!"))}`{where} | {doc_type(s)}{more} | {s.get("doc")}{note(name)} |\n'
+    return rows
+
+
+def doc_function(s, table):
+    method, _, path = s.name.partition(' ')
+    page = f'\n### {method} {path}\n\n{s.get("summary")}\n'
+    query = (PAGE if s.get('answer', '').startswith('list ') else []) + s.get('query', '').split()
+    rows = doc_fields(PARAMETER.findall(path), table, ' (path)', lambda name: '') + \
+        doc_fields(query, table, ' (query)', lambda name: ' Needed.' if name.endswith('!') else '') + \
+        doc_fields(s.get('body', '').split(), table, '', lambda name: ' Needed.' if name.endswith('!') else '')
+    if rows:
+        page += f'\n| asked | type | |\n| --- | --- | --- |\n{rows}'
+    words = s.get('answer', '').split()
+    if not words:
+        return page + '\nAnswers 204.\n'
+    if words[-1] == 'json':
+        return page
+    link = doc_link(words[-1])
+    return page + (f'\nAnswers `{{"data": […], "next": …}}`, a page of {link}.\n' if words[0] == 'list' else f'\nAnswers: {link}.\n')
+
+
+def doc(table, folder):
+    page = '# Admin API\n\n`Authorization: Bearer` with the admin key: the file `admin-key` of the data folder, or the option ' \
+        '`admin.key`.\nBodies are JSON; members that are not known are refused. Refusals are `{"error": {"code": …, "message": …}}`.\n' \
+        'A running server describes all this itself: `GET /admin/v1/openapi.json`.\n'
+    for tag in dict.fromkeys(s.get('tag') for s in table.functions):
+        page += f'\n## {tag}\n' + ''.join(doc_function(s, table) for s in table.functions if s.get('tag') == tag)
+    page += '\n## What is answered\n'
+    for name, s in table.objects.items():
+        page += f'\n### {name.replace("_", " ")} object\n\n{s.get("doc")}\n\n| member | type | |\n| --- | --- | --- |\n' + \
+            doc_fields(s.get('fields').split(), table, '', lambda n: ' Or null.' if n.endswith('?') else '') + \
+            f'\n```json\n{s.get("example")}\n```\n'
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, 'admin.md'), 'w', encoding='utf-8') as file:
+        file.write(page)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
-    for option in ('data', 'version', 'header', 'source'):
-        parser.add_argument('--' + option, required=True)
+    parser.add_argument('--data', required=True)
+    for option in ('version', 'header', 'source', 'doc'):
+        parser.add_argument('--' + option)
     args = parser.parse_args()
     table = Table(args.data)
+    if args.doc:
+        return doc(table, args.doc)
     parts = args.data.split('/')
     data_name = '/'.join(parts[parts.index('data'):]) if 'data' in parts else args.data
     description = json.dumps(openapi(table, args.version), ensure_ascii=False, separators=(',', ':'))

@@ -375,11 +375,11 @@ enum err faults_strike(struct request *rq)
     enum err       e = OK;
 
     might_suspend();
-    if (!f)
+    if (!f || rq->fault_by.len) /* off, or it has acted already: a stall that is over */
         return OK;
     header = request_header(rq, S("x-dashbox-fault"));
     if (header.len && !rq->plan)
-        e = plan_set(rq, header, "header");
+        e = plan_set(rq, header, "the header");
     if (e)
         return e;
     if (!rq->plan && atomic_load_explicit(&f->any, memory_order_relaxed))
@@ -401,4 +401,14 @@ enum err faults_step(struct request *rq)
         e = act(rq);
     p->events++;
     return e;
+}
+
+enum err faults_last(struct request *rq)
+{
+    struct fault_plan *p = rq->plan;
+
+    if (LIKELY(!p) || p->act == FAULT_ACT_SLOW)
+        return OK;
+    might_suspend();
+    return act(rq);
 }

@@ -34,7 +34,7 @@ struct fault_plan {
     int64_t                 after; /* events of the answer; 0: before it */
     struct fault_pause      first, between;
     int64_t                 for_ms; /* of a stall; 0: for ever */
-    str                     by;     /* "header", "model", "key", "rule fault-3f9a01c2": for the log */
+    str                     by;     /* "the header", "the model", "the key", "rule fault-3f9a01c2" */
     uint64_t                random;
     int64_t                 events; /* that the answer has had so far */
 };
@@ -81,5 +81,7 @@ SUSPENDS enum err faults_strike(struct request *rq);
 
 /* Before the next event of an answer. The same. */
 SUSPENDS enum err faults_step(struct request *rq);
+/* Before the end of an answer: what was to come after more events than there were comes now. The same. */
+SUSPENDS enum err faults_last(struct request *rq);
 
 #endif

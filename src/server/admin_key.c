@@ -16,9 +16,23 @@ str admin_key_path(str folder, struct arena *a)
     return arena_printf(a, "%.*s/admin-key", STR_ARG(folder));
 }
 
+enum err admin_key_read(str path, struct arena *a, str *ret)
+{
+    char    text[ADMIN_KEY_MAX];
+    ssize_t n;
+    int     fd = open(str_to_cstr(a, path), O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+    n = read(fd, text, sizeof(text));
+    close(fd);
+    *ret = n > 0 ? arena_str(a, str_trim(str_of(text, (size_t)n))) : (str){ 0 };
+    return OK;
+}
+
 str admin_key(const struct config *c, struct store *s, struct arena *a)
 {
-    str           path = admin_key_path(store_folder(s), a);
+    str           path = admin_key_path(store_folder(s), a), kept;
     char          text[ADMIN_KEY_MAX];
     unsigned char bits[16];
     ssize_t       n;
@@ -26,12 +40,8 @@ str admin_key(const struct config *c, struct store *s, struct arena *a)
 
     if (c->options.admin_key.len)
         return arena_str(a, c->options.admin_key);
-    fd = open(path.ptr, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        n = read(fd, text, sizeof(text));
-        close(fd);
-        return n > 0 ? arena_str(a, str_trim(str_of(text, (size_t)n))) : (str){ 0 };
-    }
+    if (!admin_key_read(path, a, &kept))
+        return kept;
     if (c->options.production)
         return (str){ 0 };
     rand_secret(bits, sizeof(bits));

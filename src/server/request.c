@@ -23,6 +23,9 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 
+static bool is_for_journal(const struct request *rq);
+static void note_answered(void *request);
+
 /* ---- route ---- */
 
 static int64_t body_max(const struct worker *w, const struct route *r)
@@ -229,6 +232,8 @@ static void begin(struct worker *w, struct setup *s, struct request *rq, struct 
     rq->started_us = rq->phase_started_us = http_arrived_us(x);
     rq->arrived_ms = clock_unix_ms(); /* this fiber starts in the turn in which the head came */
     rand_uuid(rq->id, '9');
+    if (is_for_journal(rq))
+        http_on_last(x, note_answered, rq);
 }
 
 /* ---- account and log ---- */
@@ -299,6 +304,16 @@ static bool is_secret(str field)
     return false;
 }
 
+/* So that people's assertions need not know how their client spells it. */
+static void add_lower(struct buf *b, str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        buf_add_char(b, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+}
+
 static str headers_shown(struct request *rq)
 {
     const struct http_head *head = http_request(rq->x);
@@ -308,7 +323,7 @@ static str headers_shown(struct request *rq)
     for (size_t i = 0; i < head->field_count; i++) {
         if (is_secret(head->fields[i].name))
             continue;
-        buf_add(&b, head->fields[i].name);
+        add_lower(&b, head->fields[i].name);
         buf_add_char(&b, ':');
         buf_add(&b, head->fields[i].value);
         buf_add_char(&b, '\n');
@@ -338,6 +353,20 @@ static void note_in_journal(struct request *rq, int status)
     };
 
     journal_add(rq->journal, &e);
+    rq->journal = NULL; /* once */
+}
+
+/* Before the answer's last byte is out: whoever has it finds the request in the journal, on any worker. */
+static void note_answered(void *request)
+{
+    struct request *rq = request;
+
+    note_in_journal(rq, http_status(rq->x));
+}
+
+static bool is_for_journal(const struct request *rq)
+{
+    return rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI);
 }
 
 void request_handle(void *worker, struct http_exchange *x)
@@ -368,7 +397,7 @@ void request_handle(void *worker, struct http_exchange *x)
         count_engine(w, s, rq, status, e);
     request_line(rq, &s->shared->logging, status, e);
     admit_end(rq);
-    if (rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI))
+    if (is_for_journal(rq))
         note_in_journal(rq, status);
     if (rq->account)
         account_release(w->accounts, rq->account);

@@ -624,8 +624,12 @@ enum err chat_next(struct chat_run *run, struct chat_event *ret)
             return fault_detail(&run->rq->fault, S("the engine's answer ended without a finish"));
         }
         if (e == ERR_EOF) {
-            enum err unbooked = admit_charge(run->rq);
+            enum err unbooked;
 
+            e = faults_last(run->rq);
+            if (e)
+                return e;
+            unbooked = admit_charge(run->rq);
             return unbooked ? refuse_run(run->rq, run->in->model, unbooked) : ERR_EOF;
         }
         if (e)

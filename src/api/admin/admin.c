@@ -397,6 +397,8 @@ enum err handle_admin(struct request *rq)
     e = run(&c);
     if (e)
         return e;
+    if (c.out.full)
+        return admin_refuse(&c, ERR_INVALID, "the answer is longer than %zu MiB; ask for less", ANSWER_MAX >> 20);
     return c.out.len ? reply_json(rq, buf_str(&c.out)) : reply_empty(rq, 204);
 }
 
