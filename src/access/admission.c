@@ -210,6 +210,18 @@ static enum err check_plan(struct request *rq)
     return e == ERR_UNREACHABLE ? refuse_away(rq) : e;
 }
 
+/* One of `max` places, unless all are taken. */
+static bool take_place(_Atomic int64_t *taken, int64_t max)
+{
+    int64_t n = atomic_load(taken);
+
+    do {
+        if (n >= max)
+            return false;
+    } while (!atomic_compare_exchange_weak(taken, &n, n + 1));
+    return true;
+}
+
 /* Back-pressure of the gateway: calls under way on one route, and of Batch Chat. */
 static enum err check_pressure(struct request *rq)
 {
@@ -217,13 +229,13 @@ static enum err check_pressure(struct request *rq)
     struct admission            *ad = rq->admission;
 
     if (set->route_calls > 0) {
-        ad->on_route = true;
-        if (atomic_fetch_add(rq->route_calls, 1) >= set->route_calls)
+        ad->on_route = take_place(rq->route_calls, set->route_calls);
+        if (!ad->on_route)
             return fail_route_overloaded(&rq->fault); /* REF: E203 */
     }
     if (set->batch_calls > 0 && is_batch(rq)) {
-        ad->in_batch = true;
-        if (atomic_fetch_add(rq->access->batch_calls, 1) >= set->batch_calls)
+        ad->in_batch = take_place(rq->access->batch_calls, set->batch_calls);
+        if (!ad->in_batch)
             return fail_batch_capacity(&rq->fault); /* REF: E207 */
     }
     return OK;
@@ -331,24 +343,26 @@ enum err admit_charge(struct request *rq)
     return e ? e : ledger_wait(rq->access->log, charged.ticket);
 }
 
+/* What was refused before an engine was asked counts nowhere (access.md §7.4). */
+SUSPENDS static void give_back(struct request *rq, struct rate_ticket *ticket, int64_t tokens)
+{
+    if (rq->engine.len)
+        rates_settle(rq->access->rates, ticket, tokens, clock_unix_ms());
+    else
+        rates_undo(rq->access->rates, ticket, clock_unix_ms());
+}
+
 void admit_end(struct request *rq)
 {
     struct admission *ad = rq->admission;
-    int64_t           now_ms;
 
     if (!ad)
         return;
-    now_ms = clock_unix_ms();
     /* A client that leaves in the middle of an answer has had what was made for it. */
     if (!ad->charged && rq->stream && !fault_is_set(&rq->fault) && rq->usage.completion_tokens > 0)
         (void)admit_charge(rq);
-    /* Refused before an engine was asked: it counts nowhere (access.md §7.4). */
-    if (fault_is_set(&rq->fault) && !rq->engine.len) {
-        rates_undo(rq->access->rates, &ad->ticket, now_ms);
-        rates_undo(rq->access->rates, &ad->plan, now_ms);
-    }
-    rates_settle(rq->access->rates, &ad->ticket, rq->usage.prompt_tokens + rq->usage.completion_tokens, now_ms);
-    rates_settle(rq->access->rates, &ad->plan, 0, now_ms);
+    give_back(rq, &ad->ticket, rq->usage.prompt_tokens + rq->usage.completion_tokens);
+    give_back(rq, &ad->plan, 0);
     if (ad->on_route)
         atomic_fetch_sub(rq->route_calls, 1);
     if (ad->in_batch)
