@@ -14,7 +14,7 @@ enum model_status {
     MODEL_ACTIVE,
     MODEL_RETIRING, /* has an offline date, and is served until then */
     MODEL_NAMED,    /* only other sources than the catalogue name it; served */
-    MODEL_RETIRED,  /* answered like an unknown id */
+    MODEL_RETIRED,  /* gone: E198a, E198b */
 };
 
 enum model_thinking {
