@@ -73,6 +73,8 @@ static bool parse(char **argv, struct arguments_of_keys *k)
     revoke = strcmp(k->action, "revoke") == 0;
     if (!revoke && strcmp(k->action, "create") != 0 && strcmp(k->action, "list") != 0)
         return wrong("there is no", k->action);
+    if (k->name && !key_name_ok(str_from_cstr(k->name)))
+        return wrong("a name is one line of at most 200 characters", NULL);
     if (revoke && !k->subject)
         return wrong("revoke which key? (its id, or itself)", NULL);
     if (!revoke && k->subject)
@@ -148,13 +150,16 @@ static int list(struct store *s, struct arena *arena, const struct arguments_of_
     return 0;
 }
 
-static int revoke_key(struct store *s, const struct arguments_of_keys *a)
+static int revoke_key(struct store *s, struct arena *arena, const struct arguments_of_keys *a)
 {
-    enum err e;
+    str      key = str_from_cstr(a->subject);
+    enum err e = keys_revoke(s, key);
 
-    e = keys_revoke(s, str_from_cstr(a->subject));
-    if (e == ERR_NOT_FOUND)
-        fprintf(stderr, "dashbox keys: there is no good key \"%s\"\n", a->subject);
+    if (e == ERR_NOT_FOUND) {
+        if (!str_starts(key, S("key-"))) /* not its id: a secret, which is not to be seen */
+            key = key_hint(arena, key);
+        fprintf(stderr, "dashbox keys: there is no good key \"%.*s\"; dashbox keys list shows all\n", STR_ARG(key));
+    }
     else if (!e)
         printf("revoked\n");
     return e ? 1 : 0;
@@ -197,7 +202,7 @@ int cli_keys(int argc, char **argv)
         else if (strcmp(a.action, "list") == 0)
             status = list(s, &arena, &a);
         else
-            status = revoke_key(s, &a);
+            status = revoke_key(s, &arena, &a);
     }
     store_close(s);
     arena_free(&arena);

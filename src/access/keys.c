@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/num.h"
 #include "base/rand.h"
+#include "base/utf8.h"
 
 /* The plain functions: EVP would set up its providers, which is 2 MiB and 2 ms of every start for one hash. */
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -64,11 +65,20 @@ static str hash_of(str secret, unsigned char out[HASH_LEN])
     return str_of((char *)out, HASH_LEN);
 }
 
-static str hint_of(struct arena *a, str secret)
+str key_hint(struct arena *a, str secret)
 {
     if (secret.len < 12)
         return S("…");
     return arena_printf(a, "%.*s…%.*s", 5, secret.ptr, 2, secret.ptr + secret.len - 2);
+}
+
+bool key_name_ok(str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if ((unsigned char)name.ptr[i] < ' ' || name.ptr[i] == 0x7f)
+            return false;
+    }
+    return utf8_valid(name) && utf8_count(name) <= KEY_NAME_MAX;
 }
 
 /* ---- the table ---- */
@@ -127,7 +137,7 @@ static enum err table_read(sqlite3 *db, struct keys *keys, struct key_table *t)
         unsigned char hash[HASH_LEN];
         struct key    k = { .id = arena_printf(&t->arena, "option-%zu", i + 1), .workspace = S("default") };
 
-        k.hint = hint_of(&t->arena, keys->extra[i]);
+        k.hint = key_hint(&t->arena, keys->extra[i]);
         table_put(t, hash_of(keys->extra[i], hash), &k);
     }
     return OK;
@@ -340,7 +350,7 @@ enum err keys_add(struct store *s, str secret, str name, str workspace, struct a
 
     rand_hex(id, sizeof(id));
     k.id = arena_printf(a, "key-%.8s", id);
-    k.hint = hint_of(a, secret);
+    k.hint = key_hint(a, secret);
     e = store_run_here(s, add_job, &j);
     if (!e)
         *ret = k;

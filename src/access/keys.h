@@ -44,7 +44,12 @@ SUSPENDS enum err keys_refresh(struct keys *k);
 
 /* ---- for the command line and at the start ---- */
 
-#define KEY_LEN 35
+#define KEY_LEN      35
+#define KEY_NAME_MAX 200 /* characters */
+/* Whether a key may have that name: a line of text. */
+bool key_name_ok(str name);
+/* What of a key may be shown: its beginning and its end. */
+str key_hint(struct arena *a, str secret);
 /* Makes and stores a key; its text is in ret_secret. */
 enum err keys_create(struct store *s, str name, str workspace, char ret_secret[KEY_LEN + 1], struct arena *a,
                      struct key *ret);

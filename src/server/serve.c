@@ -23,6 +23,7 @@ struct command_line {
 static int usage(FILE *to)
 {
     fputs("usage: dashbox serve [--config FILE] [--listen HOST:PORT] [--data DIR] [--api-key KEY]…\n"
+          "                     [--scenario FILE] [--wording reference|wire] [--edition current|2024]\n"
           "                     [--workers N] [--production] [--set OPTION=VALUE]…\n"
           "\n"
           "Serves the Qwen Cloud API. --workers 0, the default, is one a core. Every option of the\n"
@@ -115,28 +116,27 @@ static bool is_any(const struct address *at)
 static void print_welcome(const struct config *c, const struct address *at, str key)
 {
     char        text[ADDRESS_TEXT_MAX];
+    bool        local = at->path[0];
     const char *scheme = c->options.tls_certificate.len ? "https" : "http";
+    const char *host = local ? "localhost" : text;
     str         shown = key.len ? key : S("YOUR_KEY");
 
     address_format(at, text);
-    if (at->path[0]) {
-        printf("dashbox: listening on %s\n", text);
-        fflush(stdout);
-        return;
-    }
-    printf("dashbox: listening on %s://%s\n", scheme, text);
+    printf("dashbox: listening on %s%s%s\n", local ? "" : scheme, local ? "" : "://", text);
     if (is_any(at))
         printf("dashbox: open to every network of this machine; --listen 127.0.0.1:PORT keeps it to itself\n");
     if (key.len)
         printf("dashbox: key          %.*s\n", STR_ARG(key));
     else
         printf("dashbox: a key is made with: dashbox keys create --data %.*s\n", STR_ARG(c->options.data));
-    printf("\n"
-           "  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
-           "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n"
-           "  curl %s://%s/compatible-mode/v1/chat/completions -H 'Authorization: Bearer %.*s' \\\n"
+    printf("\n");
+    if (!local)
+        printf("  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
+               "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n",
+               STR_ARG(shown), scheme, text, STR_ARG(shown), scheme, text);
+    printf("  curl %s%s%s%s://%s/compatible-mode/v1/chat/completions -H 'Authorization: Bearer %.*s' \\\n"
            "    -d '{\"model\":\"qwen-plus\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n\n",
-           STR_ARG(shown), scheme, text, STR_ARG(shown), scheme, text, scheme, text, STR_ARG(shown));
+           local ? "--unix-socket '" : "", local ? at->path : "", local ? "' " : "", scheme, host, STR_ARG(shown));
     fflush(stdout);
 }
 

@@ -122,11 +122,14 @@ static enum err open_store(struct server *p, const struct config *c, str *ret_ke
 
     if (e)
         return e;
-    if (c->api_key_count)
+    if (c->options.production)
+        e = laptop_key_end(p->store, &p->arena); /* and no key is shown */
+    else if (c->api_key_count)
         *ret_key = arena_str(&p->arena, c->api_keys[0]);
-    else if (!c->options.production)
+    else
         *ret_key = laptop_key(p->store, &p->arena);
-    e = keys_open(p->store, c->api_keys, c->api_key_count, &p->keys);
+    if (!e)
+        e = keys_open(p->store, c->api_keys, c->api_key_count, &p->keys);
     return e ? e : store_start(p->store);
 }
 

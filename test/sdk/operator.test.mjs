@@ -1,0 +1,111 @@
+// What the person who runs the server meets: keys, what is printed at the start, mistakes, what the log and the metrics say.
+
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { KEY, serve, until } from './server.mjs';
+
+const binary = process.env.DASHBOX
+    || path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'dashbox');
+const headers = { authorization: `Bearer ${KEY}` };
+
+const chat = (box, text, more = {}) => fetch(`${box.compatible}/chat/completions`, {
+    method: 'POST', headers,
+    body: JSON.stringify({ model: 'qwen-plus', messages: [{ role: 'user', content: text }], ...more }),
+});
+
+async function start(t, options) {
+    const box = await serve(options);
+    t.after(() => box.stop());
+    return box;
+}
+
+function folder_of(t) {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-operator-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    return folder;
+}
+
+// A command that ends by itself: its status and what it said.
+const dashbox = (...words) => new Promise(resolve => {
+    execFile(binary, words, { timeout: 20_000 }, (error, stdout, stderr) =>
+        resolve({ status: error ? error.code : 0, stdout, stderr }));
+});
+
+// A server started by hand, until it has said all of its greeting; its key is none of server.mjs's.
+async function greeting(t, ...words) {
+    const child = spawn(binary, ['serve', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = new Promise(resolve => child.once('exit', resolve));
+    let said = '';
+    child.stdout.on('data', piece => { said += piece; });
+    child.stderr.on('data', piece => { said += piece; });
+    const stop = async () => { child.kill('SIGTERM'); assert.equal(await ended, 0, said); };
+    t.after(stop);
+    await until(() => /"hello"}\]}'\n/.test(said), 'the lines to paste', 20_000);
+    return { said, stop, url: /listening on (\S+)/.exec(said)[1] };
+}
+
+test('the key of a laptop is no key in production, and no whole key is shown there', async t => {
+    const data = path.join(folder_of(t), 'data');
+    const models = async (url, key) => (await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status;
+    const laptop = await greeting(t, '--listen', '127.0.0.1:0', '--data', data);
+    const key = /key +(sk-[0-9a-f]{32})/.exec(laptop.said)[1];
+
+    assert.equal(await models(laptop.url, key), 200);
+    await laptop.stop();
+    const production = await greeting(t, '--listen', '127.0.0.1:0', '--data', data, '--production', '--api-key', 'sk-secret-of-ours');
+    assert.equal(await models(production.url, key), 401);
+    assert.equal(await models(production.url, 'sk-secret-of-ours'), 200);
+    assert.match(production.said, /laptop key .* revoked/);
+    assert.ok(!production.said.includes('sk-secret-of-ours'));
+    await production.stop();
+    const again = await greeting(t, '--listen', '127.0.0.1:0', '--data', data);
+    assert.notEqual(/key +(sk-[0-9a-f]{32})/.exec(again.said)[1], key);
+});
+
+test('a Unix listener prints a key, and a line to paste that works', async t => {
+    const folder = folder_of(t), at = path.join(folder, 's');
+    const { said } = await greeting(t, '--listen', `unix:${at}`, '--data', path.join(folder, 'data'));
+    const line = /curl [^]*'\n/.exec(said)[0];
+
+    assert.match(said, /key +sk-[0-9a-f]{32}/);
+    assert.match(line, new RegExp(`--unix-socket '${at}' http://localhost/compatible-mode/v1/chat/completions`));
+    const status = await new Promise((resolve, reject) => http.get({
+        socketPath: at, path: '/v1/models', headers: { authorization: /Bearer [^']+/.exec(line)[0] },
+    }, answer => resolve(answer.resume().statusCode)).once('error', reject));
+    assert.equal(status, 200);
+});
+
+test('names of keys are a line of 200 characters; what is said of a key never shows it', async t => {
+    const data = path.join(folder_of(t), 'data');
+    const create = name => dashbox('keys', 'create', '--data', data, '--name', name);
+
+    for (const name of ['a\nb', '\x1b[31m', 'x'.repeat(201)]) {
+        const { status, stdout, stderr } = await create(name);
+        assert.equal(status, 2);
+        assert.equal(stdout, '');
+        assert.match(stderr, /a name is one line of at most 200 characters/);
+    }
+    const made = await create('é'.repeat(200)), key = made.stdout.trim();
+    assert.equal(made.status, 0);
+    assert.equal((await dashbox('keys', 'revoke', key, '--data', data)).status, 0);
+    const { status, stderr } = await dashbox('keys', 'revoke', key, '--data', data);
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`there is no good key "${key.slice(0, 5)}…${key.slice(-2)}"`));
+    assert.ok(!stderr.includes(key));
+});
+
+test('what is wrong with the database names its file, and what to do', async t => {
+    const folder = folder_of(t), file = path.join(folder, 'dashbox.db');
+
+    fs.writeFileSync(file, 'this is no database, whatever it says. '.repeat(100));
+    const { status, stderr } = await dashbox('keys', 'list', '--data', folder);
+    assert.equal(status, 1);
+    assert.ok(stderr.includes(`${file}: file is not a database; move it away`), stderr);
+});
