@@ -168,13 +168,21 @@ static void count(struct worker *w, const struct request *rq, int status)
     counter_add(c, COUNTER_COMPLETION_TOKENS_TOTAL, rq->usage.completion_tokens);
 }
 
-/* By engine and by model. An engine has failed when its answer is the server's fault, or broke off. */
-static void count_engine(struct worker *w, const struct setup *s, const struct request *rq, int status, enum err e)
+/* An engine has failed when its answer is the server's fault, or broke off; or when it would not have the request now. */
+static bool engine_failed(const struct fault *f)
+{
+    int status = f->row ? f->row->form[WORDING_REFERENCE].status : f->foreign.status;
+
+    return fault_is_set(f) && (status >= 500 || status == 429);
+}
+
+/* By engine and by model. */
+static void count_engine(struct worker *w, const struct setup *s, const struct request *rq)
 {
     struct series *engine = setup_series(s, rq->engine);
 
     series_add(engine, SERIES_ENGINE_REQUESTS, 1);
-    series_add(engine, SERIES_ENGINE_FAILURES, e == ERR_FAULT && (status >= 500 || status == 200));
+    series_add(engine, SERIES_ENGINE_FAILURES, engine_failed(&rq->fault));
     if (rq->fallback_from.len) {
         struct series *first = setup_series(s, rq->fallback_from);
 
@@ -225,7 +233,7 @@ void request_handle(void *worker, struct http_exchange *x)
     status = e == ERR_CANCELLED || e == ERR_EOF ? 0 : http_status(x);
     count(w, rq, status);
     if (rq->engine.len)
-        count_engine(w, s, rq, status, e);
+        count_engine(w, s, rq);
     request_line(rq, &s->shared->logging, status, e);
     setup_release(s);
 }

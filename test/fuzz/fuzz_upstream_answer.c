@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     e = answer_whole(&an, copy, size);
     (void)drain(&an);
     ASSERT(!e || fault_is_set(&f));
-    (void)refusal_of_answer(&f, &a, cloud, 400 + (int)(size % 200), str_of((const char *)data, size));
+    (void)refusal_of_answer(&f, &a, cloud, (int64_t)size, 400 + (int)(size % 200), str_of((const char *)data, size));
     ASSERT(fault_is_set(&f));
     arena_free(&a);
     return 0;

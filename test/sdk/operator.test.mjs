@@ -109,3 +109,51 @@ test('what is wrong with the database names its file, and what to do', async t =
     assert.equal(status, 1);
     assert.ok(stderr.includes(`${file}: file is not a database; move it away`), stderr);
 });
+
+async function closed_port() {
+    const probe = net.createServer().listen(0, '127.0.0.1');
+    await new Promise(resolve => probe.once('listening', resolve));
+    const { port } = probe.address();
+    await new Promise(resolve => probe.close(resolve));
+    return port;
+}
+
+test('an upstream that is not there is down, its failures count, and four workers and a reload say so once', async t => {
+    const port = await closed_port();
+    const box = await start(t, {
+        config: `engines: [ { name: local, upstream: 'http://127.0.0.1:${port}/v1' } ]\nroute: { '*': local }\n`,
+        args: ['--workers', '4'],
+    });
+    const down = () => box.log().split('\n').filter(line => / is down /.test(line)).length;
+    const health = async () => (await (await fetch(`${box.url}/health`, { headers: { connection: 'close' } })).json()).engines.local;
+    const fails = () => fetch(`${box.compatible}/chat/completions`, {
+        method: 'POST', headers: { ...headers, connection: 'close' }, body: '{"model":"qwen-plus","messages":[{"role":"user","content":"x"}]}',
+    }).then(answer => assert.equal(answer.status, 503));
+
+    assert.deepEqual(await health(), { upstreams: 1, up: 1 }); // nobody has asked it
+    for (let i = 0; i < 40; i++) await fails();
+    assert.equal(await box.metric('dashbox_engine_failures_total{engine="local"}'), 40);
+    assert.equal(await box.metric(`dashbox_upstream_up{engine="local",upstream="http://127.0.0.1:${port}/v1"}`), 0);
+    assert.equal(down(), 1);
+    const read = () => box.log().split('configuration read again').length - 1;
+    box.process.kill('SIGHUP');
+    await until(() => read() === 1, 'the reload');
+    for (let i = 0; i < 20; i++) await fails();
+    assert.equal(down(), 1);
+});
+
+test('a stream that breaks off and a refusal by the engine are its failures; a refusal of the request is none', async t => {
+    const box = await start(t, { scenario: `
+rules:
+  - { match: { message: broken }, answer: { text: 'one two three four', error: { name: X092, after_tokens: 2 } } }
+  - { match: { message: E224 }, answer: { error: E224 } }
+  - { match: { message: E230a }, answer: { error: E230a } }
+  - { match: { message: E008 }, answer: { error: { name: E008, args: [5] } } }
+` });
+    const failures = () => box.metric('dashbox_engine_failures_total{engine="standin"}');
+
+    await (await chat(box, 'broken', { stream: true })).text();
+    assert.equal(await failures(), 1);
+    for (const text of ['E224', 'E230a', 'E008']) await (await chat(box, text)).text();
+    assert.equal(await failures(), 3);
+});

@@ -545,6 +545,7 @@ enum err process_engine_open(struct loop *l, struct child *c, const struct upstr
     uo.endpoints = &at;
     uo.endpoint_count = 1;
     uo.health_path = (str){ 0 }; /* the supervisor's business */
+    uo.supervised = true;
     if (!uo.backoff_max_ms) {    /* a child that has come back is to be asked at once */
         uo.backoff_ms = 100;
         uo.backoff_max_ms = 500;

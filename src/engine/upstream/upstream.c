@@ -13,6 +13,7 @@
 #include "contract/errors.gen.h"
 #include "engine/upstream/answer.h"
 #include "engine/upstream/body.h"
+#include "engine/upstream/notice.h"
 #include "engine/upstream/refusal.h"
 #include "loop/loop.h"
 #include "net/http_client.h"
@@ -29,6 +30,7 @@ struct endpoint {
     struct upstream  *up;
     struct http_pool *pool, *health_pool;
     const char       *url; /* for the log */
+    struct notice    *notice;
     str               target;
     str               authorization; /* "Bearer …" or empty */
     unsigned          weight, outstanding, failures;
@@ -66,6 +68,8 @@ static void upstream_unref(struct upstream *up)
 {
     if (--up->refs)
         return;
+    for (size_t i = 0; i < up->o.endpoint_count; i++)
+        notice_release(up->endpoints[i].notice);
     tls_context_free(up->o.tls);
     arena_free(&up->arena);
     free(up);
@@ -80,7 +84,7 @@ static bool endpoint_is_down(const struct endpoint *ep)
 
 static void endpoint_worked(struct endpoint *ep)
 {
-    if (endpoint_is_down(ep))
+    if (notice_up(ep->notice))
         log_info("engine %.*s: %s is up again", STR_ARG(ep->up->engine.name), ep->url);
     ep->failures = 0;
     ep->backoff_us = 0;
@@ -90,7 +94,6 @@ static void endpoint_worked(struct endpoint *ep)
 static void endpoint_failed(struct endpoint *ep, const char *why)
 {
     struct upstream *up = ep->up;
-    bool             was_down = endpoint_is_down(ep);
 
     up->state.failures++;
     ep->probing = false;
@@ -102,9 +105,17 @@ static void endpoint_failed(struct endpoint *ep, const char *why)
     }
     ep->backoff_us = min_i64(max_i64(2 * ep->backoff_us, up->o.backoff_ms * 1000), up->o.backoff_max_ms * 1000);
     ep->down_until_us = loop_now_us(up->loop) + ep->backoff_us;
-    if (!was_down)
+    if (notice_down(ep->notice))
         log_warn("engine %.*s: %s is down (%s), asking it again from time to time", STR_ARG(up->engine.name), ep->url,
                  why);
+}
+
+/* Not there at all, which needs no second opinion. */
+static void endpoint_missed(struct endpoint *ep, const char *why)
+{
+    if (!ep->up->o.supervised)
+        ep->failures = (unsigned)max_size(ep->failures, ep->up->o.failures_max - 1); /* this one makes it full */
+    endpoint_failed(ep, why);
 }
 
 static SUSPENDS bool endpoint_check(struct endpoint *ep)
@@ -127,11 +138,10 @@ static SUSPENDS bool endpoint_check(struct endpoint *ep)
         return false;
     if (status >= 200 && status <= 299)
         endpoint_worked(ep);
-    else {
-        if (e != ERR_TIMEOUT)
-            ep->failures = (unsigned)max_size(ep->failures, up->o.failures_max - 1); /* this one makes it full */
-        endpoint_failed(ep, e ? err_text(e) : "its health check says no");
-    }
+    else if (e == ERR_TIMEOUT)
+        endpoint_failed(ep, err_text(e)); /* it may be busy */
+    else
+        endpoint_missed(ep, e ? err_text(e) : "its health check says no");
     return true;
 }
 
@@ -321,15 +331,16 @@ enum outcome {
 };
 
 /* The request did not get an answer from this endpoint, and may have one from another. `problem` is what is said when
- * none does better. */
-static enum outcome elsewhere(struct upstream_stream *st, struct fault *problem, const char *why, bool counts)
+ * none does better; `mark` what is thought of the endpoint. */
+static enum outcome elsewhere(struct upstream_stream *st, struct fault *problem, const char *why,
+                              void (*mark)(struct endpoint *ep, const char *why))
 {
     struct endpoint *ep = st->endpoint;
 
     if (!problem->detail.len)
         (void)fault_detail(problem, arena_printf(st->rq->arena, "%s: %s", ep->url, why));
-    if (counts)
-        endpoint_failed(ep, why);
+    if (mark)
+        mark(ep, why);
     stream_over(st, ERR_FAULT);
     stream_uncount(st);
     return ELSEWHERE;
@@ -350,13 +361,13 @@ static enum outcome not_opened(struct upstream_stream *st, enum err e, struct fa
     case ERR_REFUSED:
     case ERR_UNREACHABLE:
         (void)fail_model_unavailable(problem);
-        return elsewhere(st, problem, err_text(e), true);
+        return elsewhere(st, problem, err_text(e), endpoint_missed);
     case ERR_LIMIT:
         (void)fail_model_serving_busy(problem);
-        return elsewhere(st, problem, "no connection was free", false);
+        return elsewhere(st, problem, "no connection was free", NULL);
     case ERR_EOF:
         (void)fail_backend_no_response(problem);
-        return elsewhere(st, problem, "closed without an answer", true);
+        return elsewhere(st, problem, "closed without an answer", endpoint_failed);
     case ERR_TIMEOUT:
         if (st->streamed) /* a whole answer may just be long */
             endpoint_failed(st->endpoint, "no answer in time");
@@ -384,10 +395,10 @@ static SUSPENDS enum outcome not_ok(struct upstream_stream *st, int status, stru
         return refused(st, e);
     if (e)
         len = 0; /* the status has said enough */
-    (void)refusal_of_answer(&said, st->rq->arena, st->up->o.cloud, status, str_of(len ? body : "", len));
+    (void)refusal_of_answer(&said, st->rq->arena, st->up->o.cloud, st->answer.input_max, status, str_of(len ? body : "", len));
     if (elsewhere_too) {
         *problem = said;
-        return elsewhere(st, problem, http_reason(status).ptr, true);
+        return elsewhere(st, problem, http_reason(status).ptr, endpoint_failed);
     }
     endpoint_worked(st->endpoint); /* it is there, and says what it thinks */
     if (status == 429) {
@@ -599,6 +610,7 @@ static enum err endpoint_init(struct upstream *up, struct endpoint *ep, const st
 
     ep->up = up;
     ep->url = str_to_cstr(&up->arena, from->url);
+    ep->notice = notice_hold(up->o.name, from->url);
     ep->weight = from->weight ? from->weight : 1;
     if (!http_origin_parse(from->url, &po.origin, &base)) {
         log_error("engine %.*s: \"%s\" is no URL that can be asked", STR_ARG(up->o.name), ep->url);
@@ -694,13 +706,12 @@ void upstream_close(struct engine *e)
 void upstream_state(const struct engine *e, struct upstream_state *ret)
 {
     const struct upstream *up = CONTAINER_OF(e, const struct upstream, engine);
-    int64_t                now_us = loop_now_us(up->loop);
 
     *ret = up->state;
     ret->endpoints = up->o.endpoint_count;
     ret->up = 0;
     for (size_t i = 0; i < up->o.endpoint_count; i++)
-        ret->up += endpoint_usable(&up->endpoints[i], now_us);
+        ret->up += !endpoint_is_down(&up->endpoints[i]);
 }
 
 bool upstream_is_up(const struct engine *e, size_t endpoint)
