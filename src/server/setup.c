@@ -32,55 +32,31 @@ static str header_of(void *arg, str name)
     return request_header(arg, name);
 }
 
-/* The user's own models: copies of known ones with other ids and limits. */
-static enum err open_models(struct shared *s, str *ret_problem)
+static void take_limit(int64_t *to, int64_t *to_thinking, int64_t limit)
 {
-    static const struct {
-        str    name;
-        size_t offset, offset_thinking;
-    } limits[] = {
-        { S("context"), offsetof(struct model, context), offsetof(struct model, context) },
-        { S("input"), offsetof(struct model, input_max), offsetof(struct model, input_max_thinking) },
-        { S("output"), offsetof(struct model, output_max), offsetof(struct model, output_max_thinking) },
-        { S("budget"), offsetof(struct model, budget_max), offsetof(struct model, budget_max) },
-    };
+    if (limit)
+        *to = *to_thinking = limit;
+}
+
+/* The user's own models: copies of known ones with other ids and limits. */
+static void open_models(struct shared *s)
+{
     struct config *c = s->config;
     struct model  *own = arena_array(&c->arena, struct model, c->model_count);
 
     for (size_t i = 0; i < c->model_count; i++) {
         const struct config_model *cm = &c->models[i];
-        const struct model        *like = model_find(cm->like);
 
-        if (!like) {
-            *ret_problem = arena_printf(&c->arena, "models: %.*s is like \"%.*s\", which is unknown", STR_ARG(cm->id),
-                                        STR_ARG(cm->like));
-            return ERR_INVALID;
-        }
-        own[i] = *like;
+        own[i] = *model_find(cm->like);
         own[i].id = cm->id;
         own[i].status = MODEL_ACTIVE;
-        for (size_t k = 0; k < cm->limit_count; k++) {
-            int64_t v;
-            bool    known = false;
-
-            for (size_t n = 0; n < ARRAY_LEN(limits); n++) {
-                if (!str_eq(limits[n].name, cm->limits[k].from) || !str_to_i64(cm->limits[k].to, &v) || v < 1)
-                    continue;
-                *(int64_t *)((char *)&own[i] + limits[n].offset) = v;
-                *(int64_t *)((char *)&own[i] + limits[n].offset_thinking) = v;
-                known = true;
-            }
-            if (!known) {
-                *ret_problem =
-                    arena_printf(&c->arena, "models: %.*s: limits are context, input, output, budget, with numbers",
-                                 STR_ARG(cm->id));
-                return ERR_INVALID;
-            }
-        }
+        take_limit(&own[i].context, &own[i].context, cm->context);
+        take_limit(&own[i].input_max, &own[i].input_max_thinking, cm->input);
+        take_limit(&own[i].output_max, &own[i].output_max_thinking, cm->output);
+        take_limit(&own[i].budget_max, &own[i].budget_max, cm->budget);
     }
     s->settings.models = own;
     s->settings.model_count = c->model_count;
-    return OK;
 }
 
 static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *ret_problem)
@@ -93,10 +69,8 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *re
         .error_find = error_find,
         .header = header_of,
     };
-    enum err e = open_models(s, ret_problem);
 
-    if (e)
-        return e;
+    open_models(s);
     if (o->scenario.len)
         standin.scenario_path = str_to_cstr(&c->arena, o->scenario);
     s->standin = standin_new(&s->arena, &standin, ret_problem);
