@@ -159,8 +159,7 @@ static int revoke_key(struct store *s, struct arena *arena, const struct argumen
         if (!str_starts(key, S("key-"))) /* not its id: a secret, which is not to be seen */
             key = key_hint(arena, key);
         fprintf(stderr, "dashbox keys: there is no good key \"%.*s\"; dashbox keys list shows all\n", STR_ARG(key));
-    }
-    else if (!e)
+    } else if (!e)
         printf("revoked\n");
     return e ? 1 : 0;
 }

@@ -627,7 +627,8 @@ static enum err read_routes(struct reader *r, yaml_node_t *n)
     r->c->route_count = p.count;
     r->c->routes = arena_array(&r->c->arena, struct config_route, p.count);
     for (size_t i = 0; i < p.count; i++)
-        r->c->routes[i] = (struct config_route){ .model = p.pairs[i].from, .engine = p.pairs[i].to, .line = p.pairs[i].line };
+        r->c->routes[i] =
+            (struct config_route){ .model = p.pairs[i].from, .engine = p.pairs[i].to, .line = p.pairs[i].line };
     return OK;
 }
 

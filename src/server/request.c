@@ -234,11 +234,26 @@ void request_handle(void *worker, struct http_exchange *x)
     count(w, rq, status);
     if (rq->engine.len)
         count_engine(w, s, rq);
-    request_line(rq, &s->shared->logging, status, e);
+    rq->cut_off = !status && w->cut_off;
+    if (log_wants(LOG_DEBUG) || !rq->route || rq->route->needs_key || status >= 400)
+        request_line(rq, &s->shared->logging, status, e);
     setup_release(s);
 }
 
 /* ---- the handlers that belong to no surface ---- */
+
+/* Somebody has typed the address into a browser; anything else is answered as at the service's front (chat.md §1.2). */
+enum err handle_root(struct request *rq)
+{
+    struct http_field fields[] = { { S("content-type"), S("text/plain; charset=utf-8") } };
+
+    if (route_method(http_request(rq->x)->method) != ROUTE_GET)
+        return answer_empty(rq, 404);
+    return http_answer(
+        rq->x, 200, fields, ARRAY_LEN(fields),
+        S("dashbox: Qwen Cloud in a box. Clients of OpenAI take /compatible-mode/v1, clients of DashScope "
+          "/api/v1. README.md and the folder doc/ beside its sources tell more, as does dashbox help.\n"));
+}
 
 /* That the server lives; and how its engines are, as this worker sees them. */
 enum err handle_health(struct request *rq)

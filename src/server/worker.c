@@ -200,12 +200,18 @@ static void on_drained(void *arg)
         loop_stop(w->loop);
 }
 
+static void cut_off(struct worker *w)
+{
+    w->cut_off = true;
+    http_server_cancel(w->server);
+}
+
 static void watch_drain(void *arg)
 {
     struct worker *w = arg;
 
     if (fiber_sleep_until(loop_now_us(w->loop) + w->drain_ms * 1000) == OK && w->server)
-        http_server_cancel(w->server);
+        cut_off(w);
     w->drain_watch = NULL;
 }
 
@@ -218,7 +224,7 @@ static void stop_here(void *arg)
         w->drain_watch = fiber_start(w->loop, watch_drain, w);
         http_server_drain(w->server, on_drained, w);
     } else if (w->server) {
-        http_server_cancel(w->server); /* asked twice */
+        cut_off(w); /* asked twice */
     }
 }
 

@@ -23,6 +23,7 @@ struct worker {
     struct fiber       *key_watch; /* of worker 0 */
     struct fiber       *drain_watch;
     bool                draining;
+    bool                cut_off; /* the rest of the requests has been ended */
 
     /* Put there by other threads. What comes when the loop has ended stays. */
     _Atomic(struct shared *) next; /* the configuration to take */

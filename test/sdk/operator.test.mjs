@@ -157,3 +157,53 @@ rules:
     for (const text of ['E224', 'E230a', 'E008']) await (await chat(box, text)).text();
     assert.equal(await failures(), 3);
 });
+
+test('what is cut off when the server stops is said to be drained', async t => {
+    const box = await start(t, {
+        scenario: `rules: [ { answer: { text: '${'la '.repeat(400)}', between_tokens: 100ms } } ]`,
+        args: ['--set', 'time.drain=50ms'],
+    });
+    const stream = await chat(box, 'slow', { stream: true }), whole = chat(box, 'slow').catch(() => 'gone');
+
+    await until(async () => await box.metric('dashbox_requests_active') >= 2, 'both requests');
+    box.process.kill('SIGTERM');
+    await assert.rejects(stream.text());
+    assert.equal(await whole, 'gone');
+    await box.ended;
+    const lines = box.log().split('\n').filter(line => line.includes('"phases_us"')).map(line => JSON.parse(line));
+    assert.deepEqual(lines.map(line => [line.status, line.error]), [[503, 'drained'], [503, 'drained']]);
+});
+
+test('a client that leaves is not drained', async t => {
+    const box = await start(t, { scenario: `rules: [ { answer: { text: '${'la '.repeat(400)}', between_tokens: 100ms } } ]` });
+    const leaving = new AbortController();
+    const stream = await fetch(`${box.compatible}/chat/completions`, { method: 'POST', headers, signal: leaving.signal,
+        body: '{"model":"qwen-plus","stream":true,"messages":[{"role":"user","content":"x"}]}' });
+
+    leaving.abort();
+    assert.equal((await box.logged(stream.headers.get('x-request-id'))).status, 499);
+});
+
+test('health and metrics have no line unless the log is one for debugging', async t => {
+    const quiet = await start(t), loud = await start(t, { args: ['--set', 'log.level=debug'] });
+
+    for (const box of [quiet, loud]) {
+        for (const at of ['/health', '/metrics', '/', '/nowhere']) await (await fetch(`${box.url}${at}`)).text();
+        await until(() => box.log().includes('"path":"/nowhere"'), 'the last line');
+    }
+    for (const at of ['"/health"', '"/metrics"', '"/"']) {
+        assert.ok(!quiet.log().includes(`"path":${at}`), at);
+        assert.ok(loud.log().includes(`"path":${at}`), at);
+    }
+});
+
+test('explain --all lists every row; words of those who do not know the sentence find it', async () => {
+    const { stdout } = await dashbox('explain', '--all');
+    const lines = stdout.trim().split('\n');
+
+    assert.ok(lines.length > 316);
+    assert.ok(lines.some(line => /^E008 +400  Range of input length should be \[1, /.test(line)));
+    assert.equal(JSON.parse((await dashbox('explain', '--all', '--json')).stdout).length, lines.length);
+    for (const [words, id] of [['余额不足', 'E099'], ['context length exceeded', 'E008'], ['内容安全', 'E100a'], ['too long', 'E008']])
+        assert.match((await dashbox('explain', words)).stdout, new RegExp(`^${id} `));
+});

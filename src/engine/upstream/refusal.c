@@ -101,12 +101,12 @@ static const str too_long_words[] = {
 };
 /* What the limit stands behind. */
 static const str limit_after[] = {
-    S("maximum context length is "),    /* vLLM */
-    S("context length is only "),       /* vLLM */
-    S("maximum model length of "),      /* vLLM */
-    S("maximum context length of "),    /* SGLang */
-    S("model's context length ("),      /* SGLang */
-    S("available context size ("),      /* llama-server */
+    S("maximum context length is "),     /* vLLM */
+    S("context length is only "),        /* vLLM */
+    S("maximum model length of "),       /* vLLM */
+    S("maximum context length of "),     /* SGLang */
+    S("model's context length ("),       /* SGLang */
+    S("available context size ("),       /* llama-server */
     S("of input length should be [1, "), /* another dashbox */
 };
 /* What the length of the prompt stands before, when max_tokens is named beside it. */
@@ -149,7 +149,7 @@ static int64_t number_before(str s, str words)
 /* REF: E008, E009. False: it is about something else, or no limit is known. */
 static bool raise_too_long(struct fault *f, int64_t input_max, const struct refusal *r)
 {
-    bool    said = has_any(r->type, too_long_types, ARRAY_LEN(too_long_types)) ||
+    bool said = has_any(r->type, too_long_types, ARRAY_LEN(too_long_types)) ||
                 has_any(r->code, too_long_types, ARRAY_LEN(too_long_types)) ||
                 has_any(r->message, too_long_words, ARRAY_LEN(too_long_words));
     int64_t limit = r->limit, prompt = 0;

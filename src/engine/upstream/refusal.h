@@ -12,8 +12,8 @@ struct yyjson_val;
 
 /* What an upstream said in refusing. */
 struct refusal {
-    int     status;          /* 0: it named none */
-    int64_t limit;           /* "n_ctx": tokens of its context; 0: not said */
+    int     status;              /* 0: it named none */
+    int64_t limit;               /* "n_ctx": tokens of its context; 0: not said */
     str     code, type, message; /* as far as there */
 };
 

@@ -395,7 +395,8 @@ static SUSPENDS enum outcome not_ok(struct upstream_stream *st, int status, stru
         return refused(st, e);
     if (e)
         len = 0; /* the status has said enough */
-    (void)refusal_of_answer(&said, st->rq->arena, st->up->o.cloud, st->answer.input_max, status, str_of(len ? body : "", len));
+    (void)refusal_of_answer(&said, st->rq->arena, st->up->o.cloud, st->answer.input_max, status,
+                            str_of(len ? body : "", len));
     if (elsewhere_too) {
         *problem = said;
         return elsewhere(st, problem, http_reason(status).ptr, endpoint_failed);
@@ -544,7 +545,7 @@ static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, con
                   STR_ARG(up->o.fallback->name));
         if (!rq->fallback_from.len)
             rq->fallback_from = up->engine.name; /* lives as long as the setup that the request holds */
-        rq->engine = up->o.fallback->name; /* the log says who really answered, and why not the other */
+        rq->engine = up->o.fallback->name;       /* the log says who really answered, and why not the other */
         rq->fault.detail = problem.detail;
         return up->o.fallback->ops->open(up->o.fallback, rq, in, ret);
     }

@@ -404,7 +404,8 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
     assert_bad("engines:\n- upstream: http://a\n", ":2: an engine needs a name, and \"standin\" is taken");
     assert_bad("engines:\n- name: standin\n  upstream: http://a\n",
                ":2: an engine needs a name, and \"standin\" is taken");
-    assert_bad("engines:\n- name: a\n", ":2: engine a needs an upstream (a server's URL) or a command (a child to start)");
+    assert_bad("engines:\n- name: a\n",
+               ":2: engine a needs an upstream (a server's URL) or a command (a child to start)");
     assert_bad("engines:\n- name: a\n  upstream: []\n", ":3: upstream is empty");
     assert_bad("engines:\n- name: a\n  upstream: ''\n", ":3: an upstream's URL is empty");
     assert_bad("engines:\n- name: a\n  command: ' '\n", ":3: command is empty");
@@ -479,11 +480,14 @@ TEST(a_file_is_utf_8)
     str   problem = { 0 };
 
     assert_non_null(f);
-    fwrite("\xff\xfe" "c\0o\0r\0s\0:\0 \0y\0e\0s\0", 1, 20, f); /* UTF-16 with its mark */
+    fwrite("\xff\xfe"
+           "c\0o\0r\0s\0:\0 \0y\0e\0s\0",
+           1, 20, f); /* UTF-16 with its mark */
     fclose(f);
     assert_int_equal(config_read(config, path, &problem), ERR_INVALID);
     assert_bad("cors: true\n\nhelp_base: caf\xe9 au lait\n", ":3: invalid trailing UTF-8 octet");
-    assert_good("\xef\xbb\xbf" "cors: false\n"); /* a mark of UTF-8 */
+    assert_good("\xef\xbb\xbf"
+                "cors: false\n"); /* a mark of UTF-8 */
     assert_false(config->options.cors);
 }
 
