@@ -7,6 +7,7 @@
 
 #include "base/num.h"
 #include "contract/model.h"
+#include "engine/process/process.h"
 #include "engine/upstream/upstream.h"
 #include "net/http_client.h"
 #include "server/arguments.h"
@@ -567,8 +568,31 @@ static bool split_words(struct arena *a, struct config_engine *e)
     return !quote;
 }
 
+/* What an engine could not be opened with: a configuration that is accepted can be taken by all workers. */
+static enum err check_asking(struct reader *r, yaml_node_t *n, const struct config_engine *e)
+{
+    bool broken = str_has_break(e->health_path);
+
+    if (e->endpoint_count > UPSTREAM_ENDPOINTS_MAX || e->header_count > HTTP_FIELDS_MAX)
+        return bad(r, n, "engine %.*s has too many %.*s", e->name,
+                   e->header_count > HTTP_FIELDS_MAX ? S("headers") : S("upstreams"));
+    for (size_t i = 0; i < e->endpoint_count; i++) {
+        struct http_origin origin;
+        str                path;
+
+        if (!http_origin_parse(e->endpoints[i].url, &origin, &path) || str_has_break(e->endpoints[i].url))
+            return bad(r, n, "engine %.*s: \"%.*s\" is no URL that can be asked", e->name, e->endpoints[i].url);
+        broken = broken || str_has_break(e->endpoints[i].api_key);
+    }
+    for (size_t i = 0; i < e->header_count; i++)
+        broken = broken || str_has_break(e->headers[i].from) || str_has_break(e->headers[i].to);
+    return broken ? bad(r, n, "engine %.*s: headers, keys and paths have no line breaks%.*s", e->name, S("")) : OK;
+}
+
 static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_engine *e)
 {
+    enum err err;
+
     if (!e->name.len || str_eq(e->name, S("standin")))
         return bad(r, n, "an engine needs a name, and \"standin\" is taken%.*s%.*s", S(""), S(""));
     if (!e->endpoint_count && !e->command.len)
@@ -585,12 +609,18 @@ static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_eng
         if (!e->endpoints[i].api_key.len)
             e->endpoints[i].api_key = e->api_key;
     }
+    err = check_asking(r, n, e);
+    if (err)
+        return err;
     for (const struct config_engine *other = r->c->engines; other < e; other++) {
         if (str_eq(other->name, e->name))
             return bad(r, n, "there is another engine %.*s%.*s", e->name, S(""));
     }
     if (!split_words(&r->c->arena, e))
         return bad(r, n, "engine %.*s: a quote in its command has no end%.*s", e->name, S(""));
+    if (e->command.len && !child_command_ok(e->words, e->word_count))
+        return bad(r, n, "engine %.*s: its command must say where it listens, with {port} or with {socket}%.*s",
+                   e->name, S(""));
     return OK;
 }
 
@@ -749,16 +779,12 @@ static enum err read_options(struct reader *r, yaml_node_t *n, str prefix, unsig
             prefix.len ? arena_printf(&r->c->arena, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(text_of(key))) : text_of(key);
         const struct option *o = option_find(name);
         enum err             e = OK;
-        bool                 is_list = false;
+        size_t               list = prefix.len ? ARRAY_LEN(lists) : 0;
 
-        for (size_t i = 0; i < ARRAY_LEN(lists) && !prefix.len; i++) {
-            if (str_eq(lists[i].name, name)) {
-                is_list = true;
-                e = is_null(value) ? OK : lists[i].read(r, value);
-            }
-        }
-        if (is_list) {
-            /* done */
+        while (list < ARRAY_LEN(lists) && !str_eq(lists[list].name, name))
+            list++;
+        if (list < ARRAY_LEN(lists)) {
+            e = is_null(value) ? OK : lists[list].read(r, value);
         } else if (o && value->type == YAML_SCALAR_NODE) {
             str         text = text_of(value);
             const char *why = option_set(r->c, o, o->type == OPTION_PATH ? path_here(r, text) : text);

@@ -33,13 +33,22 @@ static int usage(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
-/* Options of the configuration that have a flag of their own come first. */
+/* Up to EDITION: options of the configuration that have a flag of their own, named alike. */
+enum { LISTEN, DATA, WORKERS, SCENARIO, WORDING, EDITION, CONFIG, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
 static const struct argument known[] = {
-    { S("--listen"), true },  { S("--data"), true },    { S("--workers"), true },     { S("--scenario"), true },
-    { S("--wording"), true }, { S("--edition"), true }, { S("--config"), true },      { S("--api-key"), true },
-    { S("--set"), true },     { S("--help"), false },   { S("--production"), false }, { S("-h"), false },
+    [LISTEN] = { S("--listen"), true },
+    [DATA] = { S("--data"), true },
+    [WORKERS] = { S("--workers"), true },
+    [SCENARIO] = { S("--scenario"), true },
+    [WORDING] = { S("--wording"), true },
+    [EDITION] = { S("--edition"), true },
+    [CONFIG] = { S("--config"), true },
+    [API_KEY] = { S("--api-key"), true },
+    [SET] = { S("--set"), true },
+    [HELP] = { S("--help"), false },
+    [PRODUCTION] = { S("--production"), false },
+    [HELP_SHORT] = { S("-h"), false },
 };
-enum { CONFIG = 6, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
 
 static bool too_many(const char *what)
 {

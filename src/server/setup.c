@@ -141,7 +141,7 @@ static void setup_free(struct setup *s)
         if (!s->engines[i])
             continue;
         if (c->engines[i].command.len)
-            process_engine_close(s->engines[i]);
+            children_engine_close(&s->worker->common->children, s->engines[i]);
         else
             upstream_close(s->engines[i]);
     }
@@ -192,6 +192,7 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     o.health_path = ce->health_path;
     o.health_interval_ms = ce->health_ms;
     o.cloud = ce->cloud;
+    o.active = &s->series[ce - s->shared->config->engines].engine->at[SERIES_ENGINE_REQUESTS_ACTIVE];
     if (ce->fallback.len)
         o.fallback = engine_named(s, ce->fallback);
     e = ce->command.len ? children_engine(&w->common->children, w->loop, ce, &o, ret) : upstream_open(w->loop, &o, ret);
@@ -199,17 +200,26 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     return e;
 }
 
-static void open_series(struct setup *s)
+/* These count from the first request on, and go on for a retired setup's. */
+static void open_engine_series(struct setup *s)
+{
+    const struct config *c = s->shared->config;
+    struct counters     *counters = &s->worker->counters;
+
+    s->standin_series = series_of_engine(counters, s->shared->standin->name);
+    for (size_t i = 0; i < c->engine_count; i++)
+        s->series[i].engine = series_of_engine(counters, c->engines[i].name);
+}
+
+static void open_upstream_series(struct setup *s)
 {
     const struct config *c = s->shared->config;
     struct counters     *counters = &s->worker->counters;
 
     series_hide(counters, BY_UPSTREAM);
-    s->standin_series = series_of_engine(counters, s->shared->standin->name);
     for (size_t i = 0; i < c->engine_count; i++) {
         const struct config_engine *ce = &c->engines[i];
 
-        s->series[i].engine = series_of_engine(counters, ce->name);
         s->series[i].upstreams = xcalloc(ce->endpoint_count, sizeof(*s->series[i].upstreams));
         for (size_t k = 0; k < ce->endpoint_count; k++)
             s->series[i].upstreams[k] = series_of_upstream(counters, ce->name, ce->endpoints[k].url);
@@ -232,6 +242,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         .engine_for = engine_for,
         .engine_arg = s,
     };
+    open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */
     for (size_t i = c->engine_count; i > 0 && !e; i--)
         e = engine_open(w, s, &c->engines[i - 1], &s->engines[i - 1]);
@@ -239,7 +250,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         setup_free(s);
         return e;
     }
-    open_series(s);
+    open_upstream_series(s);
     *ret = s;
     return OK;
 }
@@ -289,10 +300,7 @@ void setup_publish(const struct setup *s)
 
     for (size_t i = 0; i < c->engine_count; i++) {
         const struct config_engine *ce = &c->engines[i];
-        struct upstream_state       state;
 
-        setup_engine_state(s, i, &state);
-        series_set(s->series[i].engine, SERIES_ENGINE_REQUESTS_ACTIVE, (int64_t)state.outstanding);
         for (size_t k = 0; k < ce->endpoint_count; k++)
             series_set(s->series[i].upstreams[k], SERIES_UPSTREAM_UP, upstream_is_up(s->engines[i], k));
     }

@@ -32,19 +32,36 @@ static void on_idle(void *arg)
 {
     struct worker *w = arg;
 
-    if (w->server) {
+    if (w->setup) {
         update_gauges(w);
         setup_publish(w->setup);
     }
     log_flush();
 }
 
+static void worker_over(struct worker *w);
+
+/* The keys of the store, and those of the configuration, are the process's: one worker sees to them, on a fiber, since the
+ * store may take its time. The loop does not end before this fiber. */
 static void watch_keys(void *arg)
 {
     struct worker *w = arg;
 
-    while (fiber_sleep_until(loop_now_us(w->loop) + KEYS_POLL_US) == OK)
-        (void)keys_refresh(w->common->keys); /* a failure is in the log; the old table stays */
+    while (w->keys_next || fiber_wait(loop_now_us(w->loop) + KEYS_POLL_US) != ERR_CANCELLED) {
+        struct shared *s = w->keys_next;
+
+        w->keys_next = NULL;
+        /* a failure is in the log; the old table stays */
+        if (s)
+            (void)keys_extra_set(w->common->keys, s->config->api_keys, s->config->api_key_count);
+        else
+            (void)keys_refresh(w->common->keys);
+        shared_unref(s);
+    }
+    shared_unref(w->keys_next); /* too late */
+    w->keys_next = NULL;
+    w->key_watch = NULL;
+    worker_over(w);
 }
 
 static struct http_server_options http_options(struct worker *w, struct shared *s)
@@ -80,7 +97,7 @@ enum err worker_open(struct server *p, unsigned index, struct shared *s, const s
     counters_init(&w->counters);
     w->memo = count_memo_open(0);
     loop_on_idle(w->loop, on_idle, w);
-    e = index == 0 ? children_set(&p->children, w->loop, s->config) : OK;
+    e = index == 0 ? children_start(&p->children, w->loop, s->config) : OK;
     if (!e)
         e = setup_open(w, s, &w->setup);
     http = http_options(w, s);
@@ -111,50 +128,54 @@ enum err worker_start(struct worker *w)
 {
     w->keys = key_view_open(w->common->keys);
     atomic_fetch_add(&w->common->running, 1);
-    if (pthread_create(&w->thread, NULL, worker_main, w))
+    w->has_run = true;
+    if (pthread_create(&w->thread, NULL, worker_main, w)) {
+        atomic_fetch_sub(&w->common->running, 1);
+        w->has_run = false;
         return ERR_LIMIT;
+    }
     pthread_setname_np(w->thread, "worker");
     return OK;
 }
 
-/* The keys of the configuration are the process's: one worker sees to them, on a fiber, since the store may take its
- * time. */
-static void reload_keys(void *arg)
+/* Worker 0 goes first: the others' engines ask its children. */
+static void reload_rest(struct worker *w, struct shared *s)
 {
-    struct worker *w = arg;
-    struct shared *s = shared_ref(w->setup->shared);
-
-    (void)keys_extra_set(w->common->keys, s->config->api_keys, s->config->api_key_count);
-    shared_unref(s);
+    for (size_t i = 1; i < w->common->worker_count; i++)
+        worker_reload(w->common->workers[i], s);
+    shared_unref(w->keys_next);
+    w->keys_next = shared_ref(s);
+    fiber_wake(w->key_watch);
 }
 
 static void reload_here(void *arg)
 {
-    struct worker *w = arg;
-    struct shared *shared = atomic_exchange(&w->next, NULL);
-    struct setup  *s;
+    struct worker   *w = arg;
+    struct children *children = &w->common->children;
+    struct shared   *shared = atomic_exchange(&w->next, NULL);
+    struct setup    *s;
+    enum err         e;
 
     if (!shared || w->draining) { /* an earlier call has taken it; too late */
         shared_unref(shared);
         return;
     }
-    /* Worker 0 goes first: the others' engines ask its children. */
-    if (w->index == 0) {
-        if (children_set(&w->common->children, w->loop, shared->config))
-            log_error("reload: an engine's command cannot be used");
-        for (size_t i = 1; i < w->common->worker_count; i++)
-            worker_reload(w->common->workers[i], shared);
-    }
-    if (setup_open(w, shared, &s) == OK) {
+    e = w->index == 0 ? children_start(children, w->loop, shared->config) : OK;
+    if (!e)
+        e = setup_open(w, shared, &s);
+    if (!e) {
         struct http_server_options http = http_options(w, shared);
 
         setup_retire(w->setup);
         w->setup = s;
         http_server_options_set(w->server, &http);
-        if (w->index == 0)
-            (void)fiber_start(w->loop, reload_keys, w);
     } else {
         log_error("reload: worker %u cannot use the configuration, keeping the old one", w->index);
+    }
+    if (w->index == 0) {
+        children_keep(children, w->setup->shared->config); /* whichever it is now */
+        if (!e)
+            reload_rest(w, shared);
     }
     shared_unref(shared);
 }
@@ -177,8 +198,16 @@ static void peer_drained(void *arg)
 {
     struct server *p = arg;
 
-    if (++p->drained == p->worker_count)
+    if (++p->drained == p->thread_count)
         children_close(&p->children, on_children_closed, p);
+}
+
+/* It has neither requests nor a fiber of its own. */
+static void worker_over(struct worker *w)
+{
+    loop_post(w->common->workers[0]->loop, peer_drained, w->common);
+    if (w->index != 0)
+        loop_stop(w->loop);
 }
 
 static void on_drained(void *arg)
@@ -188,16 +217,14 @@ static void on_drained(void *arg)
     if (w->drain_watch)
         fiber_cancel(w->drain_watch);
     w->drain_watch = NULL;
-    if (w->key_watch)
-        fiber_cancel(w->key_watch);
-    w->key_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
     setup_retire(w->setup);
     w->setup = NULL;
-    loop_post(w->common->workers[0]->loop, peer_drained, w->common);
-    if (w->index != 0)
-        loop_stop(w->loop);
+    if (w->key_watch)
+        fiber_cancel(w->key_watch);
+    else
+        worker_over(w);
 }
 
 static void cut_off(struct worker *w)
@@ -239,14 +266,27 @@ void worker_join(struct worker *w)
     pthread_join(w->thread, NULL);
 }
 
+/* What has been opened and has never run ends as if it had: a loop runs until its fibers have noticed. */
+static void close_unused(struct worker *w)
+{
+    if (w->setup)
+        setup_retire(w->setup);
+    w->setup = NULL;
+    if (w->server)
+        http_server_drain(w->server, NULL, NULL);
+    if (w->index == 0)
+        children_close(&w->common->children, NULL, NULL);
+    loop_stop(w->loop);
+    loop_run(w->loop);
+    http_server_free(w->server);
+}
+
 void worker_free(struct worker *w)
 {
     if (!w)
         return;
-    if (w->setup)
-        setup_retire(w->setup);
-    if (w->server)
-        http_server_drain(w->server, NULL, NULL); /* it has never served */
+    if (!w->has_run)
+        close_unused(w);
     shared_unref(w->next);
     key_view_close(w->keys);
     count_memo_close(w->memo);

@@ -402,18 +402,21 @@ static enum err refused(struct answer *an, struct refusal *r, str comment)
     return refusal_in_answer(an->fault, an->arena, an->cloud, an->input_max, r);
 }
 
-/* Remembers an event that gave one piece of text and nothing else, at `first` in the queue. Without a backslash all of its strings stand as they are, so that
- * the text is where it is found, if that is one place. */
+/* Remembers an event that gave one piece of text and nothing else, at `first` in the queue. Without a backslash all of its
+ * strings stand as they are, so that the text is where it is found, if that is one place. */
 static void like_set(struct answer *an, unsigned first, str data, yyjson_val *root)
 {
     struct answer_like      *like = &an->like;
-    const struct chat_event *ev = &an->queue[first];
+    const struct chat_event *ev;
     size_t                   at;
     str                      quoted;
 
     like->before = 0;
-    if (an->queue_count != first + 1 || (ev->kind != CHAT_EV_TEXT && ev->kind != CHAT_EV_REASONING) ||
-        data.len > LIKE_MAX || str_find(data, '\\') != STR_NONE || json_get(root, "usage"))
+    if (an->queue_count != first + 1) /* nothing is there at all, perhaps not even a queue */
+        return;
+    ev = &an->queue[first];
+    if ((ev->kind != CHAT_EV_TEXT && ev->kind != CHAT_EV_REASONING) || data.len > LIKE_MAX ||
+        str_find(data, '\\') != STR_NONE || json_get(root, "usage"))
         return;
     buf_reset(&like->raw);
     buf_add_char(&like->raw, '"');

@@ -20,6 +20,7 @@
 #include "net/sse_parser.h"
 #include "net/tls.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define ERROR_BODY_MAX ((size_t)256 * 1024)
@@ -208,12 +209,19 @@ static str model_to(const struct upstream *up, str from)
 
 /* ---- a stream and its end ---- */
 
+static void count_active(struct upstream *up, int n)
+{
+    up->state.outstanding += (size_t)n;
+    if (up->o.active)
+        atomic_fetch_add_explicit(up->o.active, n, memory_order_relaxed);
+}
+
 static void stream_uncount(struct upstream_stream *st)
 {
     if (!st->endpoint)
         return;
     st->endpoint->outstanding--;
-    st->up->state.outstanding--;
+    count_active(st->up, -1);
     st->endpoint->probing = false;
     st->endpoint = NULL;
 }
@@ -495,15 +503,15 @@ static struct upstream_stream *stream_new(struct upstream *up, struct endpoint *
     st->endpoint = ep;
     ep->outstanding++;
     ep->probing = endpoint_is_down(ep);
-    up->state.outstanding++;
+    count_active(up, 1);
     up->refs++;
     arena_defer(rq->arena, stream_gone, st);
     answer_init(&st->answer, rq->arena, &rq->fault, in, up->o.cloud);
     return st;
 }
 
-static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, const struct chat_input *in,
-                                       struct engine_stream **ret)
+SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct chat_input *in, bool *ret_elsewhere,
+                               struct engine_stream **ret)
 {
     struct upstream *up = CONTAINER_OF(e, struct upstream, engine);
     struct fault     problem;
@@ -512,6 +520,7 @@ static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, con
     bool             here = true;
 
     might_suspend();
+    *ret_elsewhere = false;
     rq->action = "asking the upstream";
     rq->engine = up->engine.name;
     up->state.requests++;
@@ -539,18 +548,36 @@ static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, con
             break;
         }
     }
-    if (up->o.fallback && !up->closing) {
-        up->state.fallbacks++;
-        log_debug("engine %.*s: %.*s, asking %.*s", STR_ARG(up->engine.name), STR_ARG(problem.detail),
-                  STR_ARG(up->o.fallback->name));
-        if (!rq->fallback_from.len)
-            rq->fallback_from = up->engine.name; /* lives as long as the setup that the request holds */
-        rq->engine = up->o.fallback->name;       /* the log says who really answered, and why not the other */
-        rq->fault.detail = problem.detail;
-        return up->o.fallback->ops->open(up->o.fallback, rq, in, ret);
-    }
     rq->fault = problem;
+    *ret_elsewhere = true;
     return ERR_FAULT;
+}
+
+SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struct request *rq,
+                                   const struct chat_input *in, struct engine_stream **ret)
+{
+    might_suspend();
+    log_debug("engine %.*s: %.*s, asking %.*s", STR_ARG(from->name), STR_ARG(rq->fault.detail), STR_ARG(to->name));
+    if (!rq->fallback_from.len)
+        rq->fallback_from = from->name; /* lives as long as the setup that the request holds */
+    rq->engine = to->name;              /* the log says who really answered, and why not the other */
+    rq->fault = (struct fault){ .detail = rq->fault.detail };
+    return to->ops->open(to, rq, in, ret);
+}
+
+static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, const struct chat_input *in,
+                                       struct engine_stream **ret)
+{
+    struct upstream *up = CONTAINER_OF(e, struct upstream, engine);
+    bool             elsewhere;
+    enum err         err;
+
+    might_suspend();
+    err = upstream_ask(e, rq, in, &elsewhere, ret);
+    if (!elsewhere || !up->o.fallback || up->closing)
+        return err;
+    up->state.fallbacks++;
+    return engine_fall_back(e, up->o.fallback, rq, in, ret);
 }
 
 static const struct engine_ops upstream_ops = {

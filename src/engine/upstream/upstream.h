@@ -88,6 +88,9 @@ struct upstream_options {
 
     struct tls_context *tls;      /* for https; held [the system's authorities, verified] */
     struct engine      *fallback; /* not closed by this one */
+
+    /* The owner's count of requests under way, those too that outlive upstream_close(); NULL: none. */
+    _Atomic int64_t *active;
 };
 
 #define UPSTREAM_ENDPOINTS_MAX 64
@@ -97,6 +100,14 @@ struct upstream_options {
 enum err upstream_open(struct loop *l, const struct upstream_options *o, struct engine **ret);
 /* Streams under way end as they end. */
 void upstream_close(struct engine *e);
+
+/* The open() of such an engine, without its fallback. *ret_elsewhere: it could not be asked (ERR_FAULT says why), and
+ * another engine may do it. */
+SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct chat_input *in, bool *ret_elsewhere,
+                               struct engine_stream **ret);
+/* Asks `to` because `from` could not be asked: the fault in the request becomes what the log says of it. */
+SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struct request *rq,
+                                   const struct chat_input *in, struct engine_stream **ret);
 
 /* Now, for metrics. */
 struct upstream_state {

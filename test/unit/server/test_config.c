@@ -431,6 +431,29 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
     assert_bad("engines:\n- name: [a]\n  upstream: http://a\n", ":2: \"name\" takes one value");
 }
 
+TEST(what_no_engine_can_be_opened_with_is_refused_with_its_line)
+{
+    char   text[4096];
+    size_t len = (size_t)snprintf(text, sizeof(text), "engines:\n- name: a\n  upstream: [http://a");
+
+    assert_bad("engines:\n- name: a\n  upstream: ftp://x\n", ":2: engine a: \"ftp://x\" is no URL that can be asked");
+    assert_bad("engines:\n- name: a\n  upstream: [http://a, b]\n", ":2: engine a: \"b\" is no URL that can be asked");
+    assert_bad("engines:\n- { name: a, command: run }\n",
+               ":2: engine a: its command must say where it listens, with {port} or with {socket}");
+    assert_bad("engines:\n- name: a\n  command: run {port} {socket}\n",
+               ":2: engine a: its command must say where it listens, with {port} or with {socket}");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  health_path: \"/a\\n\"\n",
+               ":2: engine a: headers, keys and paths have no line breaks");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  headers: { x: \"a\\rb\" }\n",
+               ":2: engine a: headers, keys and paths have no line breaks");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  api_key: \"a\\nb\"\n",
+               ":2: engine a: headers, keys and paths have no line breaks");
+    for (int i = 0; i < UPSTREAM_ENDPOINTS_MAX; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, ", http://a");
+    snprintf(text + len, sizeof(text) - len, "]\n");
+    assert_bad(text, ":2: engine a has too many upstreams");
+}
+
 TEST(routes_keep_their_order_and_name_engines_that_are_there)
 {
     assert_good(
@@ -558,9 +581,10 @@ TEST(a_tilde_is_the_home_of_whoever_runs_it)
     str problem;
 
     setenv("HOME", "/home/somebody", 1);
-    assert_good("data: ~/data\nscenario: '/~other/x'\ntokenizer: /a/~/b\n");
+    assert_good("data: ~/data\nscenario: '/~other/x'\ntokenizer: /a/~/b\nlog: { file: ~/log }\n");
     assert_int_equal(config_finish(config, &problem), OK);
     assert_str(config->options.data, "/home/somebody/data");
+    assert_str(config->options.log_file, "/home/somebody/log");
     assert_str(config->options.scenario, "/~other/x");
     assert_str(config->options.tokenizer, "/a/~/b");
 }
@@ -635,6 +659,7 @@ int main(void)
         config_test(a_key_that_no_header_can_carry_is_refused),
         config_test(a_folder_is_no_configuration),
         config_test(mistakes_in_engines_are_refused_with_their_line),
+        config_test(what_no_engine_can_be_opened_with_is_refused_with_its_line),
         config_test(routes_keep_their_order_and_name_engines_that_are_there),
         config_test(a_fallback_is_an_engine_that_is_there),
         config_test(what_an_engine_cannot_use_is_refused),
