@@ -576,14 +576,8 @@ static enum err check_asking(struct reader *r, yaml_node_t *n, const struct conf
     if (e->endpoint_count > UPSTREAM_ENDPOINTS_MAX || e->header_count > HTTP_FIELDS_MAX)
         return bad(r, n, "engine %.*s has too many %.*s", e->name,
                    e->header_count > HTTP_FIELDS_MAX ? S("headers") : S("upstreams"));
-    for (size_t i = 0; i < e->endpoint_count; i++) {
-        struct http_origin origin;
-        str                path;
-
-        if (!http_origin_parse(e->endpoints[i].url, &origin, &path) || str_has_break(e->endpoints[i].url))
-            return bad(r, n, "engine %.*s: \"%.*s\" is no URL that can be asked", e->name, e->endpoints[i].url);
-        broken = broken || str_has_break(e->endpoints[i].api_key);
-    }
+    for (size_t i = 0; i < e->endpoint_count; i++)
+        broken = broken || str_has_break(e->endpoints[i].url) || str_has_break(e->endpoints[i].api_key);
     for (size_t i = 0; i < e->header_count; i++)
         broken = broken || str_has_break(e->headers[i].from) || str_has_break(e->headers[i].to);
     return broken ? bad(r, n, "engine %.*s: headers, keys and paths have no line breaks%.*s", e->name, S("")) : OK;

@@ -91,7 +91,7 @@ test('starts that fail with engines end with a sentence and status 1', async t =
     await bad(['--listen', `127.0.0.1:${busy.address().port}`], 1, /a server listens there already/);
     await bad(['--listen', `unix:${file}`], 1, /something is there that is no socket/);
     fs.appendFileSync(config, "  - { name: last, upstream: 'ftp://x' }\n");
-    await bad([], 2, /c\.yaml:4: engine last: "ftp:\/\/x" is no URL that can be asked/);
+    await bad([], 2, /c\.yaml:4: "ftp:\/\/x" is no URL such as/);
 });
 
 const CHILD = `"${process.execPath}" "${path.join(here, 'child_engine.mjs')}" {port}`;

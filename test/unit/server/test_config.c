@@ -436,8 +436,6 @@ TEST(what_no_engine_can_be_opened_with_is_refused_with_its_line)
     char   text[4096];
     size_t len = (size_t)snprintf(text, sizeof(text), "engines:\n- name: a\n  upstream: [http://a");
 
-    assert_bad("engines:\n- name: a\n  upstream: ftp://x\n", ":2: engine a: \"ftp://x\" is no URL that can be asked");
-    assert_bad("engines:\n- name: a\n  upstream: [http://a, b]\n", ":2: engine a: \"b\" is no URL that can be asked");
     assert_bad("engines:\n- { name: a, command: run }\n",
                ":2: engine a: its command must say where it listens, with {port} or with {socket}");
     assert_bad("engines:\n- name: a\n  command: run {port} {socket}\n",
