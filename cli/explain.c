@@ -335,6 +335,36 @@ static void put_json(const struct options *o, const struct error_hit *hits, size
     yyjson_mut_doc_free(doc);
 }
 
+/* --- All rows ---------------------------------------------------------------------------------------------------------- */
+
+/* A line each: the id, the status, the sentence. */
+static int show_all(const struct options *o)
+{
+    if (o->json) {
+        struct error_hit *hits = xcalloc(error_row_count, sizeof(*hits));
+
+        for (unsigned i = 0; i < error_row_count; i++)
+            hits[i] = (struct error_hit){ .row = &error_rows[i], .how = ERROR_HOW_ID };
+        put_json(o, hits, error_row_count);
+        free(hits);
+        return 0;
+    }
+    for (unsigned i = 0; i < error_row_count; i++) {
+        const struct error_row  *row = &error_rows[i];
+        const struct error_form *f = &row->form[WORDING_REFERENCE];
+        str                      text = f->text.len ? f->text : row->name;
+
+        (void)printf("%-6.*s ", STR_ARG(row->id));
+        if (f->status)
+            (void)printf("%d  ", f->status);
+        else
+            put_blanks(5);
+        put(text);
+        (void)putchar('\n');
+    }
+    return 0;
+}
+
 /* --- The command ------------------------------------------------------------------------------------------------- */
 
 /* How many of the hits are as good as the first. */
@@ -381,12 +411,12 @@ static int show(struct arena *a, const struct options *o, const struct error_hit
 static void usage(FILE *to)
 {
     (void)fputs(
-        "usage: dashbox explain [--lang en|zh] [--json] [--all] TEXT...\n"
+        "usage: dashbox explain [--lang en|zh] [--json] [--all] [TEXT...]\n"
         "\n"
         "TEXT is an error sentence, a code, an id such as E010a, a reply body, a few words, or - for standard input.\n"
         "  --lang en|zh   language of the explanation (from LC_ALL, LC_MESSAGES, LANG)\n"
         "  --json         an array of objects\n"
-        "  --all          every row that fits, not only the best\n",
+        "  --all          every row that fits, not only the best; without TEXT every row there is\n",
         to);
 }
 
@@ -456,7 +486,7 @@ static bool read_arguments(struct arena *a, struct options *o, int argc, char **
         }
     }
     *ret_text = str_trim(text);
-    if (ret_text->len || o->help)
+    if (ret_text->len || o->help || o->all)
         return true;
     (void)fputs("dashbox explain: nothing to explain\n", stderr);
     return false;
@@ -499,7 +529,7 @@ int cli_explain(int argc, char **argv)
     o.words = o.zh ? &chinese : &english;
     look_at_terminal(&o);
     hits = arena_array(&arena, struct error_hit, HITS_MAX);
-    status = show(&arena, &o, hits, error_search(&arena, text, hits, HITS_MAX));
+    status = o.all && !text.len ? show_all(&o) : show(&arena, &o, hits, error_search(&arena, text, hits, HITS_MAX));
     arena_free(&arena);
     return fflush(stdout) == 0 ? status : 1;
 }

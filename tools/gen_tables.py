@@ -194,11 +194,11 @@ def routes(args):
 # ---- options ----
 
 OPTION_KEYS = {'type', 'default', 'range', 'choice', 'reload', 'doc'}
-OPTION_C = {'text': 'str', 'int': 'int64_t', 'ms': 'int64_t', 'bytes': 'int64_t', 'bool': 'bool', 'choice': 'int'}
+OPTION_C = {'text': 'str', 'path': 'str', 'int': 'int64_t', 'ms': 'int64_t', 'bytes': 'int64_t', 'bool': 'bool', 'choice': 'int'}
 
 
 def option_value(s, kind, text):
-    if kind == 'text':
+    if kind in ('text', 'path'):
         return st.c_string(text)
     if kind == 'bool':
         if text not in ('true', 'false'):
@@ -236,7 +236,7 @@ def options(args):
         if choices:
             out.append(f'static const str choices_{field}[] = {{ {", ".join(st.c_str(c) for c in choices)} }};\n')
         value = option_value(s, kind, s.need('default'))
-        defaults.append(f'    .{field} = {"S(" + value + ")" if kind == "text" else value},\n')
+        defaults.append(f'    .{field} = {"S(" + value + ")" if kind in ("text", "path") else value},\n')
         fields.append(f'    {OPTION_C[kind]} {field};\n')
         rows.append(f'    {{ .name = {st.c_str(s.name)}, .type = OPTION_{kind.upper()}, '
                     f'.offset = offsetof(struct options, {field}), .min = {low}, .max = {high}, '

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/rand.h"
+#include "base/utf8.h"
 
 /* The plain functions: EVP would set up its providers, which is 2 MiB and 2 ms of every start for one hash. */
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -28,6 +29,15 @@ str key_hint(struct arena *a, str secret)
     if (secret.len < 12)
         return S("…");
     return arena_printf(a, "%.*s…%.*s", 5, secret.ptr, 2, secret.ptr + secret.len - 2);
+}
+
+bool key_name_ok(str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if ((unsigned char)name.ptr[i] < ' ' || name.ptr[i] == 0x7f)
+            return false;
+    }
+    return utf8_valid(name) && utf8_count(name) <= KEY_NAME_MAX;
 }
 
 /* ---- making ---- */
@@ -132,6 +142,8 @@ enum err key_create(struct edit *e, const struct key_row *want, int64_t ceiling,
     plan = plan_find(k.kind);
     if (!plan && !str_eq(k.kind, S("general")))
         return edit_refuse(e, ERR_INVALID, "there is no kind of key \"%.*s\"", STR_ARG(k.kind));
+    if (!key_name_ok(k.name))
+        return edit_refuse(e, ERR_INVALID, "a name is one line of at most %d characters", KEY_NAME_MAX);
     if (k.expires_ms && k.expires_ms <= clock_unix_ms())
         return edit_refuse(e, ERR_INVALID, "the key would have expired already");
     r = owner_check(e, &k);
@@ -261,6 +273,21 @@ enum err keys_create(struct store *s, str name, char ret_secret[KEY_LEN + 1], st
     static_assert(KEY_LEN == 3 + 2 * SECRET_LEN, "sk- and the digits");
     memcpy(ret_secret, secret.ptr, KEY_LEN + 1);
     return keys_add(s, secret, name, a);
+}
+
+static enum err revoke_job(sqlite3 *db, void *arg)
+{
+    struct add_job *j = arg;
+    struct edit     e = { .db = db, .arena = j->arena };
+
+    return key_revoke(&e, j->secret);
+}
+
+enum err keys_revoke(struct store *s, str secret, struct arena *a)
+{
+    struct add_job j = { .arena = a, .secret = secret };
+
+    return store_run_here(s, revoke_job, &j);
 }
 
 struct good_job {

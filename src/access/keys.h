@@ -32,6 +32,10 @@ void key_hash(str secret, unsigned char ret[KEY_HASH_LEN]);
 /* Its ends: enough to tell one's keys apart. */
 str key_hint(struct arena *a, str secret);
 
+/* What a key may be called: one line of UTF-8 of at most so many characters. */
+#define KEY_NAME_MAX 200
+bool key_name_ok(str name);
+
 /* Makes a key as `want` says (name, workspace, kind, member, networks, expires_ms; empty is the default) and stores it; its
  * text is in ret_secret. `ceiling` of good keys: 0 is none. Fails with a sentence: workspace or member unknown, the
  * member not in the workspace, a network malformed, too many keys. */
@@ -48,6 +52,8 @@ enum err key_get(struct edit *e, str id, struct key_row *ret);
 enum err keys_create(struct store *s, str name, char ret_secret[KEY_LEN + 1], struct arena *a);
 /* Stores this one. ERR_EXISTS when it is there. */
 enum err keys_add(struct store *s, str secret, str name, struct arena *a);
+/* By the key itself. ERR_NOT_FOUND. */
+enum err keys_revoke(struct store *s, str secret, struct arena *a);
 /* Whether it is there and has not been revoked. */
 bool keys_is_good(struct store *s, str secret);
 

@@ -96,6 +96,7 @@ struct request {
     str          workspace; /* the id of `space` */
     str          model_name; /* as sent */
     bool         stream;
+    bool         cut_off; /* the server stopped before its answer was out */
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
     str         engine; /* which engine ran it */

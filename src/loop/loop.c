@@ -166,9 +166,12 @@ void loop_free(struct loop *l)
 {
     if (!l)
         return;
+    here = l;
+    loop_run_ready(l); /* what has never run */
     if (!uv_is_closing((uv_handle_t *)&l->wake))
         close_own(l);
     uv_run(&l->uv, UV_RUN_NOWAIT);
+    here = NULL;
     uv_loop_close(&l->uv);
     while (l->posted_first) { /* came when nobody ran the loop any more */
         struct posted *p = l->posted_first;

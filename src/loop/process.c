@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIPES 2
+#define PIPES     2
+#define DRAIN_MAX ((size_t)256 * 1024) /* of its last words: somebody who has left its group may go on for ever */
 
 extern char **environ;
 
@@ -104,11 +105,14 @@ static void pipe_drain(struct pipe *p)
     struct loop *l = p->process->loop;
     uv_os_fd_t   fd;
     ssize_t      n;
+    size_t       heard = 0;
 
     if (uv_is_closing((uv_handle_t *)&p->uv) || uv_fileno((uv_handle_t *)&p->uv, &fd))
         return;
-    while ((n = read(fd, l->read_buffer, READ_BUFFER)) > 0)
+    while (heard < DRAIN_MAX && (n = read(fd, l->read_buffer, READ_BUFFER)) > 0) {
         lines_feed(p, str_of(l->read_buffer, (size_t)n));
+        heard += (size_t)n;
+    }
     line_out(p);
     pipe_close(p);
 }

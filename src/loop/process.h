@@ -9,7 +9,8 @@
  *                        |  process_stop(): SIGTERM, SIGKILL after the grace
  *
  * Thread: one loop for life.
- * Limits: PROCESS_LINE_MAX bytes a line; a longer one comes in pieces.
+ * Limits: PROCESS_LINE_MAX bytes a line; a longer one comes in pieces. What is in the pipe when it has ended is heard up to
+ *         a few hundred KiB: a pipe holds 64.
  */
 #ifndef DASHBOX_LOOP_PROCESS_H
 #define DASHBOX_LOOP_PROCESS_H

@@ -25,6 +25,7 @@
 #define LINGER_MS 2000                    /* for a client to take a last answer */
 #define BODY_FIRST ((size_t)64 * 1024)    /* of a body, before any of it has come */
 #define BACKLOG 4096
+#define PLAIN_QUIET_US ((int64_t)60 * 1000 * 1000) /* between two warnings of plain HTTP */
 #define CHUNK_LINE 18                     /* "ffffffffffffffff\r\n" */
 
 struct http_exchange {
@@ -77,7 +78,8 @@ struct http_server {
     bool                       draining;
     void (*on_drained)(void *arg);
     void   *drained_arg;
-    int64_t date_until_us; /* loop time until which `date` is right */
+    int64_t plain_quiet_us; /* loop time until which no client is reported that speaks no TLS */
+    int64_t date_until_us;  /* loop time until which `date` is right */
     char    date[CLOCK_HTTP_LEN + 1];
 };
 
@@ -394,6 +396,15 @@ static void conn_eof(struct conn *c)
     fiber_cancel(c->x->fiber);
 }
 
+/* Once a minute at most: a misled client tries again and again. */
+static void warn_of_plain(struct http_server *s)
+{
+    if (loop_now_us(s->loop) < s->plain_quiet_us)
+        return;
+    s->plain_quiet_us = loop_now_us(s->loop) + PLAIN_QUIET_US;
+    log_warn("a client spoke plain HTTP to the TLS port: its URL needs https://");
+}
+
 /* Decrypts what has come and hands it on. */
 static void conn_feed_tls(struct conn *c, str bytes)
 {
@@ -415,7 +426,7 @@ static void conn_feed_tls(struct conn *c, str bytes)
         conn_feed(c, str_of(plain, n));
     }
     if (e && first && bytes.ptr[0] >= 'A' && bytes.ptr[0] <= 'Z') /* a method: no record of TLS begins so */
-        log_warn("a client spoke plain HTTP to the TLS port: its URL needs https://");
+        warn_of_plain(c->server);
     if (e == ERR_EOF)
         conn_eof(c);
     else if (e)

@@ -6,7 +6,10 @@
 #include "server/config.h"
 
 #include "base/num.h"
+#include "contract/model.h"
+#include "engine/process/process.h"
 #include "engine/upstream/upstream.h"
+#include "net/http_client.h"
 #include "server/arguments.h"
 #include "server/replay.h"
 
@@ -105,6 +108,7 @@ static const char *option_set(struct config *c, const struct option *o, str valu
 
     switch (o->type) {
     case OPTION_TEXT:
+    case OPTION_PATH:
         *(str *)at = arena_str(&c->arena, value);
         return NULL;
     case OPTION_BOOL:
@@ -139,13 +143,18 @@ static const char *option_set(struct config *c, const struct option *o, str valu
     return NULL;
 }
 
+static bool option_is_text(const struct option *o)
+{
+    return o->type == OPTION_TEXT || o->type == OPTION_PATH;
+}
+
 void options_copy(struct arena *a, struct options *to, const struct options *from)
 {
     *to = *from;
     for (unsigned i = 0; i < option_count; i++) {
         str *text = (str *)((char *)to + option_rows[i].offset);
 
-        if (option_rows[i].type == OPTION_TEXT)
+        if (option_is_text(&option_rows[i]))
             *text = arena_str(a, *text);
     }
 }
@@ -156,6 +165,7 @@ bool option_equal(const struct option *o, const struct options *a, const struct 
 
     switch (o->type) {
     case OPTION_TEXT:
+    case OPTION_PATH:
         return str_eq(*(const str *)x, *(const str *)y);
     case OPTION_BOOL:
         return *(const bool *)x == *(const bool *)y;
@@ -220,13 +230,20 @@ void config_add_key(struct config *c, str key)
 
 /* ---- the tree ---- */
 
+static enum err bad_line(struct reader *r, size_t line, str text)
+{
+    r->problem = arena_printf(&r->c->arena, "%s:%zu: %.*s", r->path, line, STR_ARG(text));
+    return ERR_INVALID;
+}
+
+static size_t line_of(const yaml_node_t *n)
+{
+    return n->start_mark.line + 1;
+}
+
 static enum err bad(struct reader *r, const yaml_node_t *at, const char *fmt, str what, str more)
 {
-    struct arena *a = &r->c->arena;
-    str           text = arena_printf(a, fmt, STR_ARG(what), STR_ARG(more));
-
-    r->problem = arena_printf(a, "%s:%zu: %.*s", r->path, at->start_mark.line + 1, STR_ARG(text));
-    return ERR_INVALID;
+    return bad_line(r, line_of(at), arena_printf(&r->c->arena, fmt, STR_ARG(what), STR_ARG(more)));
 }
 
 static yaml_node_t *node(struct reader *r, int id)
@@ -247,10 +264,37 @@ static bool is_null(const yaml_node_t *n)
            (s.len == 0 || str_eq(s, S("null")) || str_eq(s, S("~")));
 }
 
-/* What a list entry (engine, model, route …) may hold: a text, number, time or bool at an offset, or a function. */
+/* A name that is given twice in one mapping: one of the two would be ignored. */
+static enum err check_twins(struct reader *r, yaml_node_t *mapping)
+{
+    yaml_node_pair_t *first = mapping->data.mapping.pairs.start, *end = mapping->data.mapping.pairs.top;
+
+    for (yaml_node_pair_t *p = first; p < end; p++) {
+        for (yaml_node_pair_t *q = first; q < p; q++) {
+            yaml_node_t *key = node(r, p->key), *before = node(r, q->key);
+
+            if (key->type == YAML_SCALAR_NODE && before->type == YAML_SCALAR_NODE &&
+                str_eq(text_of(key), text_of(before)))
+                return bad(r, key, "\"%.*s\" stands here a second time%.*s", text_of(key), S(""));
+        }
+    }
+    return OK;
+}
+
+static str expand_home(struct arena *a, str path)
+{
+    const char *home = getenv("HOME");
+
+    if (!str_starts(path, S("~/")))
+        return arena_str(a, path);
+    return arena_printf(a, "%s%.*s", home ? home : "", STR_ARG(str_from(path, 1)));
+}
+
+/* What a list entry (engine, model, route …) may hold: a text, number, time or bool at an offset, or a function
+ * that reads it (a text). */
 struct field {
     str name;
-    enum { FIELD_TEXT, FIELD_INT, FIELD_MS, FIELD_BOOL, FIELD_READ } type;
+    enum { FIELD_TEXT, FIELD_INT, FIELD_MS, FIELD_BOOL, FIELD_READ_TEXT, FIELD_READ } type;
     size_t  offset;
     int64_t min, max; /* of a FIELD_INT */
     enum err (*read)(struct reader *r, yaml_node_t *n, void *into);
@@ -265,6 +309,8 @@ static enum err read_fields(struct reader *r, yaml_node_t *n, const struct field
         names[i] = fields[i].name;
     if (n->type != YAML_MAPPING_NODE)
         return bad(r, n, "expected names with values%.*s%.*s", S(""), S(""));
+    if (check_twins(r, n))
+        return ERR_INVALID;
     for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
         yaml_node_t        *key = node(r, p->key), *value = node(r, p->value);
         str                 name = text_of(key);
@@ -304,6 +350,7 @@ static enum err read_fields(struct reader *r, yaml_node_t *n, const struct field
             if (!parse_bool(text_of(value), at))
                 e = bad(r, value, "\"%.*s\" is not true or false%.*s", name, S(""));
             break;
+        case FIELD_READ_TEXT:
         case FIELD_READ:
             e = f->read(r, value, at);
             break;
@@ -327,6 +374,8 @@ static enum err read_pairs(struct reader *r, yaml_node_t *n, void *into)
 
     if (n->type != YAML_MAPPING_NODE)
         return bad(r, n, "expected names with values%.*s%.*s", S(""), S(""));
+    if (check_twins(r, n))
+        return ERR_INVALID;
     out->count = (size_t)(n->data.mapping.pairs.top - n->data.mapping.pairs.start);
     out->pairs = arena_array(&r->c->arena, struct config_pair, out->count);
     for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++, i++) {
@@ -336,6 +385,7 @@ static enum err read_pairs(struct reader *r, yaml_node_t *n, void *into)
             return bad(r, value, "expected one value%.*s%.*s", S(""), S(""));
         out->pairs[i].from = arena_str(&r->c->arena, text_of(node(r, p->key)));
         out->pairs[i].to = arena_str(&r->c->arena, text_of(value));
+        out->pairs[i].line = line_of(value);
     }
     return OK;
 }
@@ -361,8 +411,21 @@ static enum err read_key(struct reader *r, yaml_node_t *n, void *into)
     return OK;
 }
 
+static enum err read_url(struct reader *r, yaml_node_t *n, void *into)
+{
+    struct http_origin origin;
+    str                url = text_of(n), base;
+
+    if (!url.len)
+        return bad(r, n, "an upstream's URL is empty%.*s%.*s", S(""), S(""));
+    if (str_has_break(url) || !http_origin_parse(url, &origin, &base))
+        return bad(r, n, "\"%.*s\" is no URL such as http://127.0.0.1:8000/v1 or unix:/run/x.sock:/v1%.*s", url, S(""));
+    *(str *)into = arena_str(&r->c->arena, url);
+    return OK;
+}
+
 static const struct field endpoint_fields[] = {
-    { .name = S("url"), .type = FIELD_TEXT, .offset = offsetof(struct config_endpoint, url) },
+    { .name = S("url"), .type = FIELD_READ_TEXT, .read = read_url, .offset = offsetof(struct config_endpoint, url) },
     { .name = S("api_key"), .type = FIELD_READ, .read = read_key, .offset = offsetof(struct config_endpoint, api_key) },
     { .name = S("weight"),
       .type = FIELD_INT,
@@ -379,27 +442,62 @@ static enum err read_upstream(struct reader *r, yaml_node_t *n, void *into)
     if (n->type == YAML_SCALAR_NODE) {
         e->endpoint_count = 1;
         e->endpoints = arena_new(&r->c->arena, struct config_endpoint);
-        e->endpoints->url = arena_str(&r->c->arena, text_of(n));
-        return OK;
+        return read_url(r, n, &e->endpoints->url);
     }
     if (n->type != YAML_SEQUENCE_NODE)
         return bad(r, n, "upstream is a URL or a list of them%.*s%.*s", S(""), S(""));
+    if (n->data.sequence.items.top == n->data.sequence.items.start)
+        return bad(r, n, "upstream is empty%.*s%.*s", S(""), S(""));
     e->endpoint_count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
     e->endpoints = arena_array(&r->c->arena, struct config_endpoint, e->endpoint_count);
     for (size_t i = 0; i < e->endpoint_count; i++) {
         yaml_node_t *item = node(r, n->data.sequence.items.start[i]);
         enum err     err;
 
-        if (item->type == YAML_SCALAR_NODE) {
-            e->endpoints[i].url = arena_str(&r->c->arena, text_of(item));
-            continue;
-        }
-        err = read_fields(r, item, endpoint_fields, ARRAY_LEN(endpoint_fields), &e->endpoints[i]);
+        if (item->type == YAML_SCALAR_NODE)
+            err = read_url(r, item, &e->endpoints[i].url);
+        else
+            err = read_fields(r, item, endpoint_fields, ARRAY_LEN(endpoint_fields), &e->endpoints[i]);
         if (err)
             return err;
         if (!e->endpoints[i].url.len)
             return bad(r, item, "an endpoint needs a url%.*s%.*s", S(""), S(""));
     }
+    return OK;
+}
+
+static enum err read_command(struct reader *r, yaml_node_t *n, void *into)
+{
+    if (!str_trim(text_of(n)).len)
+        return bad(r, n, "command is empty%.*s%.*s", S(""), S(""));
+    *(str *)into = arena_str(&r->c->arena, text_of(n));
+    return OK;
+}
+
+/* The paths of the file are relative to its folder. */
+static str path_here(struct reader *r, str path)
+{
+    size_t folder = strlen(r->path);
+
+    while (folder && r->path[folder - 1] != '/')
+        folder--;
+    if (!path.len || path.ptr[0] == '/' || str_starts(path, S("~/")))
+        return arena_str(&r->c->arena, path);
+    return arena_printf(&r->c->arena, "%.*s%.*s", (int)folder, r->path, STR_ARG(path));
+}
+
+static enum err read_model_file(struct reader *r, yaml_node_t *n, void *into)
+{
+    *(str *)into = expand_home(&r->c->arena, path_here(r, text_of(n)));
+    return OK;
+}
+
+static enum err read_fallback(struct reader *r, yaml_node_t *n, void *into)
+{
+    struct config_engine *e = into;
+
+    e->fallback = arena_str(&r->c->arena, text_of(n));
+    e->fallback_line = line_of(n);
     return OK;
 }
 
@@ -415,8 +513,14 @@ static const struct field engine_fields[] = {
     ENGINE_TEXT("name", name),
     { .name = S("upstream"), .type = FIELD_READ, .read = read_upstream },
     { .name = S("api_key"), .type = FIELD_READ, .read = read_key, .offset = offsetof(struct config_engine, api_key) },
-    ENGINE_TEXT("command", command),
-    ENGINE_TEXT("model_file", model_file),
+    { .name = S("command"),
+      .type = FIELD_READ_TEXT,
+      .read = read_command,
+      .offset = offsetof(struct config_engine, command) },
+    { .name = S("model_file"),
+      .type = FIELD_READ_TEXT,
+      .read = read_model_file,
+      .offset = offsetof(struct config_engine, model_file) },
     { .name = S("models"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, models) },
     { .name = S("headers"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, headers) },
     { .name = S("cloud"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, cloud) },
@@ -431,7 +535,7 @@ static const struct field engine_fields[] = {
       .type = FIELD_INT,
       .max = UPSTREAM_ENDPOINTS_MAX - 1,
       .offset = offsetof(struct config_engine, retries) },
-    ENGINE_TEXT("fallback", fallback),
+    { .name = S("fallback"), .type = FIELD_READ_TEXT, .read = read_fallback },
     { .name = S("lazy"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, lazy) },
 };
 
@@ -469,22 +573,53 @@ static bool split_words(struct arena *a, struct config_engine *e)
     return !quote;
 }
 
+/* What an engine could not be opened with: a configuration that is accepted can be taken by all workers. */
+static enum err check_asking(struct reader *r, yaml_node_t *n, const struct config_engine *e)
+{
+    bool broken = str_has_break(e->health_path);
+
+    if (e->endpoint_count > UPSTREAM_ENDPOINTS_MAX || e->header_count > HTTP_FIELDS_MAX)
+        return bad(r, n, "engine %.*s has too many %.*s", e->name,
+                   e->header_count > HTTP_FIELDS_MAX ? S("headers") : S("upstreams"));
+    for (size_t i = 0; i < e->endpoint_count; i++)
+        broken = broken || str_has_break(e->endpoints[i].url) || str_has_break(e->endpoints[i].api_key);
+    for (size_t i = 0; i < e->header_count; i++)
+        broken = broken || str_has_break(e->headers[i].from) || str_has_break(e->headers[i].to);
+    return broken ? bad(r, n, "engine %.*s: headers, keys and paths have no line breaks%.*s", e->name, S("")) : OK;
+}
+
 static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_engine *e)
 {
+    enum err err;
+
     if (!e->name.len || str_eq(e->name, S("standin")))
         return bad(r, n, "an engine needs a name, and \"standin\" is taken%.*s%.*s", S(""), S(""));
-    if ((e->endpoint_count == 0) == (e->command.len == 0))
-        return bad(r, n, "engine %.*s needs either upstream or command%.*s", e->name, S(""));
+    if (!e->endpoint_count && !e->command.len)
+        return bad(r, n, "engine %.*s needs an upstream (a server's URL) or a command (a child to start)%.*s", e->name,
+                   S(""));
+    if (e->endpoint_count && e->command.len)
+        return bad(r, n, "engine %.*s has both an upstream and a command; one of them is to go%.*s", e->name, S(""));
+    if (e->endpoint_count && (e->lazy || e->model_file.len || e->ready_ms || e->wait_ms))
+        return bad(r, n, "engine %.*s: lazy, model_file, ready_timeout and wait_timeout are of a command%.*s", e->name,
+                   S(""));
+    if (e->command.len && (e->model_file.len > 0) != (str_find_str(e->command, S("{model}")) != STR_NONE))
+        return bad(r, n, "engine %.*s: {model} in its command and model_file go together%.*s", e->name, S(""));
     for (size_t i = 0; i < e->endpoint_count; i++) { /* now that all is read, in whatever order it stood */
         if (!e->endpoints[i].api_key.len)
             e->endpoints[i].api_key = e->api_key;
     }
+    err = check_asking(r, n, e);
+    if (err)
+        return err;
     for (const struct config_engine *other = r->c->engines; other < e; other++) {
         if (str_eq(other->name, e->name))
             return bad(r, n, "there is another engine %.*s%.*s", e->name, S(""));
     }
     if (!split_words(&r->c->arena, e))
         return bad(r, n, "engine %.*s: a quote in its command has no end%.*s", e->name, S(""));
+    if (e->command.len && !child_command_ok(e->words, e->word_count))
+        return bad(r, n, "engine %.*s: its command must say where it listens, with {port} or with {socket}%.*s",
+                   e->name, S(""));
     return OK;
 }
 
@@ -521,20 +656,57 @@ static enum err read_routes(struct reader *r, yaml_node_t *n)
     r->c->route_count = p.count;
     r->c->routes = arena_array(&r->c->arena, struct config_route, p.count);
     for (size_t i = 0; i < p.count; i++)
-        r->c->routes[i] = (struct config_route){ .model = p.pairs[i].from, .engine = p.pairs[i].to };
+        r->c->routes[i] =
+            (struct config_route){ .model = p.pairs[i].from, .engine = p.pairs[i].to, .line = p.pairs[i].line };
+    return OK;
+}
+
+#define LIMIT(n)                                                                                                 \
+    {                                                                                                            \
+        .name = S(#n), .type = FIELD_INT, .min = 1, .max = INT32_MAX, .offset = offsetof(struct config_model, n) \
+    }
+static const struct field limit_fields[] = { LIMIT(context), LIMIT(input), LIMIT(output), LIMIT(budget) };
+
+static enum err read_limits(struct reader *r, yaml_node_t *n, void *into)
+{
+    return read_fields(r, n, limit_fields, ARRAY_LEN(limit_fields), into);
+}
+
+/* An id that a header, a path and a line of the log can carry. */
+static enum err read_id(struct reader *r, yaml_node_t *n, void *into)
+{
+    str id = text_of(n);
+
+    for (size_t i = 0; i < id.len; i++) {
+        if ((unsigned char)id.ptr[i] <= ' ' || id.ptr[i] == 0x7f)
+            return bad(r, n, "the id of a model has no blanks: \"%.*s\"%.*s", id, S(""));
+    }
+    *(str *)into = arena_str(&r->c->arena, id);
+    return OK;
+}
+
+static enum err read_like(struct reader *r, yaml_node_t *n, void *into)
+{
+    str like = text_of(n), near, *ids;
+
+    if (like.len && !model_find(like)) {
+        ids = arena_array(&r->c->arena, str, model_count);
+        for (unsigned i = 0; i < model_count; i++)
+            ids[i] = models[i].id;
+        near = name_nearest(like, ids, model_count);
+        return near.len ? bad(r, n, "there is no model \"%.*s\"; did you mean \"%.*s\"?", like, near)
+                        : bad(r, n, "there is no model \"%.*s\"%.*s", like, S(""));
+    }
+    *(str *)into = arena_str(&r->c->arena, like);
     return OK;
 }
 
 static const struct field model_fields[] = {
-    { .name = S("id"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, id) },
-    { .name = S("like"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, like) },
-    { .name = S("limits"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_model, limits) },
+    { .name = S("id"), .type = FIELD_READ_TEXT, .read = read_id, .offset = offsetof(struct config_model, id) },
+    { .name = S("like"), .type = FIELD_READ_TEXT, .read = read_like, .offset = offsetof(struct config_model, like) },
+    { .name = S("limits"), .type = FIELD_READ, .read = read_limits },
     { .name = S("workspace"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, workspace) },
 };
-
-static_assert(offsetof(struct config_model, limit_count) ==
-                  offsetof(struct config_model, limits) + offsetof(struct pairs, count),
-              "read_pairs() fills a pointer and the count behind it");
 
 static enum err read_models(struct reader *r, yaml_node_t *n)
 {
@@ -599,24 +771,23 @@ static enum err read_options(struct reader *r, yaml_node_t *n, str prefix, unsig
 {
     if (n->type != YAML_MAPPING_NODE || depth > DEPTH_MAX)
         return bad(r, n, "expected options with values%.*s%.*s", S(""), S(""));
+    if (check_twins(r, n))
+        return ERR_INVALID;
     for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
         yaml_node_t *key = node(r, p->key), *value = node(r, p->value);
         str          name =
             prefix.len ? arena_printf(&r->c->arena, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(text_of(key))) : text_of(key);
         const struct option *o = option_find(name);
         enum err             e = OK;
-        bool                 is_list = false;
+        size_t               list = prefix.len ? ARRAY_LEN(lists) : 0;
 
-        for (size_t i = 0; i < ARRAY_LEN(lists) && !prefix.len; i++) {
-            if (str_eq(lists[i].name, name)) {
-                is_list = true;
-                e = is_null(value) ? OK : lists[i].read(r, value);
-            }
-        }
-        if (is_list) {
-            /* done */
+        while (list < ARRAY_LEN(lists) && !str_eq(lists[list].name, name))
+            list++;
+        if (list < ARRAY_LEN(lists)) {
+            e = is_null(value) ? OK : lists[list].read(r, value);
         } else if (o && value->type == YAML_SCALAR_NODE) {
-            const char *why = option_set(r->c, o, text_of(value));
+            str         text = text_of(value);
+            const char *why = option_set(r->c, o, o->type == OPTION_PATH ? path_here(r, text) : text);
 
             if (why)
                 e = bad(r, value, "%.*s %.*s", name, str_from_cstr(why));
@@ -629,6 +800,63 @@ static enum err read_options(struct reader *r, yaml_node_t *n, str prefix, unsig
             return e;
     }
     return OK;
+}
+
+/* An engine is named: the stand-in, or one of the list from `first` on. */
+static enum err check_engine_name(struct reader *r, size_t line, str who, str name, size_t first)
+{
+    const struct config *c = r->c;
+    struct arena        *a = &r->c->arena;
+    size_t               count = 0;
+    str                 *names = arena_array(a, str, c->engine_count + 1), near, text;
+
+    names[count++] = S("standin");
+    for (size_t i = first; i < c->engine_count; i++)
+        names[count++] = c->engines[i].name;
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(names[i], name))
+            return OK;
+    }
+    near = name_nearest(name, names, count);
+    text = arena_printf(a, "%.*s: there is no engine \"%.*s\"%s", STR_ARG(who), STR_ARG(name),
+                        first ? " behind it to fall back to" : "");
+    if (near.len)
+        text = arena_printf(a, "%.*s; did you mean \"%.*s\"?", STR_ARG(text), STR_ARG(near));
+    return bad_line(r, line, text);
+}
+
+/* Names of engines, when all are known. A fallback is a later one: so there is no circle, and it is open before what falls
+ * back to it. */
+static enum err check_engine_names(struct reader *r)
+{
+    const struct config *c = r->c;
+    enum err             e = OK;
+
+    for (size_t i = 0; i < c->route_count && !e; i++) {
+        str who = arena_printf(&r->c->arena, "route %.*s", STR_ARG(c->routes[i].model));
+
+        e = check_engine_name(r, c->routes[i].line, who, c->routes[i].engine, 0);
+    }
+    for (size_t i = 0; i < c->engine_count && !e; i++) {
+        str who = arena_printf(&r->c->arena, "engine %.*s", STR_ARG(c->engines[i].name));
+
+        if (c->engines[i].fallback.len)
+            e = check_engine_name(r, c->engines[i].fallback_line, who, c->engines[i].fallback, i + 1);
+    }
+    return e;
+}
+
+/* The line of what libyaml stumbled over; of bytes that are no UTF-8 it tells the offset alone. */
+static size_t line_of_problem(const yaml_parser_t *parser, FILE *file)
+{
+    size_t line = 1;
+
+    if (parser->error != YAML_READER_ERROR)
+        return parser->problem_mark.line + 1;
+    rewind(file);
+    for (size_t i = 0; i < parser->problem_offset; i++)
+        line += getc(file) == '\n';
+    return line;
 }
 
 enum err config_read(struct config *c, const char *path, str *ret_problem)
@@ -651,15 +879,18 @@ enum err config_read(struct config *c, const char *path, str *ret_problem)
     }
     c->file = arena_str(&c->arena, str_from_cstr(path));
     yaml_parser_initialize(&parser);
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_file(&parser, file);
     if (!yaml_parser_load(&parser, &r.doc)) {
-        *ret_problem = arena_printf(&c->arena, "%s:%zu: %s", path, parser.problem_mark.line + 1,
+        *ret_problem = arena_printf(&c->arena, "%s:%zu: %s", path, line_of_problem(&parser, file),
                                     parser.problem ? parser.problem : "not YAML");
         e = ERR_INVALID;
     } else {
         root = yaml_document_get_root_node(&r.doc);
         if (root && !is_null(root))
             e = read_options(&r, root, S(""), 0);
+        if (!e)
+            e = check_engine_names(&r);
         if (e)
             *ret_problem = r.problem;
         yaml_document_delete(&r.doc);
@@ -669,38 +900,16 @@ enum err config_read(struct config *c, const char *path, str *ret_problem)
     return e;
 }
 
-static str expand_home(struct arena *a, str path)
-{
-    const char *home = getenv("HOME");
-
-    if (!str_starts(path, S("~/")))
-        return arena_str(a, path);
-    return arena_printf(a, "%s%.*s", home ? home : "", STR_ARG(str_from(path, 1)));
-}
-
-/* Whether the stand-in, or one of the list from `first` on, has that name. */
-static bool engine_exists(const struct config *c, str name, size_t first)
-{
-    if (str_eq(name, S("standin")))
-        return true;
-    for (size_t i = first; i < c->engine_count; i++) {
-        if (str_eq(c->engines[i].name, name))
-            return true;
-    }
-    return false;
-}
-
 enum err config_finish(struct config *c, str *ret_problem)
 {
     struct options *o = &c->options;
 
-    o->data = expand_home(&c->arena, o->data);
-    o->tls_certificate = expand_home(&c->arena, o->tls_certificate);
-    o->tls_key = expand_home(&c->arena, o->tls_key);
-    o->scenario = expand_home(&c->arena, o->scenario);
-    o->tokenizer = expand_home(&c->arena, o->tokenizer);
-    o->record = expand_home(&c->arena, o->record);
-    o->replay = expand_home(&c->arena, o->replay);
+    for (unsigned i = 0; i < option_count; i++) {
+        str *path = (str *)((char *)o + option_rows[i].offset);
+
+        if (option_rows[i].type == OPTION_PATH)
+            *path = expand_home(&c->arena, *path);
+    }
     c->wording = (struct wording_options){
         .wording = (enum wording)o->wording,
         .edition = (enum edition)o->edition,
@@ -737,21 +946,6 @@ enum err config_finish(struct config *c, str *ret_problem)
             if (k < c->api_keys[i].len && c->api_keys[i].ptr[k] > ' ' && c->api_keys[i].ptr[k] <= '~')
                 continue;
             *ret_problem = S("an API key is printable ASCII without blanks, and not empty");
-            return ERR_INVALID;
-        }
-    }
-    for (size_t i = 0; i < c->route_count; i++) {
-        if (!engine_exists(c, c->routes[i].engine, 0)) {
-            *ret_problem = arena_printf(&c->arena, "route %.*s: there is no engine \"%.*s\"",
-                                        STR_ARG(c->routes[i].model), STR_ARG(c->routes[i].engine));
-            return ERR_INVALID;
-        }
-    }
-    for (size_t i = 0; i < c->engine_count; i++) {
-        /* a later one: so there is no circle, and it is open before what falls back to it */
-        if (c->engines[i].fallback.len && !engine_exists(c, c->engines[i].fallback, i + 1)) {
-            *ret_problem = arena_printf(&c->arena, "engine %.*s: there is no engine \"%.*s\" behind it to fall back to",
-                                        STR_ARG(c->engines[i].name), STR_ARG(c->engines[i].fallback));
             return ERR_INVALID;
         }
     }

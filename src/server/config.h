@@ -10,7 +10,7 @@
 #include "contract/fault.h"
 #include "server/options.gen.h"
 
-enum option_type { OPTION_TEXT, OPTION_INT, OPTION_MS, OPTION_BYTES, OPTION_BOOL, OPTION_CHOICE };
+enum option_type { OPTION_TEXT, OPTION_PATH, OPTION_INT, OPTION_MS, OPTION_BYTES, OPTION_BOOL, OPTION_CHOICE };
 
 struct option {
     str              name; /* "time.head" */
@@ -33,7 +33,8 @@ struct config_endpoint {
 };
 
 struct config_pair {
-    str from, to;
+    str    from, to;
+    size_t line; /* of `to` in the file */
 };
 
 /* An engine of the list `engines`: somebody else's server, or a child of ours. */
@@ -55,22 +56,23 @@ struct config_engine {
     int64_t                 health_ms, connect_ms, first_ms, between_ms;
     int64_t                 retries;
     str                     fallback;          /* the engine that is asked when this one cannot be reached */
+    size_t                  fallback_line;     /* where the file says so */
     bool                    lazy;              /* a child that is started when it is first needed */
     int64_t                 ready_ms, wait_ms; /* a child's start; a request's patience meanwhile */
 };
 
 /* `route`: which engine answers for which model; the first pattern that fits. */
 struct config_route {
-    str model; /* with * as a wildcard */
-    str engine;
+    str    model; /* with * as a wildcard */
+    str    engine;
+    size_t line;
 };
 
 /* `models`: an id of the user's own, like a known one. */
 struct config_model {
-    str                 id, like;
-    struct config_pair *limits; /* "context", "input", "output", "budget" → number */
-    size_t              limit_count;
-    str                 workspace; /* the only one that may call it; empty: all */
+    str     id, like;                       /* `like` is in the catalogue */
+    int64_t context, input, output, budget; /* `limits`; 0: those of `like` */
+    str     workspace; /* the only one that may call it; empty: all */
 };
 
 struct config {
@@ -93,7 +95,8 @@ struct config {
 struct config *config_new(void);
 void           config_free(struct config *c);
 
-/* Reads the file over what is there. ERR_INVALID: *ret_problem says where and what, in the config's arena. */
+/* Reads the file over what is there, and checks what it says of engines, routes and models. ERR_INVALID: *ret_problem says
+ * where and what, in the config's arena. */
 enum err config_read(struct config *c, const char *path, str *ret_problem);
 
 /* One option by its name, from the command line. The same errors. */

@@ -7,5 +7,7 @@
 
 /* The key, in `a`; a revoked one is replaced. Empty when none can be made: the log says why. */
 str laptop_key(struct store *s, struct arena *a);
+/* For production: what earlier starts on this folder made is revoked. A start on a laptop then makes another. */
+enum err laptop_key_end(struct store *s, struct arena *a);
 
 #endif

@@ -261,13 +261,21 @@ static void count(struct worker *w, const struct request *rq, int status)
     counter_add(c, COUNTER_COMPLETION_TOKENS_TOTAL, rq->usage.completion_tokens);
 }
 
-/* By engine and by model. An engine has failed when its answer is the server's fault, or broke off. */
-static void count_engine(struct worker *w, const struct setup *s, const struct request *rq, int status, enum err e)
+/* An engine has failed when its answer is the server's fault, or broke off; or when it would not have the request now. */
+static bool engine_failed(const struct fault *f)
+{
+    int status = f->row ? f->row->form[WORDING_REFERENCE].status : f->foreign.status;
+
+    return fault_is_set(f) && (status >= 500 || status == 429);
+}
+
+/* By engine and by model. */
+static void count_engine(struct worker *w, const struct setup *s, const struct request *rq)
 {
     struct series *engine = setup_series(s, rq->engine);
 
     series_add(engine, SERIES_ENGINE_REQUESTS, 1);
-    series_add(engine, SERIES_ENGINE_FAILURES, e == ERR_FAULT && (status >= 500 || status == 200));
+    series_add(engine, SERIES_ENGINE_FAILURES, engine_failed(&rq->fault));
     if (rq->fallback_from.len) {
         struct series *first = setup_series(s, rq->fallback_from);
 
@@ -394,8 +402,10 @@ void request_handle(void *worker, struct http_exchange *x)
     status = e == ERR_CANCELLED || e == ERR_EOF ? 0 : http_status(x);
     count(w, rq, status);
     if (rq->engine.len)
-        count_engine(w, s, rq, status, e);
-    request_line(rq, &s->shared->logging, status, e);
+        count_engine(w, s, rq);
+    rq->cut_off = !status && w->cut_off;
+    if (log_wants(LOG_DEBUG) || !rq->route || rq->route->auth != ROUTE_AUTH_NONE || status >= 400)
+        request_line(rq, &s->shared->logging, status, e);
     admit_end(rq);
     if (is_for_journal(rq))
         note_in_journal(rq, status);
@@ -405,6 +415,19 @@ void request_handle(void *worker, struct http_exchange *x)
 }
 
 /* ---- the handlers that belong to no surface ---- */
+
+/* Somebody has typed the address into a browser; anything else is answered as at the service's front (chat.md §1.2). */
+enum err handle_root(struct request *rq)
+{
+    struct http_field fields[] = { { S("content-type"), S("text/plain; charset=utf-8") } };
+
+    if (route_method(http_request(rq->x)->method) != ROUTE_GET)
+        return answer_empty(rq, 404);
+    return http_answer(
+        rq->x, 200, fields, ARRAY_LEN(fields),
+        S("dashbox: Qwen Cloud in a box. Clients of OpenAI take /compatible-mode/v1, clients of DashScope "
+          "/api/v1. README.md and the folder doc/ beside its sources tell more, as does dashbox help.\n"));
+}
 
 /* That the server lives; and how its engines are, as this worker sees them. */
 enum err handle_health(struct request *rq)

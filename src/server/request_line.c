@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "contract/catalog.h"
 #include "contract/json.h"
 #include "net/http_server.h"
@@ -10,6 +11,7 @@
 #include <time.h>
 
 #define LOG_LINE_MAX 4096
+#define DETAIL_SHOWN 160 /* bytes of a refusal's detail on a terminal */
 
 static void add_text(struct buf *b, str name, str value)
 {
@@ -51,9 +53,11 @@ static void write_json(struct request *rq, int status, enum err e)
     buf_add_char(&b, '"');
     add_text(&b, S("method"), http_request(rq->x)->method);
     add_text(&b, S("path"), str_first(http_path(rq->x), 256));
-    add_number(&b, S("status"), status ? status : 499);
+    add_number(&b, S("status"), status ? status : rq->cut_off ? 503 : 499);
     if (fault_is_set(&rq->fault)) {
         add_text(&b, S("error"), error_name(rq));
+    } else if (rq->cut_off) {
+        add_text(&b, S("error"), S("drained"));
     } else if (e && e != ERR_EOF) {
         add_text(&b, S("error"), str_from_cstr(err_text(e)));
     }
@@ -116,14 +120,21 @@ static void write_text(struct request *rq, bool colour, int status, enum err e)
     if (status)
         buf_addf(&b, " %d", status);
     else
-        buf_add(&b, S(" gone")); /* the client, before its answer */
-    if (fault_is_set(&rq->fault) || rq->model_name.len)
+        buf_add(&b, rq->cut_off ? S(" drained") : S(" gone")); /* the client, before its answer */
+    if (fault_is_set(&rq->fault)) {
         buf_add_char(&b, ' ');
-    if (fault_is_set(&rq->fault))
         buf_add(&b, error_name(rq));
-    else
+    }
+    if (rq->model_name.len) {
+        buf_add_char(&b, ' ');
         add_plain(&b, str_first(rq->model_name, 128));
-    if (!fault_is_set(&rq->fault) && e && e != ERR_EOF)
+    }
+    if (fault_is_set(&rq->fault) && rq->fault.detail.len) {
+        buf_add(&b, S(" ("));
+        add_plain(&b, str_first(rq->fault.detail, utf8_cut(rq->fault.detail, DETAIL_SHOWN)));
+        buf_add_char(&b, ')');
+    }
+    if (!fault_is_set(&rq->fault) && !rq->cut_off && e && e != ERR_EOF)
         buf_addf(&b, " (%s)", err_text(e));
     if (rq->fallback_from.len)
         buf_addf(&b, " %.*s → %.*s", STR_ARG(rq->fallback_from), STR_ARG(rq->engine));

@@ -5,7 +5,7 @@
 #include "contract/request.h"
 #include "server/logging.h"
 
-/* `status` 0: the client has gone; `e` is how the handler ended. */
+/* `status` 0: the client has gone, or with rq->cut_off the server; `e` is how the handler ended. */
 void request_line(struct request *rq, const struct logging *l, int status, enum err e);
 
 #endif

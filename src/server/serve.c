@@ -23,6 +23,7 @@ struct command_line {
 static int usage(FILE *to)
 {
     fputs("usage: dashbox serve [--config FILE] [--listen HOST:PORT] [--data DIR] [--api-key KEY]…\n"
+          "                     [--scenario FILE] [--wording reference|wire] [--edition current|2024]\n"
           "                     [--workers N] [--production] [--record DIR | --replay DIR]\n"
           "                     [--set OPTION=VALUE]…\n"
           "\n"
@@ -33,14 +34,24 @@ static int usage(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
-/* Options of the configuration that have a flag of their own come first. */
+/* Up to REPLAY: options of the configuration that have a flag of their own, named alike. */
+enum { LISTEN, DATA, WORKERS, SCENARIO, WORDING, EDITION, RECORD, REPLAY, CONFIG, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
 static const struct argument known[] = {
-    { S("--listen"), true },      { S("--data"), true },    { S("--workers"), true }, { S("--scenario"), true },
-    { S("--wording"), true },     { S("--edition"), true }, { S("--record"), true },  { S("--replay"), true },
-    { S("--config"), true },      { S("--api-key"), true }, { S("--set"), true },     { S("--help"), false },
-    { S("--production"), false }, { S("-h"), false },
+    [LISTEN] = { S("--listen"), true },
+    [DATA] = { S("--data"), true },
+    [WORKERS] = { S("--workers"), true },
+    [SCENARIO] = { S("--scenario"), true },
+    [WORDING] = { S("--wording"), true },
+    [EDITION] = { S("--edition"), true },
+    [RECORD] = { S("--record"), true },
+    [REPLAY] = { S("--replay"), true },
+    [CONFIG] = { S("--config"), true },
+    [API_KEY] = { S("--api-key"), true },
+    [SET] = { S("--set"), true },
+    [HELP] = { S("--help"), false },
+    [PRODUCTION] = { S("--production"), false },
+    [HELP_SHORT] = { S("-h"), false },
 };
-enum { CONFIG = 8, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
 
 static bool too_many(const char *what)
 {
@@ -117,16 +128,13 @@ static bool is_any(const struct address *at)
 static void print_welcome(const struct config *c, const struct address *at, str key)
 {
     char        text[ADDRESS_TEXT_MAX];
+    bool        local = at->path[0];
     const char *scheme = c->options.tls_certificate.len ? "https" : "http";
+    const char *host = local ? "localhost" : text;
     str         shown = key.len ? key : S("YOUR_KEY");
 
     address_format(at, text);
-    if (at->path[0]) {
-        printf("dashbox: listening on %s\n", text);
-        fflush(stdout);
-        return;
-    }
-    printf("dashbox: listening on %s://%s\n", scheme, text);
+    printf("dashbox: listening on %s%s%s\n", local ? "" : scheme, local ? "" : "://", text);
     if (is_any(at))
         printf("dashbox: open to every network of this machine; --listen 127.0.0.1:PORT keeps it to itself\n");
     if (key.len)
@@ -135,12 +143,14 @@ static void print_welcome(const struct config *c, const struct address *at, str 
         printf("dashbox: a key is made with: dashbox keys create --data %.*s\n", STR_ARG(c->options.data));
     if (!c->options.admin_key.len && !c->options.production)
         printf("dashbox: admin key    %.*s/admin-key\n", STR_ARG(c->options.data));
-    printf("\n"
-           "  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
-           "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n"
-           "  curl %s://%s/compatible-mode/v1/chat/completions -H 'Authorization: Bearer %.*s' \\\n"
+    printf("\n");
+    if (!local)
+        printf("  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
+               "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n",
+               STR_ARG(shown), scheme, text, STR_ARG(shown), scheme, text);
+    printf("  curl %s%s%s%s://%s/compatible-mode/v1/chat/completions -H 'Authorization: Bearer %.*s' \\\n"
            "    -d '{\"model\":\"qwen-plus\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n\n",
-           STR_ARG(shown), scheme, text, STR_ARG(shown), scheme, text, scheme, text, STR_ARG(shown));
+           local ? "--unix-socket '" : "", local ? at->path : "", local ? "' " : "", scheme, host, STR_ARG(shown));
     fflush(stdout);
 }
 

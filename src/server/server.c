@@ -157,10 +157,14 @@ static enum err open_store(struct server *p, const struct shared *s, str *ret_ke
 
     if (e)
         return e;
-    if (c->api_key_count)
+    if (c->options.production)
+        e = laptop_key_end(p->store, &p->arena); /* and no key is shown */
+    else if (c->api_key_count)
         *ret_key = arena_str(&p->arena, c->api_keys[0]);
-    else if (!c->options.production)
+    else
         *ret_key = laptop_key(p->store, &p->arena);
+    if (e)
+        return e;
     p->admin_key = admin_key(c, p->store, &p->arena);
     return open_access(p, s);
 }
@@ -195,14 +199,33 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
     return e;
 }
 
+static void stop_workers(struct server *p)
+{
+    for (size_t i = 0; i < p->thread_count; i++)
+        worker_stop(p->workers[i], p->drain_ms);
+}
+
+static void join_workers(struct server *p)
+{
+    for (size_t i = 0; i < p->thread_count; i++)
+        worker_join(p->workers[i]);
+}
+
 enum err server_start(struct server *p)
 {
     struct shared *s = p->workers[0]->setup->shared;
     enum err       e = OK;
 
     s->logging = logging_open(&s->config->options); /* until here everything was said as text on standard error */
-    for (size_t i = 0; i < p->worker_count && !e; i++)
+    for (size_t i = 0; i < p->worker_count && !e; i++) {
         e = worker_start(p->workers[i]);
+        p->thread_count += !e;
+    }
+    if (e) {
+        log_error("no thread for worker %zu: %s", p->thread_count, err_text(e));
+        stop_workers(p);
+        join_workers(p);
+    }
     return e;
 }
 
@@ -211,8 +234,8 @@ void server_close(struct server *p)
     /* First the ledger, whose last bookings the store takes, then the store: its lane may still report to a worker's loop. */
     ledger_close(p->ledger);
     store_close(p->store);
-    for (size_t i = 0; i < p->worker_count; i++)
-        worker_free(p->workers[i]);
+    for (size_t i = p->worker_count; i > 0; i--)
+        worker_free(p->workers[i - 1]);
     free(p->workers);
     children_free(&p->children);
     rates_close(p->rates);
@@ -293,11 +316,9 @@ void server_run(struct server *p, struct config *(*load)(void *arg), void *arg)
             if (!draining)
                 say_stopping(p);
             draining = true;
-            for (size_t i = 0; i < p->worker_count; i++)
-                worker_stop(p->workers[i], p->drain_ms);
+            stop_workers(p);
         }
     }
-    for (size_t i = 0; i < p->worker_count; i++)
-        worker_join(p->workers[i]);
+    join_workers(p);
     log_info("stopped");
 }

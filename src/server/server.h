@@ -29,13 +29,15 @@ struct server {
     int64_t           drain_ms;
     pthread_t         main; /* gets SIGUSR2 when the last worker has ended */
     atomic_size_t     running;
-    size_t            drained; /* workers that have no requests any more; on worker 0's loop */
+    size_t            thread_count; /* workers that have been started: the first ones */
+    size_t            drained;      /* of them, that have no requests any more; on worker 0's loop */
 };
 
 /* Opens everything, from the tokenizer to the listeners; `ret_at` is where they listen and `ret_key` the key to show (in the
  * process's arena). No data folder is made before the rest is there. The configuration is the process's from here on; the
  * reason of a failure is in the log. Before any thread exists. */
 enum err server_open(struct server *p, struct config *c, struct address *ret_at, str *ret_key);
+/* A failure leaves no worker running. */
 enum err server_start(struct server *p);
 
 /* Until a signal has ended the workers. `load` reads the configuration again; NULL: it is not good, and the log says so. */

@@ -38,56 +38,32 @@ static str header_of(void *arg, str name)
     return request_header(arg, name);
 }
 
-/* The user's own models: copies of known ones with other ids and limits. */
-static enum err open_models(struct shared *s, str *ret_problem)
+static void take_limit(int64_t *to, int64_t *to_thinking, int64_t limit)
 {
-    static const struct {
-        str    name;
-        size_t offset, offset_thinking;
-    } limits[] = {
-        { S("context"), offsetof(struct model, context), offsetof(struct model, context) },
-        { S("input"), offsetof(struct model, input_max), offsetof(struct model, input_max_thinking) },
-        { S("output"), offsetof(struct model, output_max), offsetof(struct model, output_max_thinking) },
-        { S("budget"), offsetof(struct model, budget_max), offsetof(struct model, budget_max) },
-    };
+    if (limit)
+        *to = *to_thinking = limit;
+}
+
+/* The user's own models: copies of known ones with other ids and limits. */
+static void open_models(struct shared *s)
+{
     struct config *c = s->config;
     struct model  *own = arena_array(&c->arena, struct model, c->model_count);
 
     for (size_t i = 0; i < c->model_count; i++) {
         const struct config_model *cm = &c->models[i];
-        const struct model        *like = model_find(cm->like);
 
-        if (!like) {
-            *ret_problem = arena_printf(&c->arena, "models: %.*s is like \"%.*s\", which is unknown", STR_ARG(cm->id),
-                                        STR_ARG(cm->like));
-            return ERR_INVALID;
-        }
-        own[i] = *like;
+        own[i] = *model_find(cm->like);
         own[i].id = cm->id;
         own[i].status = MODEL_ACTIVE;
         own[i].workspace = cm->workspace;
-        for (size_t k = 0; k < cm->limit_count; k++) {
-            int64_t v;
-            bool    known = false;
-
-            for (size_t n = 0; n < ARRAY_LEN(limits); n++) {
-                if (!str_eq(limits[n].name, cm->limits[k].from) || !str_to_i64(cm->limits[k].to, &v) || v < 1)
-                    continue;
-                *(int64_t *)((char *)&own[i] + limits[n].offset) = v;
-                *(int64_t *)((char *)&own[i] + limits[n].offset_thinking) = v;
-                known = true;
-            }
-            if (!known) {
-                *ret_problem =
-                    arena_printf(&c->arena, "models: %.*s: limits are context, input, output, budget, with numbers",
-                                 STR_ARG(cm->id));
-                return ERR_INVALID;
-            }
-        }
+        take_limit(&own[i].context, &own[i].context, cm->context);
+        take_limit(&own[i].input_max, &own[i].input_max_thinking, cm->input);
+        take_limit(&own[i].output_max, &own[i].output_max_thinking, cm->output);
+        take_limit(&own[i].budget_max, &own[i].budget_max, cm->budget);
     }
     s->settings.models = own;
     s->settings.model_count = c->model_count;
-    return OK;
 }
 
 /* The configuration's rules of moderation. */
@@ -135,10 +111,9 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *re
         .error_find = error_find,
         .header = header_of,
     };
-    enum err e = open_models(s, ret_problem);
+    enum err e;
 
-    if (e)
-        return e;
+    open_models(s);
     e = open_rules(s, ret_problem);
     if (e)
         return e;
@@ -231,7 +206,7 @@ static void setup_free(struct setup *s)
         if (!s->engines[i])
             continue;
         if (c->engines[i].command.len)
-            process_engine_close(s->engines[i]);
+            children_engine_close(&s->worker->common->children, s->engines[i]);
         else
             upstream_close(s->engines[i]);
     }
@@ -283,6 +258,7 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     o.health_interval_ms = ce->health_ms;
     o.cloud = ce->cloud;
     o.tapes = s->shared->tapes;
+    o.active = &s->series[ce - s->shared->config->engines].engine->at[SERIES_ENGINE_REQUESTS_ACTIVE];
     if (ce->fallback.len)
         o.fallback = engine_named(s, ce->fallback);
     e = ce->command.len ? children_engine(&w->common->children, w->loop, ce, &o, ret) : upstream_open(w->loop, &o, ret);
@@ -290,17 +266,26 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     return e;
 }
 
-static void open_series(struct setup *s)
+/* These count from the first request on, and go on for a retired setup's. */
+static void open_engine_series(struct setup *s)
+{
+    const struct config *c = s->shared->config;
+    struct counters     *counters = &s->worker->counters;
+
+    s->standin_series = series_of_engine(counters, s->shared->standin->name);
+    for (size_t i = 0; i < c->engine_count; i++)
+        s->series[i].engine = series_of_engine(counters, c->engines[i].name);
+}
+
+static void open_upstream_series(struct setup *s)
 {
     const struct config *c = s->shared->config;
     struct counters     *counters = &s->worker->counters;
 
     series_hide(counters, BY_UPSTREAM);
-    s->standin_series = series_of_engine(counters, s->shared->standin->name);
     for (size_t i = 0; i < c->engine_count; i++) {
         const struct config_engine *ce = &c->engines[i];
 
-        s->series[i].engine = series_of_engine(counters, ce->name);
         s->series[i].upstreams = xcalloc(ce->endpoint_count, sizeof(*s->series[i].upstreams));
         for (size_t k = 0; k < ce->endpoint_count; k++)
             s->series[i].upstreams[k] = series_of_upstream(counters, ce->name, ce->endpoints[k].url);
@@ -341,6 +326,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         .reset = reset_engines,
     };
     setup_attach(s);
+    open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */
     for (size_t i = c->engine_count; i > 0 && !e; i--)
         e = engine_open(w, s, &c->engines[i - 1], &s->engines[i - 1]);
@@ -348,7 +334,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         setup_free(s);
         return e;
     }
-    open_series(s);
+    open_upstream_series(s);
     *ret = s;
     return OK;
 }
@@ -398,10 +384,7 @@ void setup_publish(const struct setup *s)
 
     for (size_t i = 0; i < c->engine_count; i++) {
         const struct config_engine *ce = &c->engines[i];
-        struct upstream_state       state;
 
-        setup_engine_state(s, i, &state);
-        series_set(s->series[i].engine, SERIES_ENGINE_REQUESTS_ACTIVE, (int64_t)state.outstanding);
         for (size_t k = 0; k < ce->endpoint_count; k++)
             series_set(s->series[i].upstreams[k], SERIES_UPSTREAM_UP, upstream_is_up(s->engines[i], k));
     }

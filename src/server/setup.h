@@ -67,7 +67,7 @@ struct series *setup_series(const struct setup *s, str engine);
 
 /* How an engine's upstreams are, as this worker sees them. */
 void setup_engine_state(const struct setup *s, size_t engine, struct upstream_state *ret);
-/* Writes that of all engines to the worker's series. */
+/* Writes which upstreams are up to the worker's series. */
 void setup_publish(const struct setup *s);
 
 #endif

@@ -32,21 +32,43 @@ static void on_idle(void *arg)
 {
     struct worker *w = arg;
 
-    if (w->server) {
+    if (w->setup) {
         update_gauges(w);
         setup_publish(w->setup);
     }
     log_flush();
 }
 
+static void worker_over(struct worker *w);
+
+/* What the configuration says of keys, moderation and billing is the process's. */
+static void take_account(struct server *p, struct shared *s)
+{
+    (void)account_extra_set(p->accounts, s->config->api_keys, s->config->api_key_count);
+    (void)account_rules_set(p->accounts, s->rules);
+    quota_billing_set(p->quota, s->config->options.billing_enforce);
+}
+
+/* One worker sees to what the store says, and the configuration, of the account: on a fiber, since the store may take its
+ * time. The loop does not end before this fiber. */
 static void watch_account(void *arg)
 {
     struct worker *w = arg;
 
-    while (fiber_sleep_until(loop_now_us(w->loop) + ACCOUNT_POLL_US) == OK) {
+    while (w->account_next || fiber_wait(loop_now_us(w->loop) + ACCOUNT_POLL_US) != ERR_CANCELLED) {
+        struct shared *s = w->account_next;
+
+        w->account_next = NULL;
+        if (s)
+            take_account(w->common, s);
         (void)account_refresh(w->common->accounts); /* a failure is in the log; the old snapshot stays */
         (void)quota_refresh(w->common->quota);
+        shared_unref(s);
     }
+    shared_unref(w->account_next); /* too late */
+    w->account_next = NULL;
+    w->account_watch = NULL;
+    worker_over(w);
 }
 
 static struct http_server_options http_options(struct worker *w, struct shared *s)
@@ -82,7 +104,7 @@ enum err worker_open(struct server *p, unsigned index, struct shared *s, const s
     counters_init(&w->counters);
     w->memo = count_memo_open(0);
     loop_on_idle(w->loop, on_idle, w);
-    e = index == 0 ? children_set(&p->children, w->loop, s->config) : OK;
+    e = index == 0 ? children_start(&p->children, w->loop, s->config) : OK;
     if (!e)
         e = setup_open(w, s, &w->setup);
     http = http_options(w, s);
@@ -101,7 +123,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
 
     if (w->index == 0)
-        w->key_watch = fiber_start(w->loop, watch_account, w);
+        w->account_watch = fiber_start(w->loop, watch_account, w);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -123,52 +145,54 @@ enum err worker_start(struct worker *w)
         return e;
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
-    if (pthread_create(&w->thread, NULL, worker_main, w))
+    w->has_run = true;
+    if (pthread_create(&w->thread, NULL, worker_main, w)) {
+        atomic_fetch_sub(&w->common->running, 1);
+        w->has_run = false;
         return ERR_LIMIT;
+    }
     pthread_setname_np(w->thread, "worker");
     return OK;
 }
 
-/* The keys and the moderation of the configuration are the process's: one worker sees to them, on a fiber, since the store
- * may take its time. */
-static void reload_account(void *arg)
+/* Worker 0 goes first: the others' engines ask its children. */
+static void reload_rest(struct worker *w, struct shared *s)
 {
-    struct worker *w = arg;
-    struct shared *s = shared_ref(w->setup->shared);
-
-    (void)account_extra_set(w->common->accounts, s->config->api_keys, s->config->api_key_count);
-    (void)account_rules_set(w->common->accounts, s->rules);
-    quota_billing_set(w->common->quota, s->config->options.billing_enforce);
-    shared_unref(s);
+    for (size_t i = 1; i < w->common->worker_count; i++)
+        worker_reload(w->common->workers[i], s);
+    shared_unref(w->account_next);
+    w->account_next = shared_ref(s);
+    fiber_wake(w->account_watch);
 }
 
 static void reload_here(void *arg)
 {
-    struct worker *w = arg;
-    struct shared *shared = atomic_exchange(&w->next, NULL);
-    struct setup  *s;
+    struct worker   *w = arg;
+    struct children *children = &w->common->children;
+    struct shared   *shared = atomic_exchange(&w->next, NULL);
+    struct setup    *s;
+    enum err         e;
 
     if (!shared || w->draining) { /* an earlier call has taken it; too late */
         shared_unref(shared);
         return;
     }
-    /* Worker 0 goes first: the others' engines ask its children. */
-    if (w->index == 0) {
-        if (children_set(&w->common->children, w->loop, shared->config))
-            log_error("reload: an engine's command cannot be used");
-        for (size_t i = 1; i < w->common->worker_count; i++)
-            worker_reload(w->common->workers[i], shared);
-    }
-    if (setup_open(w, shared, &s) == OK) {
+    e = w->index == 0 ? children_start(children, w->loop, shared->config) : OK;
+    if (!e)
+        e = setup_open(w, shared, &s);
+    if (!e) {
         struct http_server_options http = http_options(w, shared);
 
         setup_retire(w->setup);
         w->setup = s;
         http_server_options_set(w->server, &http);
-        if (w->index == 0)
-            (void)fiber_start(w->loop, reload_account, w);
     } else {
         log_error("reload: worker %u cannot use the configuration, keeping the old one", w->index);
+    }
+    if (w->index == 0) {
+        children_keep(children, w->setup->shared->config); /* whichever it is now */
+        if (!e)
+            reload_rest(w, shared);
     }
     shared_unref(shared);
 }
@@ -191,8 +215,16 @@ static void peer_drained(void *arg)
 {
     struct server *p = arg;
 
-    if (++p->drained == p->worker_count)
+    if (++p->drained == p->thread_count)
         children_close(&p->children, on_children_closed, p);
+}
+
+/* It has neither requests nor a fiber of its own. */
+static void worker_over(struct worker *w)
+{
+    loop_post(w->common->workers[0]->loop, peer_drained, w->common);
+    if (w->index != 0)
+        loop_stop(w->loop);
 }
 
 static void on_drained(void *arg)
@@ -202,17 +234,21 @@ static void on_drained(void *arg)
     if (w->drain_watch)
         fiber_cancel(w->drain_watch);
     w->drain_watch = NULL;
-    if (w->key_watch)
-        fiber_cancel(w->key_watch);
-    w->key_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
     setup_retire(w->setup);
     w->setup = NULL;
     rates_view_close(w->access.rates);
-    loop_post(w->common->workers[0]->loop, peer_drained, w->common);
-    if (w->index != 0)
-        loop_stop(w->loop);
+    if (w->account_watch)
+        fiber_cancel(w->account_watch);
+    else
+        worker_over(w);
+}
+
+static void cut_off(struct worker *w)
+{
+    w->cut_off = true;
+    http_server_cancel(w->server);
 }
 
 static void watch_drain(void *arg)
@@ -220,7 +256,7 @@ static void watch_drain(void *arg)
     struct worker *w = arg;
 
     if (fiber_sleep_until(loop_now_us(w->loop) + w->drain_ms * 1000) == OK && w->server)
-        http_server_cancel(w->server);
+        cut_off(w);
     w->drain_watch = NULL;
 }
 
@@ -233,7 +269,7 @@ static void stop_here(void *arg)
         w->drain_watch = fiber_start(w->loop, watch_drain, w);
         http_server_drain(w->server, on_drained, w);
     } else if (w->server) {
-        http_server_cancel(w->server); /* asked twice */
+        cut_off(w); /* asked twice */
     }
 }
 
@@ -248,14 +284,27 @@ void worker_join(struct worker *w)
     pthread_join(w->thread, NULL);
 }
 
+/* What has been opened and has never run ends as if it had: a loop runs until its fibers have noticed. */
+static void close_unused(struct worker *w)
+{
+    if (w->setup)
+        setup_retire(w->setup);
+    w->setup = NULL;
+    if (w->server)
+        http_server_drain(w->server, NULL, NULL);
+    if (w->index == 0)
+        children_close(&w->common->children, NULL, NULL);
+    loop_stop(w->loop);
+    loop_run(w->loop);
+    http_server_free(w->server);
+}
+
 void worker_free(struct worker *w)
 {
     if (!w)
         return;
-    if (w->setup)
-        setup_retire(w->setup);
-    if (w->server)
-        http_server_drain(w->server, NULL, NULL); /* it has never served */
+    if (!w->has_run)
+        close_unused(w);
     shared_unref(w->next);
     account_view_close(w->accounts);
     count_memo_close(w->memo);

@@ -22,9 +22,12 @@ struct worker {
     struct counters     counters;
     pthread_t           thread;
     unsigned            index;
-    struct fiber       *key_watch; /* of worker 0 */
+    bool                has_run;
+    struct fiber       *account_watch; /* of worker 0 */
+    struct shared      *account_next; /* whose keys it is to take; NULL: none are new */
     struct fiber       *drain_watch;
     bool                draining;
+    bool                cut_off; /* the rest of the requests has been ended */
 
     /* Put there by other threads. What comes when the loop has ended stays. */
     _Atomic(struct shared *) next; /* the configuration to take */
@@ -33,13 +36,14 @@ struct worker {
 
 /* Opens the loop, the engines and the listener. */
 enum err worker_open(struct server *p, unsigned index, struct shared *s, const struct address *at, struct worker **ret);
-/* Starts its thread: from here on the process's store is there, with the account and the ledger. */
+/* Starts its thread: from here on the process's store is there, with the account and the ledger. ERR_LIMIT: there is none. */
 enum err worker_start(struct worker *w);
 /* From any thread: takes another configuration. */
 void worker_reload(struct worker *w, struct shared *s);
 /* From any thread: stops accepting, lets requests end for `drain_ms`, cancels the rest, and ends the loop. */
 void worker_stop(struct worker *w, int64_t drain_ms);
 void worker_join(struct worker *w);
+/* When it has been joined, or has never been started. Worker 0 is the last. */
 void worker_free(struct worker *w);
 
 /* request.c: how a request's body is taken, and its whole way. */

@@ -299,7 +299,8 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
 
 /* ---- the length of the prompt ---- */
 
-static size_t count_turn(struct services *s, struct arena *a, const struct chat_message *m, bool keep_reasoning)
+SUSPENDS static size_t count_turn(struct services *s, struct arena *a, const struct chat_message *m,
+                                  bool keep_reasoning)
 {
     struct chat_template_turn  turn = { .content = m->content, .call_count = m->tool_call_count };
     struct chat_template_call *calls;
@@ -355,7 +356,7 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
 }
 
 /* REF: E008: no text at all, or too much. */
-static enum err check_length(struct request *rq, struct chat_input *in)
+SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
 {
     int64_t limit = model_input_max(in->model, in->thinking);
     bool    all_empty = true;
@@ -372,7 +373,7 @@ static enum err check_length(struct request *rq, struct chat_input *in)
 
 /* Everything that is known before an engine is asked. Decides in->thinking, in->incremental, in->result_format and
  * in->prompt_tokens. */
-static enum err chat_check(struct request *rq, struct chat_input *in)
+SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
 {
     enum err e = decide_thinking(rq, in);
 
@@ -509,7 +510,7 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     return OK;
 }
 
-static int64_t count_text(struct chat_run *run, const struct chat_event *ev)
+SUSPENDS static int64_t count_text(struct chat_run *run, const struct chat_event *ev)
 {
     struct services *s = run->rq->services;
 
@@ -521,7 +522,7 @@ static int64_t count_text(struct chat_run *run, const struct chat_event *ev)
 }
 
 /* Counts the call that has just been completed, as the model wrote it. */
-static void end_call(struct chat_run *run, struct chat_choice *c)
+SUSPENDS static void end_call(struct chat_run *run, struct chat_choice *c)
 {
     struct services          *s = run->rq->services;
     struct chat_template_call call = { .name = c->call_name, .arguments = buf_str(&c->arguments) };
@@ -543,7 +544,7 @@ static void begin_answer(struct chat_run *run, struct chat_choice *c)
     c->answered = true;
 }
 
-static void account(struct chat_run *run, const struct chat_event *ev)
+SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
 {
     struct chat_usage  *u = &run->rq->usage;
     struct chat_choice *c = &run->choices[ev->choice];

@@ -22,7 +22,7 @@ SUSPENDS enum err chat_open(struct request *rq, struct chat_input *in, struct ch
  * rq->usage up to date, so that it holds for all events given so far. */
 SUSPENDS enum err chat_next(struct chat_run *run, struct chat_event *ret);
 
-/* True when chat_next() would not suspend. */
+/* True when chat_next() would not wait for the engine. It may still suspend to count a long text. */
 bool chat_ready(const struct chat_run *run);
 
 /* How many choices the answer has. */

@@ -73,13 +73,37 @@ static const char *const migrations[] = {
     "CREATE TABLE ledger_positions (log TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
+/* What the operator can do about it. */
+static const char *remedy(int result)
+{
+    switch (result & 0xff) {
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return "; move it away, and a new one is made (without the old one's keys)";
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+        return "; it must be writable for this user, and so must its folder (--data)";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return "; another program holds it";
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+        return "; is the disk full?";
+    }
+    return "";
+}
+
 enum err store_err(sqlite3 *db, int result)
 {
+    const char *file;
+
     if (result == SQLITE_OK || result == SQLITE_DONE || result == SQLITE_ROW)
         return OK;
     if (result == SQLITE_CONSTRAINT)
         return ERR_EXISTS;
-    log_error("store: %s", sqlite3_errmsg(db));
+    file = sqlite3_db_filename(db, "main");
+    log_error("store: %s: %s%s", file ? file : "?", sqlite3_errmsg(db), remedy(result));
     return ERR_IO;
 }
 
@@ -127,7 +151,8 @@ static enum err migrate(sqlite3 *db)
     if (e || version == ARRAY_LEN(migrations))
         return e;
     if (version > ARRAY_LEN(migrations)) {
-        log_error("store: the database is of a newer dashbox (version %u)", version);
+        log_error("store: %s is of a newer dashbox (version %u); use that, or another folder (--data)",
+                  sqlite3_db_filename(db, "main"), version);
         return ERR_INVALID;
     }
     e = store_exec(db, "BEGIN IMMEDIATE");
@@ -158,6 +183,12 @@ static bool open_as_folder(const char *path)
     return fd >= 0;
 }
 
+static enum err no_folder(const char *path)
+{
+    log_error("store: %s: %s; --data DIR, or the option data, names another folder", path, strerror(errno));
+    return ERR_IO;
+}
+
 /* mkdir -p; the last folder is for its owner alone. */
 static enum err make_folder(const char *path)
 {
@@ -170,16 +201,12 @@ static enum err make_folder(const char *path)
         if (path[i] != '/' && path[i] != 0)
             continue;
         part[i] = 0;
-        if (mkdir(part, path[i] ? 0755 : 0700) && errno != EEXIST) {
-            log_error("store: %s: %s", part, strerror(errno));
-            return ERR_IO;
-        }
+        if (mkdir(part, path[i] ? 0755 : 0700) && errno != EEXIST)
+            return no_folder(part);
         if (path[i] == 0 && open_as_folder(part) && access(part, W_OK | X_OK) == 0)
             return OK;
-        if (path[i] == 0) {
-            log_error("store: %s: %s", part, strerror(errno));
-            return ERR_IO;
-        }
+        if (path[i] == 0)
+            return no_folder(part);
     }
     return ERR_LIMIT;
 }
@@ -196,7 +223,7 @@ enum err store_open(str folder, struct store **ret)
     e = make_folder(s->folder.ptr);
     if (!e &&
         sqlite3_open_v2(file.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
-        log_error("store: %s: %s", file.ptr, sqlite3_errmsg(s->db));
+        log_error("store: %s: %s%s", file.ptr, sqlite3_errmsg(s->db), remedy(sqlite3_errcode(s->db)));
         e = ERR_IO;
     }
     if (!e) {

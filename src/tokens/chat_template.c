@@ -30,7 +30,7 @@
 #define CALL_END       "}\n"
 
 /* "\n" and a text behind a word or markup. A text that begins with white space may join the line end. */
-static size_t count_line(struct count_memo *m, const struct tokenizer *t, str text)
+SUSPENDS static size_t count_line(struct count_memo *m, const struct tokenizer *t, str text)
 {
     if (tokenizer_starts_blank(t, text))
         return count_memo_get_joined(m, t, S("\n"), text, (str){ 0 });
@@ -58,7 +58,8 @@ size_t chat_template_tools(struct count_memo *m, const struct tokenizer *t, bool
 }
 
 /* <tool_call>\n{"name": "…", "arguments": …}\n</tool_call> */
-static size_t count_call(struct count_memo *m, const struct tokenizer *t, const struct chat_template_call *call)
+SUSPENDS static size_t count_call(struct count_memo *m, const struct tokenizer *t,
+                                  const struct chat_template_call *call)
 {
     char   few[256], *before = few, *p;
     size_t len = sizeof(CALL_NAME) - 1 + call->name.len + sizeof(CALL_ARGUMENTS) - 1, n;
@@ -85,8 +86,8 @@ static str trim_line_ends(str s, bool both)
 }
 
 /* The turn's text and calls; `before` is what stands between the last markup and the text: a line end, or nothing. */
-static size_t count_turn(struct count_memo *m, const struct tokenizer *t, const struct chat_template_turn *turn,
-                         str before)
+SUSPENDS static size_t count_turn(struct count_memo *m, const struct tokenizer *t,
+                                  const struct chat_template_turn *turn, str before)
 {
     str    content = turn->content;
     str    after = turn->call_count > 0 && content.len > 0 ? S("\n") : (str){ 0 };

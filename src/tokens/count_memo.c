@@ -176,7 +176,7 @@ static bool counted_enough(struct count_memo *m, size_t len)
     return m->lane; /* without one, it is counted here */
 }
 
-static size_t count_text(struct count_memo *m, const struct tokenizer *t, str text)
+SUSPENDS static size_t count_text(struct count_memo *m, const struct tokenizer *t, str text)
 {
     struct count_job job = { .tokenizer = t, .text = text };
 
@@ -186,7 +186,7 @@ static size_t count_text(struct count_memo *m, const struct tokenizer *t, str te
     return job.count;
 }
 
-static size_t count_joined(struct count_memo *m, const struct tokenizer *t, str before, str text, str after)
+SUSPENDS static size_t count_joined(struct count_memo *m, const struct tokenizer *t, str before, str text, str after)
 {
     char   few[JOINED_SHORT], *all = few;
     size_t len = before.len + text.len + after.len, count;

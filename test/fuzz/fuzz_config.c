@@ -41,6 +41,7 @@ static void check(const struct config *c)
 
         switch (o->type) {
         case OPTION_TEXT:
+        case OPTION_PATH:
             break;
         case OPTION_BOOL:
             ASSERT(*(const unsigned char *)(options + o->offset) <= 1);

@@ -13,8 +13,8 @@ import { promisify } from 'node:util';
 import { KEY, serve, until } from './server.mjs';
 
 const run = promisify(execFile);
-const binary = process.env.DASHBOX
-    || path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'dashbox');
+const here = path.dirname(fileURLToPath(import.meta.url));
+const binary = process.env.DASHBOX || path.join(here, '..', '..', 'build', 'dashbox');
 const headers = { authorization: `Bearer ${KEY}` };
 
 const chat = (box, text, more = {}) => fetch(`${box.compatible}/chat/completions`, {
@@ -55,6 +55,108 @@ test('two SIGHUP and a SIGTERM under open streams: every stream ends whole, and 
         assert.match(text, / ten"/);
         assert.ok(text.endsWith('data: [DONE]\n\n'), text.slice(-200));
     }
+});
+
+test('a SIGHUP and a SIGTERM of an idle server, at once: it ends with status 0', async t => {
+    for (let round = 0; round < 6; round++) {
+        const box = await start(t, { args: ['--workers', '2'] });
+
+        box.process.kill('SIGHUP');
+        box.process.kill('SIGTERM');
+        await box.stop();
+    }
+});
+
+test('starts that fail with engines end with a sentence and status 1', async t => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-bad-'));
+    const config = path.join(folder, 'c.yaml'), file = path.join(folder, 'file');
+    const busy = net.createServer().listen(0, '127.0.0.1');
+    t.after(() => {
+        busy.close();
+        fs.rmSync(folder, { recursive: true });
+    });
+    await new Promise(resolve => busy.once('listening', resolve));
+    fs.writeFileSync(file, '');
+    fs.writeFileSync(config, `engines:
+  - { name: child, command: 'sleep 100 {port}', fallback: up }
+  - { name: up, upstream: 'http://127.0.0.1:9/v1', health_path: /health }
+`);
+    const bad = (args, status, sentence) => assert.rejects(
+        run(binary, ['serve', '--config', config, '--workers', '2', '--listen', '127.0.0.1:0',
+            '--data', path.join(folder, 'd'), ...args]),
+        error => error.code === status && sentence.test(error.stderr) || assert.fail(`${error.code} ${error.stderr}`));
+
+    await bad(['--data', path.join(file, 'd')], 1, /file\/d/);
+    await bad(['--listen', '192.0.2.1:0'], 1, /this is no address of this machine/);
+    await bad(['--listen', `127.0.0.1:${busy.address().port}`], 1, /a server listens there already/);
+    await bad(['--listen', `unix:${file}`], 1, /something is there that is no socket/);
+    fs.appendFileSync(config, "  - { name: last, upstream: 'ftp://x' }\n");
+    await bad([], 2, /c\.yaml:4: "ftp:\/\/x" is no URL such as/);
+});
+
+const CHILD = `"${process.execPath}" "${path.join(here, 'child_engine.mjs')}" {port}`;
+
+test('a reload that leaves a child out lets its stream end, and its gauge; one that is refused changes nothing', async t => {
+    const box = await start(t, {
+        config: `engines: [ { name: child, command: '${CHILD}' } ]\nroute: { '*': child }\n`,
+        args: ['--workers', '2'],
+    });
+    const config = path.join(box.folder, 'config.yaml');
+    const reload = async (text, line) => {
+        const before = box.log().length;
+        fs.writeFileSync(config, text);
+        box.process.kill('SIGHUP');
+        await until(() => box.log().slice(before).includes(line), line);
+    };
+    const pid = async () => (await (await chat(box, 'who?')).json()).choices[0].message.content;
+    const gauge = 'dashbox_engine_requests_active{engine="child"}';
+
+    const first = await pid();
+    await reload(`engines: [ { name: new, command: '${CHILD}' }, { name: bad, command: sleep } ]\n`,
+        'keeping the old one');
+    assert.ok(!box.log().includes('engine new'));
+    assert.equal(await pid(), first);
+
+    const stream = await chat(box, 'slow', { stream: true });
+    await reload('', 'configuration read again');
+    const other = await chat(box, 'and you?'); // the stand-in, which is what the new configuration has
+    assert.equal((await box.logged(other.headers.get('x-request-id'))).engine, 'standin');
+    assert.equal(await box.metric(gauge), 1);
+    const text = await stream.text();
+    assert.match(text, /"9 "/);
+    assert.ok(text.endsWith('data: [DONE]\n\n'), text.slice(-300));
+    await until(async () => await box.metric(gauge) === 0, 'the gauge');
+    await until(() => !fs.existsSync(`/proc/${first}`), 'the child has gone');
+});
+
+test('a child that ignores SIGTERM, left out by a reload, does not keep the server from ending', async t => {
+    const script = 'trap "" TERM; echo deaf; while :; do sleep 0.1; done';
+    const box = await start(t, {
+        config: `log: { level: debug }\nengines: [ { name: deaf, command: "sh -c '${script.replaceAll('"', '\\"')}' {port}" } ]\n`,
+    });
+
+    await until(() => box.log().includes('engine deaf: deaf'), 'its trap');
+    fs.writeFileSync(path.join(box.folder, 'config.yaml'), '');
+    box.process.kill('SIGHUP');
+    await until(() => box.log().includes('configuration read again'), 'the reload');
+    await box.stop(); // SIGKILL for the child comes ten seconds behind its SIGTERM
+});
+
+test('plain HTTP on the TLS port is reported once, however often it comes', async t => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-tls-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    const [certificate, key] = ['c.pem', 'k.pem'].map(name => path.join(folder, name));
+    await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+        '-out', certificate, '-keyout', key]);
+    const box = await start(t, { args: ['--set', `tls.certificate=${certificate}`, '--set', `tls.key=${key}`] });
+
+    for (let i = 0; i < 5; i++) {
+        const socket = net.connect(Number(new URL(box.url).port), '127.0.0.1');
+        socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+        await new Promise(resolve => socket.resume().once('close', resolve));
+    }
+    const log = await until(() => box.log().includes('plain HTTP') && box.log(), 'the warning');
+    assert.equal(log.match(/plain HTTP/g).length, 1);
 });
 
 test('SIGUSR2 of somebody else does nothing', async t => {
@@ -170,9 +272,9 @@ test('SIGHUP takes over times and the log, and names what it cannot', async t =>
     box.process.kill('SIGHUP');
     await until(() => fs.existsSync(log) && fs.readFileSync(log, 'utf8').includes('tokenizer has changed'), 'the warning');
     const port = Number(new URL(box.url).port), socket = net.connect(port, '127.0.0.1');
-    socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
+    socket.write('GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n');
     await new Promise(resolve => socket.resume().once('close', resolve)); // by the new idle time, long before the old one
-    await until(() => fs.readFileSync(log, 'utf8').includes('"/health"'), 'the request in the new log');
+    await until(() => fs.readFileSync(log, 'utf8').includes('"/nowhere"'), 'the request in the new log');
     assert.ok(!fs.readFileSync(log, 'utf8').includes('"level":"info"'));
 });
 

@@ -4,6 +4,7 @@
 //   ok TEXT             answers TEXT, whole or streamed
 //   status N            HTTP status N with an error object of the OpenAI form
 //   plain N             HTTP status N with a line of text
+//   long N | both N     HTTP status 400: the prompt, or it and max_tokens, exceed a context of N tokens, as vLLM says it
 //   close               closes the connection instead of answering
 //   cut head | cut body | cut stream     ends the connection in the middle of that
 //   head garbage        an answer that is not HTTP
@@ -58,6 +59,13 @@ function behave(words, asked, answer, request) {
     case 'plain':
         answer.writeHead(Number(detail), { 'content-type': 'text/plain' });
         return answer.end('no\n');
+    case 'long':
+    case 'both': {
+        const used = kind === 'long' ? Number(detail) + 900 : 1000;
+        return json(400, JSON.stringify({ object: 'error', type: 'BadRequestError', param: null, code: 400, message:
+            `This model's maximum context length is ${detail} tokens. However, you requested ${used + 8000} tokens `
+            + `(${used} in the messages, 8000 in the completion). Please reduce the length of the messages or completion.` }));
+    }
     case 'close':
         return socket.destroy();
     case 'cut':

@@ -39,6 +39,8 @@ struct child {
     void (*on_closed)(void *arg);
     void *on_closed_arg;
 
+    _Atomic int64_t wait_ms;
+
     atomic_int  state;
     atomic_bool missing; /* the last start found no program */
     atomic_bool asked; /* child_ask() is on its way */
@@ -331,13 +333,18 @@ static const char *word_fill(struct arena *a, str word, const struct place *plac
     return b.ptr;
 }
 
-static bool is_named(const struct child_options *o, str place)
+static bool is_named(const str *words, size_t count, str place)
 {
-    for (size_t i = 0; i < o->command_count; i++) {
-        if (str_find_str(o->command[i], place) != STR_NONE)
+    for (size_t i = 0; i < count; i++) {
+        if (str_find_str(words[i], place) != STR_NONE)
             return true;
     }
     return false;
+}
+
+bool child_command_ok(const str *words, size_t count)
+{
+    return is_named(words, count, S("{port}")) != is_named(words, count, S("{socket}"));
 }
 
 static void on_accept(struct listener *ln, void *arg)
@@ -383,17 +390,16 @@ static enum err child_setup(struct child *c)
 {
     struct child_options    *o = &c->o;
     struct http_pool_options po = { .connection_max = 1, .connect_ms = CHECK_MS };
-    bool                     on_port = is_named(o, S("{port}")), on_socket = is_named(o, S("{socket}"));
     struct place             places[3];
     uint16_t                 port = 0;
     str                      base, socket = { 0 };
     enum err                 e = OK;
 
-    if (on_port == on_socket) {
+    if (!child_command_ok(o->command, o->command_count)) {
         log_error("engine %.*s: its command must say where it listens, with {port} or with {socket}", STR_ARG(o->name));
         return ERR_INVALID;
     }
-    if (on_port) {
+    if (is_named(o->command, o->command_count, S("{port}"))) {
         e = port_find(c->loop, &port);
         if (e)
             return e;
@@ -437,6 +443,7 @@ enum err child_open(struct loop *l, const struct child_options *o, struct child 
     atomic_init(&c->state, CHILD_STOPPED);
     atomic_init(&c->missing, false);
     atomic_init(&c->refs, 1);
+    atomic_init(&c->wait_ms, c->o.wait_ms);
     e = child_setup(c);
     /* Used up, and the caller's. */
     c->o.command = c->o.environment = NULL;
@@ -449,6 +456,20 @@ enum err child_open(struct loop *l, const struct child_options *o, struct child 
     c->fiber = fiber_start(l, supervisor_main, c);
     *ret = c;
     return OK;
+}
+
+void child_adjust(struct child *c, const struct child_options *o)
+{
+    struct child_options now = *o;
+
+    options_fill(&now);
+    c->o.health_ms = now.health_ms;
+    c->o.ready_ms = now.ready_ms;
+    atomic_store(&c->wait_ms, now.wait_ms);
+    if (!str_eq(c->o.health_path, now.health_path))
+        c->o.health_path = arena_str(&c->arena, now.health_path);
+    if (now.at_boot)
+        child_ask(c);
 }
 
 /* ---- the engine ---- */
@@ -466,7 +487,7 @@ struct process_engine {
  * is not ready. */
 static SUSPENDS enum err child_wait(struct child *c)
 {
-    int64_t until_us = loop_now_us(fiber_loop()) + c->o.wait_ms * 1000;
+    int64_t until_us = loop_now_us(fiber_loop()) + atomic_load(&c->wait_ms) * 1000;
 
     for (;;) {
         enum child_state s = child_state(c);
@@ -485,10 +506,21 @@ static SUSPENDS enum err child_wait(struct child *c)
     }
 }
 
+static void say_not_ready(struct request *rq, struct child *c)
+{
+    (void)fail_model_unavailable(&rq->fault);
+    if (atomic_load(&c->missing))
+        (void)fault_detail(&rq->fault, arena_printf(rq->arena, "%s cannot be run", c->argv[0]));
+    else
+        (void)fault_detail(&rq->fault,
+                           arena_printf(rq->arena, "the engine's process is %s", child_state_name(child_state(c))));
+}
+
 static SUSPENDS enum err process_open(struct engine *e, struct request *rq, const struct chat_input *in,
                                       struct engine_stream **ret)
 {
     struct process_engine *pe = CONTAINER_OF(e, struct process_engine, engine);
+    bool                   elsewhere = false;
     enum err               err;
 
     might_suspend();
@@ -496,24 +528,27 @@ static SUSPENDS enum err process_open(struct engine *e, struct request *rq, cons
     rq->action = "waiting for the engine's process";
     for (unsigned tries = 1; !(err = child_wait(pe->child)); tries++) {
         /* The stream is the upstream's, and so are its functions. */
-        err = pe->upstream->ops->open(pe->upstream, rq, in, ret);
-        if (err != ERR_FAULT || rq->fault.row != &error_rows[ERROR_MODEL_UNAVAILABLE] || tries == OPEN_TRIES)
+        err = upstream_ask(pe->upstream, rq, in, &elsewhere, ret);
+        if (!elsewhere)
             return err;
+        if (rq->fault.row != &error_rows[ERROR_MODEL_UNAVAILABLE] || tries == OPEN_TRIES)
+            break;
         /* It has died, and its supervisor is about to notice: that is waited for as its start is. */
-        rq->fault = (struct fault){ 0 };
+        elsewhere = false;
         err = fiber_sleep_until(loop_now_us(fiber_loop()) + POLL_US);
         if (err)
             break;
     }
     if (err == ERR_CANCELLED)
         return err;
-    if (pe->fallback)
-        return pe->fallback->ops->open(pe->fallback, rq, in, ret);
-    (void)fail_model_unavailable(&rq->fault);
-    if (atomic_load(&pe->child->missing))
-        return fault_detail(&rq->fault, arena_printf(rq->arena, "%s cannot be run", pe->child->argv[0]));
-    return fault_detail(
-        &rq->fault, arena_printf(rq->arena, "the engine's process is %s", child_state_name(child_state(pe->child))));
+    if (!elsewhere)
+        say_not_ready(rq, pe->child);
+    return pe->fallback ? engine_fall_back(&pe->engine, pe->fallback, rq, in, ret) : ERR_FAULT;
+}
+
+const struct child *process_engine_child(const struct engine *e)
+{
+    return CONTAINER_OF(e, const struct process_engine, engine)->child;
 }
 
 static SUSPENDS enum err process_next(struct engine_stream *st, struct chat_event *ret)
@@ -545,6 +580,8 @@ enum err process_engine_open(struct loop *l, struct child *c, const struct upstr
     uo.endpoints = &at;
     uo.endpoint_count = 1;
     uo.health_path = (str){ 0 }; /* the supervisor's business */
+    uo.supervised = true;
+    uo.fallback = NULL;          /* ours: the child may be back soon */
     if (!uo.backoff_max_ms) {    /* a child that has come back is to be asked at once */
         uo.backoff_ms = 100;
         uo.backoff_max_ms = 500;

@@ -210,6 +210,8 @@ static void want_word(struct maker *m, struct want *w, yyjson_val *schema, enum 
     switch (word) {
     case WORD_TYPE:
         w->types &= schema_types(arg);
+        if (!schema_types(arg))
+            (void)give_up(m, "the schema names a type that there is not");
         break;
     case WORD_CONST:
         w->constant = arg;

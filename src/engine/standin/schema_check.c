@@ -46,11 +46,13 @@ static unsigned type_named(yyjson_val *name)
         { { "object", 6 }, TYPE_OBJECT },
     };
 
+    if (!yyjson_is_str(name) || str_eq(json_str(name), S("any")))
+        return TYPE_ANY;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (yyjson_is_str(name) && str_eq(json_str(name), table[i].name))
+        if (str_eq(json_str(name), table[i].name))
             return table[i].types;
     }
-    return TYPE_ANY; /* "any", or what we do not know */
+    return 0; /* nothing is of a type that there is not */
 }
 
 unsigned schema_types(yyjson_val *type)

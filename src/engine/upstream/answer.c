@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "contract/model.h"
 #include "engine/upstream/refusal.h"
 
 #include <stdlib.h>
@@ -103,6 +104,7 @@ void answer_init(struct answer *an, struct arena *a, struct fault *f, const stru
     int64_t n = in->n.set ? in->n.v : 1;
 
     *an = (struct answer){ .arena = a, .fault = f, .cloud = cloud };
+    an->input_max = in->model ? model_input_max(in->model, in->thinking) : 0;
     an->choice_count = (unsigned)max_i64(1, min_i64(n, ANSWER_CHOICES_MAX));
     an->choices = arena_array(a, struct answer_choice, an->choice_count);
     an->forced = in->tool_choice == CHAT_TOOLS_NAMED;
@@ -401,21 +403,24 @@ static enum err refused(struct answer *an, struct refusal *r, str comment)
 {
     if (!r->status)
         r->status = status_of_comment(comment);
-    return refusal_in_answer(an->fault, an->arena, an->cloud, r);
+    return refusal_in_answer(an->fault, an->arena, an->cloud, an->input_max, r);
 }
 
-/* Remembers an event that gave one piece of text and nothing else, at `first` in the queue. Without a backslash all of its strings stand as they are, so that
- * the text is where it is found, if that is one place. */
+/* Remembers an event that gave one piece of text and nothing else, at `first` in the queue. Without a backslash all of its
+ * strings stand as they are, so that the text is where it is found, if that is one place. */
 static void like_set(struct answer *an, unsigned first, str data, yyjson_val *root)
 {
     struct answer_like      *like = &an->like;
-    const struct chat_event *ev = &an->queue[first];
+    const struct chat_event *ev;
     size_t                   at;
     str                      quoted;
 
     like->before = 0;
-    if (an->queue_count != first + 1 || (ev->kind != CHAT_EV_TEXT && ev->kind != CHAT_EV_REASONING) ||
-        data.len > LIKE_MAX || str_find(data, '\\') != STR_NONE || json_get(root, "usage"))
+    if (an->queue_count != first + 1) /* nothing is there at all, perhaps not even a queue */
+        return;
+    ev = &an->queue[first];
+    if ((ev->kind != CHAT_EV_TEXT && ev->kind != CHAT_EV_REASONING) || data.len > LIKE_MAX ||
+        str_find(data, '\\') != STR_NONE || json_get(root, "usage"))
         return;
     buf_reset(&like->raw);
     buf_add_char(&like->raw, '"');

@@ -57,6 +57,7 @@ struct answer {
     struct answer_choice *choices;
     unsigned              choice_count; /* that the client asked for */
     bool                  cloud;        /* refusals are passed on */
+    int64_t               input_max;    /* tokens of a prompt, for a refusal that leaves them out */
     bool                  forced;       /* tool_choice named a function: "stop" is how such an answer ends */
     bool                  streamed;
 

@@ -14,12 +14,14 @@
 #include "engine/record/exchange.h"
 #include "engine/upstream/answer.h"
 #include "engine/upstream/body.h"
+#include "engine/upstream/notice.h"
 #include "engine/upstream/refusal.h"
 #include "loop/loop.h"
 #include "net/http_client.h"
 #include "net/sse_parser.h"
 #include "net/tls.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define CHAT_PATH      S("/chat/completions")
@@ -31,6 +33,7 @@ struct endpoint {
     struct upstream  *up;
     struct http_pool *pool, *health_pool;
     const char       *url; /* for the log */
+    struct notice    *notice;
     str               target;
     str               authorization; /* "Bearer …" or empty */
     unsigned          weight, outstanding, failures;
@@ -68,6 +71,8 @@ static void upstream_unref(struct upstream *up)
 {
     if (--up->refs)
         return;
+    for (size_t i = 0; i < up->o.endpoint_count; i++)
+        notice_release(up->endpoints[i].notice);
     tls_context_free(up->o.tls);
     arena_free(&up->arena);
     free(up);
@@ -82,7 +87,7 @@ static bool endpoint_is_down(const struct endpoint *ep)
 
 static void endpoint_worked(struct endpoint *ep)
 {
-    if (endpoint_is_down(ep))
+    if (notice_up(ep->notice))
         log_info("engine %.*s: %s is up again", STR_ARG(ep->up->engine.name), ep->url);
     ep->failures = 0;
     ep->backoff_us = 0;
@@ -92,7 +97,6 @@ static void endpoint_worked(struct endpoint *ep)
 static void endpoint_failed(struct endpoint *ep, const char *why)
 {
     struct upstream *up = ep->up;
-    bool             was_down = endpoint_is_down(ep);
 
     if (up->o.tapes && tapes_options(up->o.tapes)->replay)
         return; /* there is nobody to be down */
@@ -106,9 +110,17 @@ static void endpoint_failed(struct endpoint *ep, const char *why)
     }
     ep->backoff_us = min_i64(max_i64(2 * ep->backoff_us, up->o.backoff_ms * 1000), up->o.backoff_max_ms * 1000);
     ep->down_until_us = loop_now_us(up->loop) + ep->backoff_us;
-    if (!was_down)
+    if (notice_down(ep->notice))
         log_warn("engine %.*s: %s is down (%s), asking it again from time to time", STR_ARG(up->engine.name), ep->url,
                  why);
+}
+
+/* Not there at all, which needs no second opinion. */
+static void endpoint_missed(struct endpoint *ep, const char *why)
+{
+    if (!ep->up->o.supervised)
+        ep->failures = (unsigned)max_size(ep->failures, ep->up->o.failures_max - 1); /* this one makes it full */
+    endpoint_failed(ep, why);
 }
 
 static SUSPENDS bool endpoint_check(struct endpoint *ep)
@@ -131,11 +143,10 @@ static SUSPENDS bool endpoint_check(struct endpoint *ep)
         return false;
     if (status >= 200 && status <= 299)
         endpoint_worked(ep);
-    else {
-        if (e != ERR_TIMEOUT)
-            ep->failures = (unsigned)max_size(ep->failures, up->o.failures_max - 1); /* this one makes it full */
-        endpoint_failed(ep, e ? err_text(e) : "its health check says no");
-    }
+    else if (e == ERR_TIMEOUT)
+        endpoint_failed(ep, err_text(e)); /* it may be busy */
+    else
+        endpoint_missed(ep, e ? err_text(e) : "its health check says no");
     return true;
 }
 
@@ -202,12 +213,19 @@ static str model_to(const struct upstream *up, str from)
 
 /* ---- a stream and its end ---- */
 
+static void count_active(struct upstream *up, int n)
+{
+    up->state.outstanding += (size_t)n;
+    if (up->o.active)
+        atomic_fetch_add_explicit(up->o.active, n, memory_order_relaxed);
+}
+
 static void stream_uncount(struct upstream_stream *st)
 {
     if (!st->endpoint)
         return;
     st->endpoint->outstanding--;
-    st->up->state.outstanding--;
+    count_active(st->up, -1);
     st->endpoint->probing = false;
     st->endpoint = NULL;
 }
@@ -324,15 +342,16 @@ enum outcome {
 };
 
 /* The request did not get an answer from this endpoint, and may have one from another. `problem` is what is said when
- * none does better. */
-static enum outcome elsewhere(struct upstream_stream *st, struct fault *problem, const char *why, bool counts)
+ * none does better; `mark` what is thought of the endpoint. */
+static enum outcome elsewhere(struct upstream_stream *st, struct fault *problem, const char *why,
+                              void (*mark)(struct endpoint *ep, const char *why))
 {
     struct endpoint *ep = st->endpoint;
 
     if (!problem->detail.len)
         (void)fault_detail(problem, arena_printf(st->rq->arena, "%s: %s", ep->url, why));
-    if (counts)
-        endpoint_failed(ep, why);
+    if (mark)
+        mark(ep, why);
     stream_over(st, ERR_FAULT);
     stream_uncount(st);
     return ELSEWHERE;
@@ -353,13 +372,13 @@ static enum outcome not_opened(struct upstream_stream *st, enum err e, struct fa
     case ERR_REFUSED:
     case ERR_UNREACHABLE:
         (void)fail_model_unavailable(problem);
-        return elsewhere(st, problem, err_text(e), true);
+        return elsewhere(st, problem, err_text(e), endpoint_missed);
     case ERR_LIMIT:
         (void)fail_model_serving_busy(problem);
-        return elsewhere(st, problem, "no connection was free", false);
+        return elsewhere(st, problem, "no connection was free", NULL);
     case ERR_EOF:
         (void)fail_backend_no_response(problem);
-        return elsewhere(st, problem, "closed without an answer", true);
+        return elsewhere(st, problem, "closed without an answer", endpoint_failed);
     case ERR_TIMEOUT:
         if (st->streamed) /* a whole answer may just be long */
             endpoint_failed(st->endpoint, "no answer in time");
@@ -388,10 +407,11 @@ static SUSPENDS enum outcome not_ok(struct upstream_stream *st, int status, stru
         return refused(st, e);
     if (e)
         len = 0; /* the status has said enough */
-    (void)refusal_of_answer(&said, st->rq->arena, st->up->o.cloud, status, str_of(len ? body : "", len));
+    (void)refusal_of_answer(&said, st->rq->arena, st->up->o.cloud, st->answer.input_max, status,
+                            str_of(len ? body : "", len));
     if (elsewhere_too) {
         *problem = said;
-        return elsewhere(st, problem, http_reason(status).ptr, true);
+        return elsewhere(st, problem, http_reason(status).ptr, endpoint_failed);
     }
     endpoint_worked(st->endpoint); /* it is there, and says what it thinks */
     if (status == 429) {
@@ -488,15 +508,15 @@ static struct upstream_stream *stream_new(struct upstream *up, struct endpoint *
     st->endpoint = ep;
     ep->outstanding++;
     ep->probing = endpoint_is_down(ep);
-    up->state.outstanding++;
+    count_active(up, 1);
     up->refs++;
     arena_defer(rq->arena, stream_gone, st);
     answer_init(&st->answer, rq->arena, &rq->fault, in, up->o.cloud);
     return st;
 }
 
-static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, const struct chat_input *in,
-                                       struct engine_stream **ret)
+SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct chat_input *in, bool *ret_elsewhere,
+                               struct engine_stream **ret)
 {
     struct upstream *up = CONTAINER_OF(e, struct upstream, engine);
     struct fault     problem;
@@ -505,6 +525,7 @@ static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, con
     bool             here = true;
 
     might_suspend();
+    *ret_elsewhere = false;
     rq->action = "asking the upstream";
     rq->engine = up->engine.name;
     up->state.requests++;
@@ -532,18 +553,36 @@ static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, con
             break;
         }
     }
-    if (up->o.fallback && !up->closing) {
-        up->state.fallbacks++;
-        log_debug("engine %.*s: %.*s, asking %.*s", STR_ARG(up->engine.name), STR_ARG(problem.detail),
-                  STR_ARG(up->o.fallback->name));
-        if (!rq->fallback_from.len)
-            rq->fallback_from = up->engine.name; /* lives as long as the setup that the request holds */
-        rq->engine = up->o.fallback->name; /* the log says who really answered, and why not the other */
-        rq->fault.detail = problem.detail;
-        return up->o.fallback->ops->open(up->o.fallback, rq, in, ret);
-    }
     rq->fault = problem;
+    *ret_elsewhere = true;
     return ERR_FAULT;
+}
+
+SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struct request *rq,
+                                   const struct chat_input *in, struct engine_stream **ret)
+{
+    might_suspend();
+    log_debug("engine %.*s: %.*s, asking %.*s", STR_ARG(from->name), STR_ARG(rq->fault.detail), STR_ARG(to->name));
+    if (!rq->fallback_from.len)
+        rq->fallback_from = from->name; /* lives as long as the setup that the request holds */
+    rq->engine = to->name;              /* the log says who really answered, and why not the other */
+    rq->fault = (struct fault){ .detail = rq->fault.detail };
+    return to->ops->open(to, rq, in, ret);
+}
+
+static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, const struct chat_input *in,
+                                       struct engine_stream **ret)
+{
+    struct upstream *up = CONTAINER_OF(e, struct upstream, engine);
+    bool             elsewhere;
+    enum err         err;
+
+    might_suspend();
+    err = upstream_ask(e, rq, in, &elsewhere, ret);
+    if (!elsewhere || !up->o.fallback || up->closing)
+        return err;
+    up->state.fallbacks++;
+    return engine_fall_back(e, up->o.fallback, rq, in, ret);
 }
 
 static const struct engine_ops upstream_ops = {
@@ -604,6 +643,7 @@ static enum err endpoint_init(struct upstream *up, struct endpoint *ep, const st
 
     ep->up = up;
     ep->url = str_to_cstr(&up->arena, from->url);
+    ep->notice = notice_hold(up->o.name, from->url);
     ep->weight = from->weight ? from->weight : 1;
     if (!http_origin_parse(from->url, &po.origin, &base)) {
         log_error("engine %.*s: \"%s\" is no URL that can be asked", STR_ARG(up->o.name), ep->url);
@@ -699,13 +739,12 @@ void upstream_close(struct engine *e)
 void upstream_state(const struct engine *e, struct upstream_state *ret)
 {
     const struct upstream *up = CONTAINER_OF(e, const struct upstream, engine);
-    int64_t                now_us = loop_now_us(up->loop);
 
     *ret = up->state;
     ret->endpoints = up->o.endpoint_count;
     ret->up = 0;
     for (size_t i = 0; i < up->o.endpoint_count; i++)
-        ret->up += endpoint_usable(&up->endpoints[i], now_us);
+        ret->up += !endpoint_is_down(&up->endpoints[i]);
 }
 
 bool upstream_is_up(const struct engine *e, size_t endpoint)

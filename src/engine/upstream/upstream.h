@@ -3,10 +3,10 @@
  *
  * An upstream is a pool of endpoints that answer alike. Each request goes to the one with the fewest under way (by weight).
  * It is tried on another one only while nothing of an answer has come, and only when the endpoint could not be connected to,
- * closed without an answer, or answered 502, 503 or 504. Three such failures in a row mark an endpoint down for a second,
- * doubled each time up to 30; then one request may find out. Active checks (health_path) do both sooner: the first is made at
- * once, and one that is not answered well marks the endpoint down, but for a time-out, which may be a busy server. When no
- * endpoint is left, the request goes on to the fallback engine.
+ * closed without an answer, or answered 502, 503 or 504. Three such failures in a row, or one connection that cannot be
+ * made, mark an endpoint down for a second, doubled each time up to 30; then one request may find out. Active checks
+ * (health_path) do both sooner: the first is made at once, and one that is not answered well marks the endpoint down, but
+ * for a time-out, which may be a busy server. When no endpoint is left, the request goes on to the fallback engine.
  *
  * What happens                                                           What the client is told
  * ---------------------------------------------------------------------  ---------------------------------------------
@@ -21,7 +21,10 @@
  * head cut off or malformed; redirects; a 200 that is not the protocol   E224 BACKEND_NO_RESPONSE
  *   (no JSON, HTML, no choices, too large); a whole answer cut off;
  *   a stream cut off before its finish
- * status 400, 409, 413, 422: it says that it will not do this request    E219 ENGINE_REJECTED
+ * the prompt exceeds its context, as it says itself (refusal.c)          E008 INPUT_LENGTH_RANGE
+ * prompt and max_tokens together do                                      E009 MAX_TOKENS_RANGE
+ * status 400, 409, 413, 422: it will not do this request for another     E219 ENGINE_REJECTED
+ *   reason; what was at fault only the log can tell
  * status 401, 403, other 4xx: dashbox is set up wrongly for it           E228 SYSTEM_ERROR
  * status 500 and up with an error object: it broke off computing;        E216 INFERENCE_INTERNAL
  *   finish_reason "error" or "abort"
@@ -81,12 +84,16 @@ struct upstream_options {
     str      health_path;                /* "/health"; empty: no checks of its own */
     int64_t  health_interval_ms;         /* [10 s] */
 
-    bool cloud;  /* speaks the whole contract: its own parameters are sent, its refusals passed on */
-    bool strict; /* refuses what OpenAI's reference does not have: such parameters are left out */
+    bool supervised; /* a child of ours, started again when it ends: that it is not there for a moment is one failure */
+    bool cloud;      /* speaks the whole contract: its own parameters are sent, its refusals passed on */
+    bool strict;     /* refuses what OpenAI's reference does not have: such parameters are left out */
 
     struct tls_context *tls;      /* for https; held [the system's authorities, verified] */
     struct engine      *fallback; /* not closed by this one */
     struct tapes *tapes; /* where its exchanges are kept, or what answers instead of it (record/); NULL: neither */
+
+    /* The owner's count of requests under way, those too that outlive upstream_close(); NULL: none. */
+    _Atomic int64_t *active;
 };
 
 #define UPSTREAM_ENDPOINTS_MAX 64
@@ -96,6 +103,14 @@ struct upstream_options {
 enum err upstream_open(struct loop *l, const struct upstream_options *o, struct engine **ret);
 /* Streams under way end as they end. */
 void upstream_close(struct engine *e);
+
+/* The open() of such an engine, without its fallback. *ret_elsewhere: it could not be asked (ERR_FAULT says why), and
+ * another engine may do it. */
+SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct chat_input *in, bool *ret_elsewhere,
+                               struct engine_stream **ret);
+/* Asks `to` because `from` could not be asked: the fault in the request becomes what the log says of it. */
+SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struct request *rq,
+                                   const struct chat_input *in, struct engine_stream **ret);
 
 /* Now, for metrics. */
 struct upstream_state {

@@ -7,6 +7,7 @@
 #include "net/http_server.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 
 /* ---- the child ---- */
 
@@ -72,7 +73,9 @@ static int serve(const char *where)
 static struct child  *child;
 static struct engine *engine;
 static bool           child_gone;
-static char           refusal_detail[200]; /* of the last chat() that was refused */
+static struct engine *fallback;            /* of the engine; NULL: none */
+static char           refusal_detail[200]; /* of the last chat() that was refused, or answered by another */
+static char           answered_by[64], fallback_from[64];
 
 static void on_closed(void *arg)
 {
@@ -103,7 +106,7 @@ static struct child_options options(str place, const char *behaviour)
 
 static void open_all(const struct child_options *o)
 {
-    struct upstream_options uo = { 0 };
+    struct upstream_options uo = { .fallback = fallback };
 
     child_gone = false;
     CHECK(child_open(loop, o, &child) == OK);
@@ -141,6 +144,10 @@ static const char *chat(const char *prompt)
     } else {
         snprintf(text, sizeof(text), "%s", err_text(e));
     }
+    if (rq.fallback_from.len)
+        snprintf(refusal_detail, sizeof(refusal_detail), "%.*s", STR_ARG(rq.fault.detail));
+    snprintf(answered_by, sizeof(answered_by), "%.*s", STR_ARG(rq.engine));
+    snprintf(fallback_from, sizeof(fallback_from), "%.*s", STR_ARG(rq.fallback_from));
     arena_free(&a);
     return text;
 }
@@ -261,6 +268,119 @@ TEST(without_its_program_requests_are_refused_at_once)
     run();
 }
 
+/* ---- its fallback ---- */
+
+static unsigned other_asked;
+static bool     other_refuses;
+
+static enum err other_next(struct engine_stream *st, struct chat_event *ret)
+{
+    (void)st;
+    *ret = (struct chat_event){ .kind = CHAT_EV_TEXT, .text = S("instead") };
+    return OK;
+}
+
+static enum err other_open(struct engine *e, struct request *rq, const struct chat_input *in,
+                           struct engine_stream **ret);
+
+static const struct engine_ops other_ops = { .kind = "other", .open = other_open, .next = other_next };
+static struct engine           other = { .ops = &other_ops, .name = S("other") };
+
+static enum err other_open(struct engine *e, struct request *rq, const struct chat_input *in,
+                           struct engine_stream **ret)
+{
+    static struct engine_stream st = { &other_ops };
+
+    CHECK(e == &other);
+    CHECK(!fault_is_set(&rq->fault));
+    CHECK(in->message_count == 1);
+    other_asked++;
+    if (other_refuses)
+        return fail_model_unavailable(&rq->fault);
+    *ret = &st;
+    return OK;
+}
+
+static void falls_back(void *arg)
+{
+    struct child_options o = options(S("{port}"), arg);
+    bool                 missing_one = strcmp(arg, "missing") == 0;
+
+    o.at_boot = true;
+
+    fallback = &other;
+    other_asked = 0;
+    other_refuses = false;
+    o.backoff_ms = 60 * 1000;
+    o.wait_ms = missing_one ? 60 * 1000 : 300; /* what is missing is not waited for, what has died is */
+    refusal_detail[0] = 0;
+    open_all(&o);
+    if (missing_one) {
+        CHECK_STR(str_from_cstr(chat("hi")), "instead");
+        CHECK(strstr(refusal_detail, "cannot be run"));
+    } else {
+        while (child_state(child) != CHILD_READY)
+            CHECK(fiber_sleep_until(in_ms(1)) == OK);
+        CHECK_STR(str_from_cstr(chat("hi")), "hello");
+        CHECK_STR(str_from_cstr(answered_by), "little");
+        CHECK_STR(str_from_cstr(fallback_from), "");
+        CHECK_STR(str_from_cstr(chat("die")), "instead");
+        CHECK(refusal_detail[0]);
+    }
+    CHECK_STR(str_from_cstr(answered_by), "other");
+    CHECK_STR(str_from_cstr(fallback_from), "little");
+    CHECK(other_asked == 1);
+    close_all();
+
+    other_refuses = true;
+    open_all(&o);
+    CHECK_STR(str_from_cstr(chat(missing_one ? "hi" : "die")), "E236");
+    CHECK(other_asked == 2); /* its refusal does not count as the child's */
+    close_all();
+    fallback = NULL;
+}
+
+TEST(another_answers_for_one_that_cannot_run)
+{
+    spawn(falls_back, (void *)(uintptr_t) "missing");
+    run();
+}
+
+TEST(another_answers_for_one_that_dies)
+{
+    spawn(falls_back, (void *)(uintptr_t) "");
+    run();
+}
+
+static void waited_for(void *arg)
+{
+    struct child_options o = options(S("{port}"), "");
+    siginfo_t            how_ended;
+    int                  pid;
+
+    (void)arg;
+    fallback = &other;
+    other_asked = 0;
+    o.at_boot = true;
+    open_all(&o);
+    while (child_state(child) != CHILD_READY)
+        CHECK(fiber_sleep_until(in_ms(1)) == OK);
+    pid = process_pid(child->process);
+    kill(pid, SIGKILL);
+    CHECK(waitid(P_PID, (id_t)pid, &how_ended, WEXITED | WNOWAIT) == 0);
+    CHECK(child_state(child) == CHILD_READY); /* its supervisor does not know yet */
+    CHECK_STR(str_from_cstr(chat("hi")), "hello");
+    CHECK(other_asked == 0);
+    close_all();
+    fallback = NULL;
+}
+
+TEST(one_that_has_just_died_is_waited_for_even_so)
+{
+    spawn(waited_for, NULL);
+    run();
+}
+
 TEST(nor_is_a_shell_waited_for_that_does_not_find_it)
 {
     spawn(missing, NULL);
@@ -353,6 +473,9 @@ int main(int argc, char **argv)
         CASE(one_that_dies_at_once_is_started_more_and_more_slowly),
         CASE(without_its_program_requests_are_refused_at_once),
         CASE(nor_is_a_shell_waited_for_that_does_not_find_it),
+        CASE(another_answers_for_one_that_cannot_run),
+        CASE(another_answers_for_one_that_dies),
+        CASE(one_that_has_just_died_is_waited_for_even_so),
         CASE(a_program_that_comes_later_is_found),
         CASE(closing_stops_it),
         CASE(a_command_must_say_where_it_listens),

@@ -438,6 +438,9 @@ static void what_cannot_be_is_refused(void **state)
         "{\"type\":\"array\",\"minItems\":1000000000000}",
         "{\"type\":\"array\",\"minItems\":9000,\"items\":{\"type\":\"string\",\"minLength\":30}}",
         "{\"type\":\"object\",\"minProperties\":1000000}",
+        "{\"type\":\"wat\"}",
+        "{\"type\":[\"wat\"]}",
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"wat\"}},\"required\":[\"a\"]}",
     };
 
     (void)state;

@@ -322,6 +322,53 @@ static void another_endpoint(void)
     upstream_close(e);
 }
 
+static void a_server_that_is_not_there(void)
+{
+    struct upstream_options o = options(1);
+    struct upstream_state   state;
+    struct engine          *e;
+    char                    url[sizeof(fakes[0].url)];
+
+    o.backoff_ms = o.backoff_max_ms = 50;
+    snprintf(url, sizeof(url), "http://127.0.0.1:1/v1"); /* nothing listens there */
+    endpoints[0].url = str_from_cstr(url);
+    e = open_with(&o);
+    upstream_state(e, &state);
+    CHECK(state.up == 1); /* nobody has asked */
+    EXPECT(chat(e, true), ";E236");
+    upstream_state(e, &state);
+    CHECK(state.up == 0);
+    CHECK(!upstream_is_up(e, 0));
+    sleep_ms(60);
+    upstream_state(e, &state);
+    CHECK(state.up == 0); /* until one has been answered */
+    EXPECT(chat(e, true), ";E236");
+    upstream_close(e);
+}
+
+static void news_is_told_once(void)
+{
+    struct notice *a = notice_hold(S("e"), S("http://x")), *b = notice_hold(S("e"), S("http://x"));
+    struct notice *other = notice_hold(S("e"), S("http://y"));
+
+    CHECK(!notice_up(a));
+    CHECK(notice_down(a));
+    CHECK(!notice_down(b)); /* another worker */
+    CHECK(notice_down(other));
+    notice_release(a); /* a reload */
+    a = notice_hold(S("e"), S("http://x"));
+    CHECK(!notice_down(a));
+    CHECK(notice_up(b));
+    CHECK(!notice_up(a));
+    CHECK(notice_down(a));
+    notice_release(a);
+    notice_release(b);
+    a = notice_hold(S("e"), S("http://x"));
+    CHECK(notice_down(a)); /* all had gone */
+    notice_release(a);
+    notice_release(other);
+}
+
 static void no_endpoint(void)
 {
     struct upstream_options o = options(3);
@@ -635,6 +682,8 @@ static void case_main(void *arg)
 CASE(a_request_is_asked_and_answered, one_request)
 CASE(another_endpoint_is_tried_and_a_bad_one_left_alone, another_endpoint)
 CASE(without_an_endpoint_the_client_is_told_why, no_endpoint)
+CASE(one_that_is_not_there_is_down_at_once, a_server_that_is_not_there)
+CASE(a_change_is_news_once, news_is_told_once)
 CASE(the_fallback_engine_is_asked, fallback)
 CASE(busy_is_passed_on, busy)
 CASE(the_cloud_is_passed_on_word_for_word, cloud)
@@ -654,6 +703,8 @@ int main(void)
         UNIT(a_request_is_asked_and_answered),
         UNIT(another_endpoint_is_tried_and_a_bad_one_left_alone),
         UNIT(without_an_endpoint_the_client_is_told_why),
+        UNIT(one_that_is_not_there_is_down_at_once),
+        UNIT(a_change_is_news_once),
         UNIT(the_fallback_engine_is_asked),
         UNIT(busy_is_passed_on),
         UNIT(the_cloud_is_passed_on_word_for_word),

@@ -546,11 +546,67 @@ static void statuses(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         fault = (struct fault){ 0 };
-        assert_int_equal(refusal_of_answer(&fault, &arena, false, cases[i].status, str_from_cstr(cases[i].body)),
+        assert_int_equal(refusal_of_answer(&fault, &arena, false, 0, cases[i].status, str_from_cstr(cases[i].body)),
                          ERR_FAULT);
         expect_fault(cases[i].id);
         assert_true(fault.detail.len > 0);
     }
+}
+
+/* As the servers say it; the limit is that of the row E008 or E009. */
+static void prompts_that_are_too_long(void **state)
+{
+    static const struct {
+        int         status;
+        const char *message, *more, *id;
+        int64_t     limit;
+    } cases[] = {
+        { 400, "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+          "\"type\":\"exceed_context_size_error\",\"n_prompt_tokens\":5000,\"n_ctx\":2048", "E008", 2048 },
+        { 400, "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it", "", "E008",
+          4096 },
+        { 400, "the request exceeds the available context size, try increasing it", "", "E008", 1000 },
+        { 400,
+          "This model's maximum context length is 4096 tokens. However, you requested 5100 tokens (5000 in the "
+          "messages, 100 in the completion). Please reduce the length of the messages or completion.",
+          "\"type\":\"BadRequestError\",\"code\":400", "E008", 4096 },
+        { 400,
+          "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (1000 in the "
+          "messages, 4000 in the completion). Please reduce the length of the messages or completion.",
+          "", "E009", 3096 },
+        { 400,
+          "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 "
+          "tokens and your request has 1000 input tokens (4000 > 4096 - 1000).",
+          "", "E009", 3096 },
+        { 400, "The decoder prompt (length 5000) is longer than the maximum model length of 4096.", "", "E008", 4096 },
+        { 400, "The input (5000 tokens) is longer than the model's context length (4096 tokens).", "", "E008", 4096 },
+        { 400,
+          "Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total of "
+          "5000 tokens: 1000 tokens from the input messages and 4000 tokens for the completion.",
+          "", "E009", 3096 },
+        { 400, "the input length exceeds the context length", "", "E008", 1000 },
+        { 400, "too much", "\"code\":\"context_length_exceeded\"", "E008", 1000 },
+        { 400, "Range of input length should be [1, 30720]", "", "E008", 30720 },
+        { 400, "maximum context length is unknown to me", "", "E219", 0 },
+        { 400, "The context of the image is missing.", "", "E219", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        str body = arena_printf(&arena, "{\"error\":{\"message\":\"%s\"%s%s}}", cases[i].message,
+                                *cases[i].more ? "," : "", cases[i].more);
+
+        fault = (struct fault){ 0 };
+        assert_int_equal(refusal_of_answer(&fault, &arena, false, 1000, cases[i].status, body), ERR_FAULT);
+        expect_fault(cases[i].id);
+        if (cases[i].limit)
+            assert_int_equal(fault.args[0].i, cases[i].limit);
+    }
+    /* Nobody knows the limit: there is no sentence without one. */
+    assert_int_equal(refusal_of_answer(&fault, &arena, false, 0, 400,
+                                       S("{\"error\":{\"message\":\"the input length exceeds the context length\"}}")),
+                     ERR_FAULT);
+    expect_fault("E219");
 }
 
 static void statuses_of_the_cloud(void **state)
@@ -561,14 +617,14 @@ static void statuses_of_the_cloud(void **state)
         "\"request_id\":\"1\"}");
 
     (void)state;
-    assert_int_equal(refusal_of_answer(&fault, &arena, true, 400, body), ERR_FAULT);
+    assert_int_equal(refusal_of_answer(&fault, &arena, true, 0, 400, body), ERR_FAULT);
     assert_null(fault.row);
     assert_int_equal(fault.foreign.status, 400);
     assert_true(str_eq(fault.foreign.code, S("invalid_parameter_error")));
     assert_true(str_ends(fault.foreign.message, S("(0.0, 1.0]")));
-    assert_int_equal(refusal_of_answer(&fault, &arena, true, 401, body), ERR_FAULT);
+    assert_int_equal(refusal_of_answer(&fault, &arena, true, 0, 401, body), ERR_FAULT);
     expect_fault("E228");
-    assert_int_equal(refusal_of_answer(&fault, &arena, true, 502, S("<html>")), ERR_FAULT);
+    assert_int_equal(refusal_of_answer(&fault, &arena, true, 0, 502, S("<html>")), ERR_FAULT);
     expect_fault("E236");
 }
 
@@ -585,6 +641,7 @@ static void pieces_are_read_as_if_parsed(void **state)
         PIECE(" two"),
         PIECE("\\n\\u00e9"),
         PIECE("\xe4\xbd\xa0"),
+        PIECE("\xe4\xbd\xa0 four"),
         PIECE(""),
         PIECE("one"),
         PIECE("x\"},\"finish_reason\":\"stop\",\"y\":{\"z\":\""),
@@ -593,9 +650,25 @@ static void pieces_are_read_as_if_parsed(void **state)
         NULL,
     };
 
+    static const bool read_alike[] = { false, true, false, false, true, false, false, false, false, false };
+
     (void)state;
-    stream(chunks);
-    expect("T(one)T( two)T(\n\xc3\xa9)T(\xe4\xbd\xa0)T(one)T(x)" STOP);
+    for (size_t i = 0; chunks[i]; i++) {
+        if (event(chunks[i]))
+            fail_msg("refused at %s: %.*s", chunks[i], STR_ARG(fault.detail));
+        /* What is parsed needs more memory than the one text that is kept of it. */
+        if ((answer.scratch[answer.turn].wanted <= 16) != read_alike[i] && strcmp(chunks[i], "[DONE]") != 0)
+            fail_msg("%s: %s", chunks[i], read_alike[i] ? "parsed" : "not parsed");
+    }
+    expect("T(one)T( two)T(\n\xc3\xa9)T(\xe4\xbd\xa0)T(\xe4\xbd\xa0 four)T(one)T(x)" STOP);
+}
+
+static void an_event_of_nothing_is_not_remembered(void **state)
+{
+    (void)state;
+    assert_int_equal(event("{\"choices\":[]}"), OK); /* before anything has been queued */
+    assert_int_equal(answer.like.before, 0);
+    expect("");
 }
 
 static void a_piece_that_is_no_text_is_refused(void **state)
@@ -686,6 +759,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(pieces_are_read_as_if_parsed),
+        TEST(an_event_of_nothing_is_not_remembered),
         TEST(a_piece_that_is_no_text_is_refused),
         TEST(a_text_that_stands_in_two_places_is_not_remembered),
         TEST(the_text_before_stays_while_the_next_piece_is_read),
@@ -711,6 +785,8 @@ int main(void)
         TEST(whole_answers_that_are_none),
         TEST(arguments_that_are_not_json),
         TEST(statuses),
+        TEST(prompts_that_are_too_long),
+        TEST(prompts_that_are_too_long),
         TEST(statuses_of_the_cloud),
     };
 

@@ -94,6 +94,22 @@ TEST(a_loop_stopped_before_it_ran_ends_at_once)
     assert_null(loop_here());
 }
 
+static void note_run(void *arg)
+{
+    CHECK(fiber_self());
+    *(bool *)arg = true;
+}
+
+TEST(a_fiber_of_a_loop_that_never_ran_runs_when_it_is_freed)
+{
+    struct loop *other = loop_new();
+    bool         has_run = false;
+
+    (void)fiber_start(other, note_run, &has_run);
+    loop_free(other);
+    assert_true(has_run);
+}
+
 TEST(a_loop_that_never_ran_is_freed)
 {
     loop_free(NULL);
@@ -171,6 +187,7 @@ int main(void)
         loop_test(another_thread_stops_the_loop),
         loop_test(a_loop_stopped_before_it_ran_ends_at_once),
         loop_test(a_loop_that_never_ran_is_freed),
+        loop_test(a_fiber_of_a_loop_that_never_ran_runs_when_it_is_freed),
         loop_test(the_idle_function_is_called_before_each_sleep),
         loop_test(a_fiber_that_the_idle_function_wakes_runs_before_the_sleep),
         loop_test(errors_of_libuv_become_ours),

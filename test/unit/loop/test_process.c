@@ -156,6 +156,20 @@ static bool is_alive(int pid)
     return alive;
 }
 
+static size_t flooded; /* bytes of lines since the last turn of the loop */
+
+static void on_flood(void *arg, str line)
+{
+    static int64_t turn_us;
+
+    (void)arg;
+    if (turn_us != loop_now_us(loop))
+        flooded = 0;
+    turn_us = loop_now_us(loop);
+    flooded += line.len + 1;
+    CHECK(flooded < 64 * DRAIN_MAX);
+}
+
 static void family(void *arg)
 {
     struct process *p = start("sleep 1000 & echo $!; wait");
@@ -177,6 +191,25 @@ static void its_children_go_with_it(void **state)
 {
     (void)state;
     spawn(family, NULL);
+    run();
+}
+
+/* Those that it leaves in groups of their own write on when it has ended. */
+static void flood(void *arg)
+{
+    struct process *p = start("for i in 1 2 3 4; do setsid sh -c 'exec yes' & done; sleep 0.2");
+
+    (void)arg;
+    p->o.on_line = on_flood;
+    CHECK(process_wait(p, in_ms(30000)) == OK);
+    CHECK(flooded < 2 * DRAIN_MAX);
+    process_free(p);
+}
+
+static void last_words_have_an_end(void **state)
+{
+    (void)state;
+    spawn(flood, NULL);
     run();
 }
 
@@ -244,6 +277,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_will_not_stop_is_killed, loop_setup, loop_teardown),
         cmocka_unit_test_setup_teardown(one_that_stops_may_say_goodbye, loop_setup, loop_teardown),
         cmocka_unit_test_setup_teardown(its_children_go_with_it, loop_setup, loop_teardown),
+        cmocka_unit_test_setup_teardown(last_words_have_an_end, loop_setup, loop_teardown),
         cmocka_unit_test_setup_teardown(a_program_that_is_not_there, loop_setup, loop_teardown),
         cmocka_unit_test_setup_teardown(a_program_is_looked_for_as_exec_does, loop_setup, loop_teardown),
     };

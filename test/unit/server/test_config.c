@@ -201,6 +201,7 @@ TEST(every_option_can_be_set_to_its_own_bounds)
 
         switch (o->type) {
         case OPTION_TEXT:
+        case OPTION_PATH:
         case OPTION_BOOL:
             assert_int_equal(config_set(config, o->name, S("true"), &problem), OK);
             break;
@@ -296,7 +297,7 @@ TEST(engines_are_read)
                 "  cloud: true\n"
                 "  first_timeout: 90s\n"
                 "  retries: 2\n"
-                "  fallback: local\n"
+                "  fallback: llama\n"
                 "- name: llama\n"
                 "  command: llama-server -m {model} --port {port}\n"
                 "  model_file: /m.gguf\n"
@@ -322,7 +323,7 @@ TEST(engines_are_read)
     assert_true(e->cloud);
     assert_int_equal(e->first_ms, 90000);
     assert_int_equal(e->retries, 2);
-    assert_str(e->fallback, "local");
+    assert_str(e->fallback, "llama");
     e = &config->engines[2];
     assert_str(e->command, "llama-server -m {model} --port {port}");
     assert_str(e->model_file, "/m.gguf");
@@ -418,9 +419,14 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
     assert_bad("engines:\n- upstream: http://a\n", ":2: an engine needs a name, and \"standin\" is taken");
     assert_bad("engines:\n- name: standin\n  upstream: http://a\n",
                ":2: an engine needs a name, and \"standin\" is taken");
-    assert_bad("engines:\n- name: a\n", ":2: engine a needs either upstream or command");
+    assert_bad("engines:\n- name: a\n",
+               ":2: engine a needs an upstream (a server's URL) or a command (a child to start)");
+    assert_bad("engines:\n- name: a\n  upstream: []\n", ":3: upstream is empty");
+    assert_bad("engines:\n- name: a\n  upstream: ''\n", ":3: an upstream's URL is empty");
+    assert_bad("engines:\n- name: a\n  command: ' '\n", ":3: command is empty");
+    assert_bad("engines:\n- name: a\n  command: [run]\n", ":3: \"command\" takes one value");
     assert_bad("engines:\n- name: a\n  upstream: http://a\n  command: b\n",
-               ":2: engine a needs either upstream or command");
+               ":2: engine a has both an upstream and a command; one of them is to go");
     assert_bad("engines:\n- name: a\n  upsteam: http://a\n",
                ":3: unknown name \"upsteam\"; did you mean \"upstream\"?");
     assert_bad("engines:\n- name: a\n  upstream: { url: x }\n", ":3: upstream is a URL or a list of them");
@@ -440,6 +446,27 @@ TEST(mistakes_in_engines_are_refused_with_their_line)
     assert_bad("engines:\n- name: [a]\n  upstream: http://a\n", ":2: \"name\" takes one value");
 }
 
+TEST(what_no_engine_can_be_opened_with_is_refused_with_its_line)
+{
+    char   text[4096];
+    size_t len = (size_t)snprintf(text, sizeof(text), "engines:\n- name: a\n  upstream: [http://a");
+
+    assert_bad("engines:\n- { name: a, command: run }\n",
+               ":2: engine a: its command must say where it listens, with {port} or with {socket}");
+    assert_bad("engines:\n- name: a\n  command: run {port} {socket}\n",
+               ":2: engine a: its command must say where it listens, with {port} or with {socket}");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  health_path: \"/a\\n\"\n",
+               ":2: engine a: headers, keys and paths have no line breaks");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  headers: { x: \"a\\rb\" }\n",
+               ":2: engine a: headers, keys and paths have no line breaks");
+    assert_bad("engines:\n- name: a\n  upstream: http://a\n  api_key: \"a\\nb\"\n",
+               ":2: engine a: headers, keys and paths have no line breaks");
+    for (int i = 0; i < UPSTREAM_ENDPOINTS_MAX; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, ", http://a");
+    snprintf(text + len, sizeof(text) - len, "]\n");
+    assert_bad(text, ":2: engine a has too many upstreams");
+}
+
 TEST(routes_keep_their_order_and_name_engines_that_are_there)
 {
     assert_good(
@@ -448,14 +475,75 @@ TEST(routes_keep_their_order_and_name_engines_that_are_there)
     assert_str(config->routes[0].model, "qwen-max");
     assert_str(config->routes[1].engine, "standin");
     assert_str(config->routes[2].model, "*");
-    assert_good("route: { a: nobody }\n");
-    assert_not_finished("route a: there is no engine \"nobody\"");
+    assert_bad("cors: true\nroute:\n  a: nobody\n", ":3: route a: there is no engine \"nobody\"");
+    assert_bad("route: { a: bg }\nengines:\n- name: big\n  upstream: http://a/v1\n",
+               ":1: route a: there is no engine \"bg\"; did you mean \"big\"?");
 }
 
 TEST(a_fallback_is_an_engine_that_is_there)
 {
-    assert_good("engines:\n- name: a\n  upstream: http://a/v1\n  fallback: b\n");
-    assert_not_finished("engine a: there is no engine \"b\" behind it to fall back to");
+    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  fallback: b\n",
+               ":4: engine a: there is no engine \"b\" behind it to fall back to");
+    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  fallback: stadnin\n",
+               ":4: engine a: there is no engine \"stadnin\" behind it to fall back to; did you mean \"standin\"?");
+}
+
+TEST(what_an_engine_cannot_use_is_refused)
+{
+    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  lazy: true\n",
+               ":2: engine a: lazy, model_file, ready_timeout and wait_timeout are of a command");
+    assert_bad("engines:\n- name: a\n  command: run {model} {port}\n",
+               ":2: engine a: {model} in its command and model_file go together");
+    assert_bad("engines:\n- name: a\n  command: run {port}\n  model_file: /m\n",
+               ":2: engine a: {model} in its command and model_file go together");
+    assert_bad("engines:\n- name: a\n  upstream: localhost:8000\n",
+               ":3: \"localhost:8000\" is no URL such as http://127.0.0.1:8000/v1 or unix:/run/x.sock:/v1");
+    assert_bad("engines:\n- name: a\n  upstream:\n  - http://a/v1\n  - { weight: 2, url: 'ftp://x' }\n",
+               ":5: \"ftp://x\" is no URL such as http://127.0.0.1:8000/v1 or unix:/run/x.sock:/v1");
+}
+
+TEST(a_name_that_stands_twice_is_refused)
+{
+    assert_bad("cors: true\nlisten: 127.0.0.1:1\ncors: false\n", ":3: \"cors\" stands here a second time");
+    assert_bad("time: { head: 1s, head: 2s }\n", ":1: \"head\" stands here a second time");
+    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  name: b\n", ":4: \"name\" stands here a second time");
+    assert_bad("route:\n  a: standin\n  a: standin\n", ":3: \"a\" stands here a second time");
+}
+
+TEST(a_file_is_utf_8)
+{
+    FILE *f = fopen(path, "w");
+    str   problem = { 0 };
+
+    assert_non_null(f);
+    fwrite("\xff\xfe"
+           "c\0o\0r\0s\0:\0 \0y\0e\0s\0",
+           1, 20, f); /* UTF-16 with its mark */
+    fclose(f);
+    assert_int_equal(config_read(config, path, &problem), ERR_INVALID);
+    assert_bad("cors: true\n\nhelp_base: caf\xe9 au lait\n", ":3: invalid trailing UTF-8 octet");
+    assert_good("\xef\xbb\xbf"
+                "cors: false\n"); /* a mark of UTF-8 */
+    assert_false(config->options.cors);
+}
+
+TEST(paths_of_the_file_are_relative_to_its_folder)
+{
+    str problem;
+
+    assert_good("scenario: s.yaml\ndata: sub/d\ntokenizer: /t\nlog: { file: ~/l }\nlisten: here:1\n"
+                "engines:\n- name: a\n  command: run {model} {port}\n  model_file: m.gguf\n");
+    assert_int_equal(config_set(config, S("tls.key"), S("k"), &problem), OK); /* on the command line */
+    assert_int_equal(config_set(config, S("tls.certificate"), S("c"), &problem), OK);
+    setenv("HOME", "/home/somebody", 1);
+    assert_int_equal(config_finish(config, &problem), OK);
+    assert_str(config->options.scenario, "/tmp/s.yaml");
+    assert_str(config->options.data, "/tmp/sub/d");
+    assert_str(config->options.tokenizer, "/t");
+    assert_str(config->options.log_file, "/home/somebody/l");
+    assert_str(config->options.listen, "here:1");
+    assert_str(config->options.tls_key, "k");
+    assert_str(config->engines[0].model_file, "/tmp/m.gguf");
 }
 
 TEST(models_and_keys_are_read)
@@ -465,15 +553,22 @@ TEST(models_and_keys_are_read)
     assert_int_equal(config->model_count, 1);
     assert_str(config->models[0].id, "mine");
     assert_str(config->models[0].like, "qwen-plus");
-    assert_int_equal(config->models[0].limit_count, 2);
-    assert_str(config->models[0].limits[1].from, "output");
-    assert_str(config->models[0].limits[1].to, "10");
+    assert_int_equal(config->models[0].context, 1000);
+    assert_int_equal(config->models[0].input, 0);
+    assert_int_equal(config->models[0].output, 10);
     assert_int_equal(config->api_key_count, 2);
     assert_str(config->api_keys[1], "sk-2");
     config_add_key(config, S("sk-3"));
     assert_int_equal(config->api_key_count, 3);
     assert_str(config->api_keys[0], "sk-1");
     assert_str(config->api_keys[2], "sk-3");
+    assert_bad("models:\n- id: mine\n  like: qwen-pluss\n",
+               ":3: there is no model \"qwen-pluss\"; did you mean \"qwen-plus\"?");
+    assert_bad("models:\n- id: mine\n  like: qwen-plus\n  limits: { contxt: 1 }\n",
+               ":4: unknown name \"contxt\"; did you mean \"context\"?");
+    assert_bad("models:\n- id: mine\n  like: qwen-plus\n  limits: { output: many }\n",
+               ":4: \"output\" is not a whole number");
+    assert_bad("models:\n- id: my model\n  like: qwen-plus\n", ":2: the id of a model has no blanks: \"my model\"");
     assert_bad("models:\n- id: mine\n", ":2: a model needs an id and a known model that it is like");
     assert_bad("api_keys: sk-1\n", ":1: api_keys is a list");
     assert_bad("api_keys:\n- sk-1\n- ''\n", ":3: a key is a text");
@@ -580,10 +675,11 @@ TEST(a_tilde_is_the_home_of_whoever_runs_it)
     str problem;
 
     setenv("HOME", "/home/somebody", 1);
-    assert_good("data: ~/data\nscenario: '~other/x'\ntokenizer: /a/~/b\n");
+    assert_good("data: ~/data\nscenario: '/~other/x'\ntokenizer: /a/~/b\nlog: { file: ~/log }\n");
     assert_int_equal(config_finish(config, &problem), OK);
     assert_str(config->options.data, "/home/somebody/data");
-    assert_str(config->options.scenario, "~other/x");
+    assert_str(config->options.log_file, "/home/somebody/log");
+    assert_str(config->options.scenario, "/~other/x");
     assert_str(config->options.tokenizer, "/a/~/b");
 }
 
@@ -658,8 +754,13 @@ int main(void)
         config_test(a_key_that_no_header_can_carry_is_refused),
         config_test(a_folder_is_no_configuration),
         config_test(mistakes_in_engines_are_refused_with_their_line),
+        config_test(what_no_engine_can_be_opened_with_is_refused_with_its_line),
         config_test(routes_keep_their_order_and_name_engines_that_are_there),
         config_test(a_fallback_is_an_engine_that_is_there),
+        config_test(what_an_engine_cannot_use_is_refused),
+        config_test(a_name_that_stands_twice_is_refused),
+        config_test(a_file_is_utf_8),
+        config_test(paths_of_the_file_are_relative_to_its_folder),
         config_test(models_and_keys_are_read),
         config_test(a_certificate_and_its_key_go_together),
         config_test(production_has_no_scenario),

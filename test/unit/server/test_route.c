@@ -23,7 +23,6 @@ TEST(a_path_is_found_as_it_is_spelt)
 TEST(other_paths_are_not_served)
 {
     static const char *const paths[] = { "",
-                                         "/",
                                          "health",
                                          "/Health",
                                          "/healthz",
