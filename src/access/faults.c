@@ -371,15 +371,16 @@ static enum err act(struct request *rq)
 enum err faults_strike(struct request *rq)
 {
     struct faults *f = rq->faults;
-    str            header;
     enum err       e = OK;
 
     might_suspend();
     if (!f || rq->fault_by.len) /* off, or it has acted already: a stall that is over */
         return OK;
-    header = request_header(rq, S("x-dashbox-fault"));
-    if (header.len && !rq->plan)
-        e = plan_set(rq, header, "the header");
+    if (!rq->plan && !rq->model_name.len) { /* later it has been looked at */
+        str header = request_header(rq, S("x-dashbox-fault"));
+
+        e = header.len ? plan_set(rq, header, "the header") : OK;
+    }
     if (e)
         return e;
     if (!rq->plan && atomic_load_explicit(&f->any, memory_order_relaxed))
