@@ -13,10 +13,11 @@ struct journal {
 };
 
 static const size_t texts[] = {
-    offsetof(struct journal_entry, request_id), offsetof(struct journal_entry, method),  offsetof(struct journal_entry, path),
-    offsetof(struct journal_entry, query),      offsetof(struct journal_entry, headers), offsetof(struct journal_entry, error),
-    offsetof(struct journal_entry, model),      offsetof(struct journal_entry, key),     offsetof(struct journal_entry, workspace),
-    offsetof(struct journal_entry, fault),
+    offsetof(struct journal_entry, request_id), offsetof(struct journal_entry, method),
+    offsetof(struct journal_entry, path),       offsetof(struct journal_entry, query),
+    offsetof(struct journal_entry, headers),    offsetof(struct journal_entry, error),
+    offsetof(struct journal_entry, model),      offsetof(struct journal_entry, key),
+    offsetof(struct journal_entry, workspace),  offsetof(struct journal_entry, fault),
 };
 
 static str *text_at(struct journal_entry *e, size_t i)
@@ -90,14 +91,16 @@ static bool entry_fits(const struct journal_filter *f, const struct journal_entr
            text_fits(f->path, e->path) && text_fits(f->key, e->key) && text_fits(f->error, e->error);
 }
 
-void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret, size_t *ret_count)
+void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret,
+                  size_t *ret_count)
 {
     int64_t first;
     size_t  n = 0;
 
     pthread_mutex_lock(&j->lock);
     first = j->added > (int64_t)j->cap ? j->added - (int64_t)j->cap : 0;
-    *ret = arena_array(a, struct journal_entry, (size_t)(j->added - first) < f->limit ? (size_t)(j->added - first) : f->limit);
+    *ret = arena_array(a, struct journal_entry,
+                       (size_t)(j->added - first) < f->limit ? (size_t)(j->added - first) : f->limit);
     for (int64_t k = first; k < j->added && n < f->limit; k++) {
         struct journal_entry *e = &(*ret)[n];
 

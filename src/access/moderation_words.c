@@ -16,13 +16,13 @@
 
 #include <stdlib.h>
 
-#define ROWS_MAX     4096       /* states that have rows */
-#define ROW_CELLS    (1u << 19) /* in all rows together */
-#define FILTER_BYTES 4
-#define FILTER_LEAST 3 /* a word shorter than that, and there is no filter */
+#define ROWS_MAX      4096       /* states that have rows */
+#define ROW_CELLS     (1u << 19) /* in all rows together */
+#define FILTER_BYTES  4
+#define FILTER_LEAST  3 /* a word shorter than that, and there is no filter */
 #define FILTER_PLACES 4 /* that one look is for, at most */
-#define FILTER_BITS  16
-#define FILTER_FULL  2048 /* with more bits set it would cost more than it saves */
+#define FILTER_BITS   16
+#define FILTER_FULL   2048 /* with more bits set it would cost more than it saves */
 
 #define NONE UINT32_MAX
 #define HIT  0x80000000u /* in a row: a word ends in that state */
@@ -101,7 +101,8 @@ static void build_filter(struct words *w, const struct word *list, size_t count)
     w->filter_mask = least == FILTER_BYTES ? UINT32_MAX : 0xFFFFFF;
     w->shallow = shallow;
     (void)filter_add(w, list, count, 0);
-    for (w->filter_places = 1; w->filter_places < FILTER_PLACES && least + w->filter_places <= shortest; w->filter_places++) {
+    for (w->filter_places = 1; w->filter_places < FILTER_PLACES && least + w->filter_places <= shortest;
+         w->filter_places++) {
         memcpy(before, w->filter, sizeof(before));
         if (filter_add(w, list, count, w->filter_places) > FILTER_FULL) {
             memcpy(w->filter, before, sizeof(before));

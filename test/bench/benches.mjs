@@ -393,7 +393,7 @@ async function access(options, report) {
     const program = built('access');
     if (program) run_program(report, [program]);
     else report.say(`there is no access below ${path.join(build, 'test')}`);
-    const words = write('words.txt', Array.from({ length: 1000 }, (_, i) => `forbidden${(i * 2654435761 >>> 0).toString(16)}word\n`).join(''));
+    const words = write('words.txt', Array.from({ length: 1000 }, (_, i) => `${(i * 2654435761 >>> 0).toString(36)}word\n`).join(''));
     const off = { journal: 0 };
     const on = { 'billing.enforce': true, 'limits.concurrency': 1_000_000, 'limits.route': 1_000_000, 'moderation.rules': words };
     for (const workers of [1, 2]) {
