@@ -31,7 +31,7 @@ static enum err check_standing(struct request *rq, const struct model *m)
 
     if (rq->key->plan) /* paid for apart; never falls back to pay-as-you-go */
         return OK;
-    switch (quota_check(rq->access->quota, m, w->commodity, w->paid_until_ms, is_batch(rq))) {
+    switch (quota_check(rq->access->quota, m, w->commodity, w->paid_until_ms, rq->admission->batch)) {
     case QUOTA_GOOD:
         return OK;
     case QUOTA_ARREARS:
@@ -144,7 +144,7 @@ static enum err check_rates(struct request *rq, const struct model *m)
     struct rate_limits limits[2];
     struct rate_claim  claims[2];
     size_t             count = 0;
-    int64_t            wait_ms = burst_wait_ms(rq), give_up_us = loop_now_us(fiber_loop()) + wait_ms * 1000;
+    int64_t            give_up_us = DEADLINE_NONE;
     enum err           e;
 
     if (account_limits(rq, m, &limits[0]))
@@ -157,7 +157,9 @@ static enum err check_rates(struct request *rq, const struct model *m)
         e = rates_admit(rq->access->rates, claims, count, clock_unix_ms(), &ad->ticket, &ad->rates);
         if (e != ERR_LIMIT)
             break;
-        if (ad->rates.refusal != RATE_BURST || !wait_ms || loop_now_us(fiber_loop()) >= give_up_us)
+        if (ad->rates.refusal == RATE_BURST && give_up_us == DEADLINE_NONE)
+            give_up_us = loop_now_us(fiber_loop()) + burst_wait_ms(rq) * 1000;
+        if (ad->rates.refusal != RATE_BURST || loop_now_us(fiber_loop()) >= give_up_us)
             return refuse_rate(rq, ad->rates.refusal, str_eq(claims[ad->rates.claim].subject, rq->workspace));
         rq->action = "waiting for a burst to end";
         e = fiber_sleep_until(min_i64(give_up_us, loop_now_us(fiber_loop()) + max_i64(ad->rates.retry_ms, 10) * 1000));
@@ -233,7 +235,7 @@ static enum err check_pressure(struct request *rq)
         if (!ad->on_route)
             return fail_route_overloaded(&rq->fault); /* REF: E203 */
     }
-    if (set->batch_calls > 0 && is_batch(rq)) {
+    if (set->batch_calls > 0 && ad->batch) {
         ad->in_batch = take_place(rq->access->batch_calls, set->batch_calls);
         if (!ad->in_batch)
             return fail_batch_capacity(&rq->fault); /* REF: E207 */
@@ -249,6 +251,7 @@ enum err admit(struct request *rq, const struct model *m)
     rq->action = "admitting";
     rq->admission = arena_new(rq->arena, struct admission);
     rq->admission->model = m;
+    rq->admission->batch = is_batch(rq);
     e = account_permits(rq, m);
     if (!e)
         e = check_standing(rq, m);
@@ -271,6 +274,8 @@ enum err admit_prompt(struct request *rq)
     enum err          e;
 
     might_suspend();
+    if (!ad->ticket.count)
+        return OK; /* nothing is limited */
     e = rates_reserve(rq->access->rates, &ad->ticket, rq->usage.prompt_tokens, clock_unix_ms(), &ad->rates);
     if (e == ERR_LIMIT)
         return refuse_rate(rq, RATE_TOKENS, false);
@@ -330,7 +335,7 @@ enum err admit_charge(struct request *rq)
                      .cached = rq->usage.cached_tokens,
                      .completion = rq->usage.completion_tokens,
                      .thinking = rq->usage.reasoning_tokens > 0,
-                     .batch = is_batch(rq) },
+                     .batch = ad->batch },
             .reasoning = rq->usage.reasoning_tokens,
     };
     enum err e;

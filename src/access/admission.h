@@ -34,6 +34,7 @@ struct admission {
     struct rate_ticket  ticket;
     struct rate_state   rates;              /* for the headers of the answer */
     struct rate_ticket  plan;               /* of the windows of a subscription plan */
+    bool                batch;              /* of Batch Chat */
     bool                on_route, in_batch; /* counted there */
     bool                charged;
 };

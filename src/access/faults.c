@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define RULES_MAX 256
+#define RULES_MAX    256
 #define PAUSE_MAX_MS INT64_C(3600000)
 
 /* ---- the text ---- */
@@ -118,8 +118,9 @@ enum err fault_plan_parse(str text, struct arena *a, struct fault_plan *ret, str
                                                  : false;
 
         if (!good) {
-            *ret_problem = arena_printf(a, "\"%.*s\" is not understood: first=, between=, for= with times such as 50ms, or args=",
-                                        STR_ARG(word));
+            *ret_problem = arena_printf(
+                a,
+                "\"%.*s\" is not understood: first=, between=, for= with times such as 50ms, or args=", STR_ARG(word));
             e = ERR_INVALID;
         }
     }
@@ -285,7 +286,8 @@ static void choose_rule(struct request *rq)
             !pattern_fits(r->pub.key, rq->key_id) || !pattern_fits(r->pub.path, http_path(rq->x)) || !rule_acts(r))
             continue;
         rq->plan = arena_new(rq->arena, struct fault_plan);
-        (void)fault_plan_parse(arena_str(rq->arena, r->pub.fault), rq->arena, rq->plan, &rq->plan->by); /* it was good */
+        (void)fault_plan_parse(arena_str(rq->arena, r->pub.fault), rq->arena, rq->plan,
+                               &rq->plan->by); /* it was good */
         rq->plan->by = arena_printf(rq->arena, "rule %.*s", STR_ARG(r->pub.id));
         rq->plan->random = rand_next(&r->draws);
     }
@@ -371,15 +373,16 @@ static enum err act(struct request *rq)
 enum err faults_strike(struct request *rq)
 {
     struct faults *f = rq->faults;
-    str            header;
     enum err       e = OK;
 
     might_suspend();
     if (!f || rq->fault_by.len) /* off, or it has acted already: a stall that is over */
         return OK;
-    header = request_header(rq, S("x-dashbox-fault"));
-    if (header.len && !rq->plan)
-        e = plan_set(rq, header, "the header");
+    if (!rq->plan && !rq->model_name.len) { /* later it has been looked at */
+        str header = request_header(rq, S("x-dashbox-fault"));
+
+        e = header.len ? plan_set(rq, header, "the header") : OK;
+    }
     if (e)
         return e;
     if (!rq->plan && atomic_load_explicit(&f->any, memory_order_relaxed))

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* One allocation an entry: the entry and behind it its texts. */
+/* Two allocations an entry: the entry and behind it its texts, and the body. */
 struct journal {
     pthread_mutex_t        lock; /* guards all below */
     struct journal_entry **ring;
@@ -13,9 +13,10 @@ struct journal {
 };
 
 static const size_t texts[] = {
-    offsetof(struct journal_entry, request_id), offsetof(struct journal_entry, method),  offsetof(struct journal_entry, path),
-    offsetof(struct journal_entry, query),      offsetof(struct journal_entry, headers), offsetof(struct journal_entry, body),
-    offsetof(struct journal_entry, error),      offsetof(struct journal_entry, model),   offsetof(struct journal_entry, key),
+    offsetof(struct journal_entry, request_id), offsetof(struct journal_entry, method),
+    offsetof(struct journal_entry, path),       offsetof(struct journal_entry, query),
+    offsetof(struct journal_entry, headers),    offsetof(struct journal_entry, error),
+    offsetof(struct journal_entry, model),      offsetof(struct journal_entry, key),
     offsetof(struct journal_entry, workspace),  offsetof(struct journal_entry, fault),
 };
 
@@ -32,6 +33,13 @@ struct journal *journal_open(size_t entries)
     j->cap = entries;
     j->ring = xcalloc(entries, sizeof(struct journal_entry *));
     return j;
+}
+
+static void entry_free(struct journal_entry *e)
+{
+    if (e)
+        free((void *)e->body.ptr);
+    free(e);
 }
 
 void journal_close(struct journal *j)
@@ -69,7 +77,7 @@ void journal_add(struct journal *j, const struct journal_entry *e)
     old = *slot;
     *slot = copy;
     pthread_mutex_unlock(&j->lock);
-    free(old);
+    entry_free(old);
 }
 
 static bool text_fits(str pattern, str text)
@@ -83,14 +91,16 @@ static bool entry_fits(const struct journal_filter *f, const struct journal_entr
            text_fits(f->path, e->path) && text_fits(f->key, e->key) && text_fits(f->error, e->error);
 }
 
-void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret, size_t *ret_count)
+void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret,
+                  size_t *ret_count)
 {
     int64_t first;
     size_t  n = 0;
 
     pthread_mutex_lock(&j->lock);
     first = j->added > (int64_t)j->cap ? j->added - (int64_t)j->cap : 0;
-    *ret = arena_array(a, struct journal_entry, (size_t)(j->added - first) < f->limit ? (size_t)(j->added - first) : f->limit);
+    *ret = arena_array(a, struct journal_entry,
+                       (size_t)(j->added - first) < f->limit ? (size_t)(j->added - first) : f->limit);
     for (int64_t k = first; k < j->added && n < f->limit; k++) {
         struct journal_entry *e = &(*ret)[n];
 
@@ -99,6 +109,7 @@ void journal_list(struct journal *j, const struct journal_filter *f, struct aren
         *e = *j->ring[(size_t)k % j->cap];
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)
             *text_at(e, i) = arena_str(a, *text_at(e, i));
+        e->body = arena_str(a, e->body);
         n++;
     }
     pthread_mutex_unlock(&j->lock);
@@ -109,7 +120,7 @@ void journal_clear(struct journal *j)
 {
     pthread_mutex_lock(&j->lock);
     for (size_t i = 0; i < j->cap; i++) {
-        free(j->ring[i]);
+        entry_free(j->ring[i]);
         j->ring[i] = NULL;
     }
     j->added = 0;

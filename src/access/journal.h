@@ -14,7 +14,7 @@ struct journal_entry {
     int64_t time_ms;
     str     request_id, method, path, query;
     str     headers; /* lines "name: value" */
-    str     body;    /* as it came */
+    str     body;    /* as it came; in memory of its own */
     int     status; /* 0: the client had gone, or was cut off */
     str     error;  /* id of the row that refused it */
     str     model, key, workspace, fault;
@@ -33,7 +33,7 @@ struct journal;
 
 struct journal *journal_open(size_t entries);
 void            journal_close(struct journal *j);
-/* All texts are copied. */
+/* All texts are copied but the body, which is from xmalloc() and becomes the journal's. */
 void journal_add(struct journal *j, const struct journal_entry *e);
 /* Copies in the arena, oldest first. */
 void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret, size_t *ret_count);

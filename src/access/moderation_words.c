@@ -6,20 +6,23 @@
  *
  * Most places of a text begin no word. They are passed over without the automaton: a bit for the first bytes of each word,
  * FILTER_BYTES of them or as many as the shortest has, says where one may begin. The automaton goes on from there until it
- * stands on fewer bytes than that.
+ * stands on fewer bytes than that. When all words are longer, the bytes behind the first ones have their bits as well, and
+ * one look is for several places.
  */
 #include "access/moderation_words.h"
 
 #include "base/buf.h"
+#include "base/num.h"
 
 #include <stdlib.h>
 
-#define ROWS_MAX     4096       /* states that have rows */
-#define ROW_CELLS    (1u << 19) /* in all rows together */
-#define FILTER_BYTES 4
-#define FILTER_LEAST 3 /* a word shorter than that, and there is no filter */
-#define FILTER_BITS  16
-#define FILTER_FULL  2048 /* with more bits set it would cost more than it saves */
+#define ROWS_MAX      4096       /* states that have rows */
+#define ROW_CELLS     (1u << 19) /* in all rows together */
+#define FILTER_BYTES  4
+#define FILTER_LEAST  3 /* a word shorter than that, and there is no filter */
+#define FILTER_PLACES 4 /* that one look is for, at most */
+#define FILTER_BITS   16
+#define FILTER_FULL   2048 /* with more bits set it would cost more than it saves */
 
 #define NONE UINT32_MAX
 #define HIT  0x80000000u /* in a row: a word ends in that state */
@@ -42,6 +45,7 @@ struct words {
     uint32_t          *rows;
     uint32_t           filter_bytes;
     uint32_t           filter_mask;
+    uint32_t           filter_places;
     uint32_t           shallow; /* the states before this one stand on fewer bytes than filter_bytes; 0: no filter */
     unsigned char      classes[256]; /* 0: in no word */
     uint32_t           filter[(1u << FILTER_BITS) / 32];
@@ -61,13 +65,32 @@ static inline uint32_t filter_hash(const struct words *w, const char *ptr)
     return (v & w->filter_mask) * 0x9E3779B1u >> (32 - FILTER_BITS);
 }
 
+/* The bits of the words' bytes from `at` on; how many are set now. */
+static size_t filter_add(struct words *w, const struct word *list, size_t count, size_t at)
+{
+    size_t set = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        char     bytes[FILTER_BYTES] = { 0 };
+        uint32_t h;
+
+        memcpy(bytes, list[i].text.ptr + at, w->filter_bytes);
+        h = filter_hash(w, bytes);
+        w->filter[h / 32] |= 1u << (h % 32);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(w->filter); i++)
+        set += (size_t)__builtin_popcount(w->filter[i]);
+    return set;
+}
+
 static void build_filter(struct words *w, const struct word *list, size_t count)
 {
-    uint32_t least = FILTER_BYTES, shallow = 0, beginnings = 0;
+    uint32_t least, shallow = 0, beginnings = 0, before[ARRAY_LEN(w->filter)];
+    size_t   shortest = SIZE_MAX;
 
     for (size_t i = 0; i < count; i++)
-        if (list[i].text.len < least)
-            least = (uint32_t)list[i].text.len;
+        shortest = min_size(shortest, list[i].text.len);
+    least = (uint32_t)min_size(shortest, FILTER_BYTES);
     while (shallow < w->count && w->states[shallow].depth < least)
         shallow++;
     while (shallow + beginnings < w->count && w->states[shallow + beginnings].depth == least)
@@ -77,13 +100,14 @@ static void build_filter(struct words *w, const struct word *list, size_t count)
     w->filter_bytes = least;
     w->filter_mask = least == FILTER_BYTES ? UINT32_MAX : 0xFFFFFF;
     w->shallow = shallow;
-    for (size_t i = 0; i < count; i++) {
-        char     first[FILTER_BYTES] = { 0 };
-        uint32_t h;
-
-        memcpy(first, list[i].text.ptr, least);
-        h = filter_hash(w, first);
-        w->filter[h / 32] |= 1u << (h % 32);
+    (void)filter_add(w, list, count, 0);
+    for (w->filter_places = 1; w->filter_places < FILTER_PLACES && least + w->filter_places <= shortest;
+         w->filter_places++) {
+        memcpy(before, w->filter, sizeof(before));
+        if (filter_add(w, list, count, w->filter_places) > FILTER_FULL) {
+            memcpy(w->filter, before, sizeof(before));
+            break;
+        }
     }
 }
 
@@ -252,14 +276,15 @@ struct words *words_new(struct word *list, size_t count, struct arena *a)
 /* The next place at or after `p` where a word may begin, or the first for which there are too few bytes to tell. */
 static const char *filter_next(const struct words *w, const char *p, const char *end)
 {
-    while (end - p >= FILTER_BYTES) {
+    uint32_t before = w->filter_places - 1; /* what the look at p is for as well */
+
+    for (p += before; end - p >= FILTER_BYTES; p += w->filter_places) {
         uint32_t h = filter_hash(w, p);
 
         if (w->filter[h / 32] >> (h % 32) & 1)
             break;
-        p++;
     }
-    return p;
+    return p - before;
 }
 
 /* Whether the automaton can leave the rest to the filter: it stands on few bytes, all of them of this run. */

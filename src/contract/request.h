@@ -106,7 +106,7 @@ struct request {
     struct admission  *admission; /* NULL: none was needed, or not yet */
     _Atomic int64_t   *route_calls; /* under way on this route */
     struct journal    *journal;     /* NULL: off */
-    str                body;        /* as it came, for the journal */
+    str                body;        /* as it came, for the journal, which takes it over: from xmalloc() */
     bool               multimodal;  /* a message's content is a list of texts and media */
 
     struct faults     *faults; /* rules of failures on purpose; NULL: they are off (access/faults.h) */

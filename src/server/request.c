@@ -22,6 +22,7 @@
 
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool is_for_journal(const struct request *rq);
 static void note_answered(void *request);
@@ -361,6 +362,7 @@ static void note_in_journal(struct request *rq, int status)
     };
 
     journal_add(rq->journal, &e);
+    rq->body = (str){ 0 };
     rq->journal = NULL; /* once */
 }
 
@@ -409,6 +411,7 @@ void request_handle(void *worker, struct http_exchange *x)
     admit_end(rq);
     if (is_for_journal(rq))
         note_in_journal(rq, status);
+    free((char *)rq->body.ptr); /* if the journal has not taken it */
     if (rq->account)
         account_release(w->accounts, rq->account);
     setup_release(s);

@@ -21,11 +21,11 @@ static int teardown(void **state)
 
 static void add(struct journal *j, const char *model, int status)
 {
-    char body[64];
+    char path[] = "/v1/x", *body = xmalloc(64);
 
-    snprintf(body, sizeof(body), "{\"model\":\"%s\"}", model);
-    journal_add(j, &(struct journal_entry){ .model = str_from_cstr(model), .status = status, .path = S("/v1/x"), .body = str_from_cstr(body) });
-    memset(body, 'x', sizeof(body)); /* it is kept as a copy */
+    snprintf(body, 64, "{\"model\":\"%s\"}", model);
+    journal_add(j, &(struct journal_entry){ .model = str_from_cstr(model), .status = status, .path = str_from_cstr(path), .body = str_from_cstr(body) });
+    memset(path, 'x', sizeof(path)); /* it is kept as a copy */
 }
 
 TEST(the_oldest_go_first)

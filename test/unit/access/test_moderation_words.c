@@ -98,6 +98,9 @@ TEST(few_words_are_found_as_by_trying_every_place)
     compare(5, 3, 6, 3, 60, 4000);
     compare(5, 4, 8, 3, 300, 4000);
     compare(5, 1, 3, 12, 30, 4000);
+    compare(5, 5, 6, 3, 120, 4000);
+    compare(3, 6, 8, 3, 200, 4000);
+    compare(5, 7, 9, 2, 60, 2000);
     compare(1, 4, 4, 3, 90, 1000);
 }
 
@@ -121,6 +124,14 @@ TEST(the_filter_is_there_for_few_words_of_some_length)
         many[i] = (struct word){ arena_printf(&arena, "%04zu", i), (uint32_t)i, 3 };
     assert_int_equal(words_new(many, 3000, &arena)->shallow, 0);
     assert_true(words_new(many, 2000, &arena)->shallow > 0);
+    assert_int_equal(words_new(many, 2000, &arena)->filter_places, 1);
+    for (size_t i = 0; i < 2000; i++)
+        many[i].text = arena_printf(&arena, "word%04zu", i);
+    assert_int_equal(words_new(many, 100, &arena)->filter_places, 4);
+    assert_int_equal(words_new(many, 2000, &arena)->filter_places, 4);
+    for (size_t i = 0; i < 2000; i++)
+        many[i].text = arena_printf(&arena, "%04zu%02zu", i, i * 7 % 100);
+    assert_int_equal(words_new(many, 2000, &arena)->filter_places, 1); /* there is no room for more */
 }
 
 TEST(the_same_word_for_two_sides_has_two_rules)
