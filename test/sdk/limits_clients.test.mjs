@@ -102,7 +102,7 @@ describe('openai', () => {
                 assert(error instanceof RateLimitError, String(error));
                 assert.deepEqual([error.status, error.code, error.type, error.param],
                     [429, 'limit_requests', 'limit_requests', null]);
-                assert.equal(error.message, '429 You have exceeded your request limit.');
+                assert.equal(error.message, '429 You exceeded your current requests list.');
                 assert.equal(error.requestID, error.headers.get('x-request-id'));
                 assert.deepEqual(statuses(), [429, 429, 429, 429]);
                 assert.equal(waits.length, 3);
@@ -211,7 +211,7 @@ for (const [name, model] of Object.entries(PROVIDERS))
                 assert(APICallError.isInstance(each));
                 assert.equal(each.statusCode, 429);
                 assert.equal(each.isRetryable, true);
-                assert.equal(each.message, 'You have exceeded your request limit.');
+                assert.equal(each.message, 'You exceeded your current requests list.');
                 assert.equal(each.data.error.code, 'limit_requests');
             }
         });
