@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "loop/lane.h"
 
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define BUSY_MS 5000 /* for another process to end its transaction */
 
 struct store {
     sqlite3     *db;
@@ -211,6 +214,20 @@ static enum err make_folder(const char *path)
     return ERR_LIMIT;
 }
 
+/* Several processes that open a new database make it a WAL one at the same time. SQLite does not let them wait for each other
+ * by its own busy time there, but refuses at once. */
+static enum err use_wal(sqlite3 *db)
+{
+    int64_t give_up_us = clock_mono_us() + BUSY_MS * 1000;
+    int     result = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+
+    while (result == SQLITE_BUSY && clock_mono_us() < give_up_us) {
+        usleep(1000);
+        result = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+    }
+    return store_err(db, result);
+}
+
 enum err store_open(str folder, struct store **ret)
 {
     struct store *s = xcalloc(1, sizeof(*s));
@@ -227,10 +244,11 @@ enum err store_open(str folder, struct store **ret)
         e = ERR_IO;
     }
     if (!e) {
-        sqlite3_busy_timeout(s->db, 5000);
-        e = store_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                              "PRAGMA cache_size = -512;");
+        sqlite3_busy_timeout(s->db, BUSY_MS);
+        e = use_wal(s->db);
     }
+    if (!e)
+        e = store_exec(s->db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -512;");
     if (!e)
         e = migrate(s->db);
     if (e) {

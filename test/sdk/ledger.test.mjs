@@ -289,6 +289,15 @@ describe('two servers on one folder', () => {
         }
     });
 
+    test('several that begin a new folder at once all find it', async () => {
+        for (let round = 0; round < 10; round++) {
+            const fresh = path.join(folder, `fresh-${round}`);
+            await Promise.all(Array.from({ length: 4 }, () => run(binary, ['keys', 'create', '--data', fresh])));
+            const { stdout } = await run(binary, ['keys', 'list', '--data', fresh]);
+            assert.equal(stdout.match(/key-/g).length, 4);
+        }
+    });
+
     test('when one is killed, the other goes on, and the next start books what it left', async () => {
         const { id, key } = await key_of(box, 'killed');
         const rows = await load(4, 20, () => usage_of(KINDS.whole(other, key)));
