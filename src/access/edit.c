@@ -515,28 +515,25 @@ static enum err refuse_policy(struct edit *e, str id)
     return edit_refuse(e, ERR_NOT_FOUND, "there is no policy \"%.*s\"", STR_ARG(id));
 }
 
-enum err policy_create(struct edit *e, str workspace, str kind, str pattern, bool is_regex, str *ret_id)
+enum err policy_create(struct edit *e, struct policy *p)
 {
     struct moderation_policy policy = {
-        .workspace = workspace, .id = S("the pattern"), .kind = kind, .pattern = pattern, .is_regex = is_regex
+        .workspace = p->workspace, .id = S("the pattern"), .kind = p->kind, .pattern = p->pattern, .is_regex = p->is_regex
     };
     char     hex[8];
-    str      id, problem = { 0 };
+    str      problem = { 0 };
     enum err r;
 
-    if (!exists(e, "SELECT 1 FROM workspaces WHERE id = ?", workspace))
-        return refuse_workspace(e, workspace);
+    if (!exists(e, "SELECT 1 FROM workspaces WHERE id = ?", p->workspace))
+        return refuse_workspace(e, p->workspace);
     r = moderation_policy_check(&policy, e->arena, &problem);
     if (r)
         return edit_refuse(e, r, "%.*s", STR_ARG(problem));
     rand_hex(hex, sizeof(hex));
-    id = arena_printf(e->arena, "policy-%.8s", hex);
-    r = edit_run(e, NULL,
-                 "INSERT INTO policies (id, workspace, kind, pattern, is_regex, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
-                 "ssssii", id, workspace, kind, pattern, (int64_t)is_regex, clock_unix_ms());
-    if (!r)
-        *ret_id = id;
-    return r;
+    p->id = arena_printf(e->arena, "policy-%.8s", hex);
+    p->created_ms = clock_unix_ms();
+    return edit_run(e, NULL, "INSERT INTO policies (id, workspace, kind, pattern, is_regex, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+                    "ssssii", p->id, p->workspace, p->kind, p->pattern, (int64_t)p->is_regex, p->created_ms);
 }
 
 enum err policy_delete(struct edit *e, str id)

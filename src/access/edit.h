@@ -75,7 +75,8 @@ enum err setting_set(struct edit *e, str name, str value);
 
 /* ---- policies (access/moderation.h says what the kinds mean) ---- */
 
-enum err policy_create(struct edit *e, str workspace, str kind, str pattern, bool is_regex, str *ret_id);
+/* Fills in the id and the time. */
+enum err policy_create(struct edit *e, struct policy *p);
 enum err policy_delete(struct edit *e, str id);
 enum err policy_list(struct edit *e, str workspace, struct policy **ret, size_t *ret_count);
 

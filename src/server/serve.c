@@ -167,12 +167,12 @@ static int run(struct config *c, struct command_line *cl, struct address *at)
 
     panic_note_set(request_panic_note);
     e = server_open(&p, c, at, &key);
+    if (!e)
+        e = server_start(&p);
     if (!e) {
         print_welcome(c, at, key);
-        e = server_start(&p);
-    }
-    if (!e)
         server_run(&p, load_again, cl);
+    }
     server_close(&p);
     return e ? 1 : 0;
 }

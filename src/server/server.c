@@ -4,6 +4,7 @@
 #include "access/faults.h"
 #include "access/journal.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "server/admin_key.h"
 #include "server/laptop_key.h"
 #include "server/route.h"
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define WORKERS_MAX_DEFAULT 4
+#define LEASE_MIN_MS        INT64_C(3600000) /* streams may be longer than time.call */
 #define DESCRIPTORS_SPARE   64 /* beyond the clients' connections: upstreams, files */
 
 /* ---- where the tokenizer's table is ---- */
@@ -127,7 +129,7 @@ static enum err open_access(struct server *p, const struct shared *s)
     const struct options       *o = &c->options;
     const struct rates_options  rates = { .url = o->rates_url,
                                           .away = o->rates_away == 0 ? RATES_OPEN : RATES_CLOSED,
-                                          .lease_ms = 2 * o->time_call_ms };
+                                          .lease_ms = max_i64(2 * o->time_call_ms, LEASE_MIN_MS) };
     const struct quota_options  quota = { .region = o->region == 0 ? PRICE_CN : PRICE_INTL,
                                           .billing = o->billing_enforce,
                                           .grants = o->billing_free_quota };

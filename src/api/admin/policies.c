@@ -1,8 +1,6 @@
 /* policies.c - the admin API's rules of moderation, as they are stored; access/moderation compiles them. */
 #include "api/admin/admin.gen.h"
 
-#include "base/clock.h"
-
 enum err admin_job_policies(struct admin_call *c)
 {
     struct policy    *list;
@@ -28,9 +26,8 @@ enum err admin_job_policy_create(struct admin_call *c)
         .kind = admin_text(c, "kind"),
         .pattern = admin_text(c, "pattern"),
         .is_regex = admin_bool(c, "is_regex", false),
-        .created_ms = clock_unix_ms(),
     };
-    enum err e = policy_create(&c->edit, p.workspace, p.kind, p.pattern, p.is_regex, &p.id);
+    enum err e = policy_create(&c->edit, &p);
 
     if (!e)
         object_policy(&c->out, &p);

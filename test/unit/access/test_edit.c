@@ -131,6 +131,7 @@ TEST(members_join_and_leave)
 
 TEST(models_settings_and_policies_are_kept)
 {
+    struct policy made = { .workspace = S("default"), .kind = S("block"), .pattern = S("x"), .is_regex = true };
     struct edit         *e = edit_on(store);
     struct account_model m;
     struct policy       *p;
@@ -150,8 +151,9 @@ TEST(models_settings_and_policies_are_kept)
     assert_int_equal(setting_set(e, S("activated"), S("1")), OK);
     assert_int_equal(setting_get(e, S("activated"), &value), OK);
     assert_str(value, "1");
-    assert_int_equal(policy_create(e, S("nowhere"), S("block"), S("x"), false, &id), ERR_NOT_FOUND);
-    assert_int_equal(policy_create(e, S("default"), S("block"), S("x"), true, &id), OK);
+    assert_int_equal(policy_create(e, &(struct policy){ .workspace = S("nowhere"), .kind = S("block"), .pattern = S("x") }), ERR_NOT_FOUND);
+    assert_int_equal(policy_create(e, &made), OK);
+    id = made.id;
     assert_int_equal(policy_list(e, S("default"), &p, &count), OK);
     assert_int_equal(count, 1);
     assert_true(p->is_regex && str_eq(p->id, id));

@@ -57,8 +57,7 @@ TEST(a_path_that_is_written_in_another_way_is_told_from_an_unknown_one)
                                          "",
                                          ".",
                                          "%2e",
-                                         "%",
-                                         "//" };
+                                         "%" };
     const struct route      *wanted = route_find(S("/compatible-mode/v1/chat/completions"));
     struct arena             a;
 
