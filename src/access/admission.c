@@ -148,7 +148,7 @@ static enum err check_rates(struct request *rq, const struct model *m)
     enum err           e;
 
     if (account_limits(rq, m, &limits[0]))
-        claims[count++] = (struct rate_claim){ .subject = S("account"), .model = m->id, .limits = &limits[0] };
+        claims[count++] = (struct rate_claim){ .subject = S(":account"), .model = m->id, .limits = &limits[0] };
     if (workspace_limits(rq, m, &limits[1]))
         claims[count++] = (struct rate_claim){ .subject = rq->workspace, .model = m->id, .limits = &limits[1] };
     if (count == 0)

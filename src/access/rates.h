@@ -1,6 +1,6 @@
 /* rates.h - how often and how much: requests, tokens, bursts and calls at once.
  *
- * What is limited is a subject and a model: "account" and a model for the limits of the catalogue, a workspace's id and a
+ * What is limited is a subject and a model: ":account" (no workspace is called so) and a model for the limits of the catalogue, a workspace's id and a
  * model for its administrator's. A request claims both, and gets both or neither. The windows slide, to the millisecond:
  * in no stretch of `span_ms` are more than `limit` let through, and none is refused while fewer were. Refused requests
  * count nowhere.
