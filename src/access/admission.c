@@ -103,7 +103,7 @@ static int64_t burst_wait_ms(const struct request *rq)
 
     if (!str_to_i64(request_header(rq, S("x-dashscope-wait-timeout")), &seconds) || seconds <= 0)
         return 0;
-    return seconds * 1000 >= rq->settings->call_ms ? 0 : seconds * 1000; /* at or above the longest call: ignored */
+    return seconds >= rq->settings->call_ms / 1000 ? 0 : seconds * 1000; /* at or above the longest call: ignored */
 }
 
 static void add_limit(struct rate_window *windows, unsigned *count, int64_t limit, int64_t span_ms)
@@ -363,7 +363,7 @@ void admit_end(struct request *rq)
 
     if (!ad)
         return;
-    /* A client that leaves in the middle of an answer has had what was made for it. */
+    /* A client that leaves in the middle of an answer has had what was made for it; what fails is free (access.md §5). */
     if (!ad->charged && rq->stream && !fault_is_set(&rq->fault) && rq->usage.completion_tokens > 0)
         (void)admit_charge(rq);
     give_back(rq, &ad->ticket, rq->usage.prompt_tokens + rq->usage.completion_tokens);
@@ -372,4 +372,5 @@ void admit_end(struct request *rq)
         atomic_fetch_sub(rq->route_calls, 1);
     if (ad->in_batch)
         atomic_fetch_sub(rq->access->batch_calls, 1);
+    rq->admission = NULL; /* once */
 }

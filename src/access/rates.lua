@@ -20,7 +20,7 @@ if op == 'reset' then
         local found = redis.call('SCAN', cursor, 'MATCH', KEYS[1] .. '*', 'COUNT', 1000)
         cursor = found[1]
         for _, key in ipairs(found[2]) do
-            if key:sub(-2) ~= ':c' then redis.call('DEL', key) end
+            redis.call('DEL', key)
         end
     until cursor == '0'
     return {0}

@@ -15,6 +15,7 @@
 #include "contract/catalog.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "engine/record/scrub.h"
 #include "net/http_server.h"
 #include "server/server.h"
 #include "server/request_line.h"
@@ -104,6 +105,8 @@ static enum err check_key(struct worker *w, struct request *rq, str secret)
     const struct key *k;
     bool              for_plan = rq->route->auth == ROUTE_AUTH_PLAN;
 
+    rq->key = NULL; /* what an earlier snapshot said of it goes with that */
+    rq->key_id = (str){ 0 };
     take_account(w, rq);
     k = account_key(w->accounts, secret, rq->arrived_ms);
     if (!k) {
@@ -139,12 +142,12 @@ static enum err check_workspace(struct worker *w, struct request *rq, str secret
     const struct workspace *ws = id.len ? account_workspace(rq->account, id) : rq->key->workspace;
 
     if (!ws) {
+        enum err e;
+
         (void)account_refresh(w->common->accounts);
-        take_account(w, rq);
-        rq->key = account_key(w->accounts, secret, rq->arrived_ms);
-        if (!rq->key)
-            return refuse_key(rq, false); /* it has been revoked at this very moment */
-        rq->key_id = rq->key->id;
+        e = check_key(w, rq, secret); /* in the newest snapshot: it may have been revoked at this very moment */
+        if (e)
+            return e;
         ws = account_workspace(rq->account, id);
     }
     if (!ws)
@@ -233,8 +236,7 @@ static void begin(struct worker *w, struct setup *s, struct request *rq, struct 
     rq->started_us = rq->phase_started_us = http_arrived_us(x);
     rq->arrived_ms = clock_unix_ms(); /* this fiber starts in the turn in which the head came */
     rand_uuid(rq->id, '9');
-    if (is_for_journal(rq))
-        http_on_last(x, note_answered, rq);
+    http_on_last(x, note_answered, rq);
 }
 
 /* ---- account and log ---- */
@@ -302,17 +304,6 @@ void request_panic_note(void)
         fprintf(stderr, "dashbox: while %s, request %s, model %.*s\n", rq->action, rq->id, STR_ARG(rq->model_name));
 }
 
-static bool is_secret(str field)
-{
-    static const str names[] = { S("authorization"), S("x-api-key"), S("cookie"), S("proxy-authorization") };
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (str_eq_nocase(field, names[i]))
-            return true;
-    }
-    return false;
-}
-
 /* So that people's assertions need not know how their client spells it. */
 static void add_lower(struct buf *b, str name)
 {
@@ -330,7 +321,7 @@ static str headers_shown(struct request *rq)
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     for (size_t i = 0; i < head->field_count; i++) {
-        if (is_secret(head->fields[i].name))
+        if (scrub_is_secret_name(head->fields[i].name))
             continue;
         add_lower(&b, head->fields[i].name);
         buf_add_char(&b, ':');
@@ -367,11 +358,14 @@ static void note_in_journal(struct request *rq, int status)
 }
 
 /* Before the answer's last byte is out: whoever has it finds the request in the journal, on any worker. */
-static void note_answered(void *request)
+/* Whoever has the whole answer finds its place free, and the call in the journal. */
+SUSPENDS static void note_answered(void *request)
 {
     struct request *rq = request;
 
-    note_in_journal(rq, http_status(rq->x));
+    admit_end(rq);
+    if (is_for_journal(rq))
+        note_in_journal(rq, http_status(rq->x));
 }
 
 static bool is_for_journal(const struct request *rq)

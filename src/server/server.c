@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define WORKERS_MAX_DEFAULT 4
-#define LEASE_MIN_MS        INT64_C(3600000) /* streams may be longer than time.call */
 #define DESCRIPTORS_SPARE   64 /* beyond the clients' connections: upstreams, files */
 
 /* ---- where the tokenizer's table is ---- */
@@ -129,7 +128,7 @@ static enum err open_access(struct server *p, const struct shared *s)
     const struct options       *o = &c->options;
     const struct rates_options  rates = { .url = o->rates_url,
                                           .away = o->rates_away == 0 ? RATES_OPEN : RATES_CLOSED,
-                                          .lease_ms = max_i64(2 * o->time_call_ms, LEASE_MIN_MS) };
+                                          .lease_ms = 2 * o->time_call_ms };
     const struct quota_options  quota = { .region = o->region == 0 ? PRICE_CN : PRICE_INTL,
                                           .billing = o->billing_enforce,
                                           .grants = o->billing_free_quota };
@@ -189,7 +188,7 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
         config_free(c);
         return e;
     }
-    e = shared_open(c, p->tokenizer, &p->arena, &s, &problem);
+    e = shared_open(c, p->tokenizer, NULL, &p->arena, &s, &problem);
     if (e) {
         log_error("%.*s", STR_ARG(problem));
         return e;
@@ -197,7 +196,7 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
     e = open_workers(p, s, ret_at);
     if (!e)
         e = open_store(p, s, ret_key);
-    shared_unref(s);
+    p->shared = s;
     return e;
 }
 
@@ -239,6 +238,7 @@ void server_close(struct server *p)
     for (size_t i = p->worker_count; i > 0; i--)
         worker_free(p->workers[i - 1]);
     free(p->workers);
+    shared_unref(p->shared);
     children_free(&p->children);
     rates_close(p->rates);
     quota_close(p->quota);
@@ -269,7 +269,7 @@ static void reload(struct server *p, struct config *c)
     enum err       e;
 
     arena_init(&a, 256);
-    e = shared_open(c, p->tokenizer, &a, &s, &problem);
+    e = shared_open(c, p->tokenizer, p->shared, &a, &s, &problem);
     if (e)
         log_error("reload: %.*s, keeping the old configuration", STR_ARG(problem));
     arena_free(&a);
@@ -281,7 +281,8 @@ static void reload(struct server *p, struct config *c)
     p->drain_ms = c->options.time_drain_ms;
     log_info("configuration read again");
     worker_reload(p->workers[0], s); /* which tells the others */
-    shared_unref(s);
+    shared_unref(p->shared);
+    p->shared = s;
 }
 
 static void say_stopping(const struct server *p)

@@ -22,6 +22,7 @@ struct server {
     _Atomic int64_t  *route_calls; /* under way, as in route_rows */
     _Atomic int64_t   batch_calls;
     struct tokenizer *tokenizer;
+    struct shared    *shared; /* of the newest configuration; the main thread's */
     struct children   children;
     struct worker   **workers;
     size_t            worker_count;

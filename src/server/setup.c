@@ -84,7 +84,7 @@ static enum err open_rules(struct shared *s, str *ret_problem)
     return e;
 }
 
-static enum err open_tapes(struct shared *s, str *ret_problem)
+static enum err open_tapes(struct shared *s, const struct shared *before, str *ret_problem)
 {
     const struct options *o = &s->config->options;
     struct tapes_options  t = {
@@ -96,12 +96,15 @@ static enum err open_tapes(struct shared *s, str *ret_problem)
 
     if (!t.path.len)
         return OK;
+    s->tapes = tapes_again(before ? before->tapes : NULL, &t);
+    if (s->tapes)
+        return OK;
     if (!t.replay)
         log_warn("recording what upstreams are asked and answer, prompts included, into %.*s", STR_ARG(t.path));
     return tapes_open(&t, &s->config->arena, &s->tapes, ret_problem);
 }
 
-static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *ret_problem)
+static enum err shared_fill(struct shared *s, const struct tokenizer *t, const struct shared *before, str *ret_problem)
 {
     struct config         *c = s->config;
     const struct options  *o = &c->options;
@@ -122,7 +125,7 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *re
     s->standin = standin_new(&s->arena, &standin, ret_problem);
     if (!s->standin)
         return ERR_INVALID;
-    e = open_tapes(s, ret_problem);
+    e = open_tapes(s, before, ret_problem);
     if (e)
         return e;
     if (!o->tls_certificate.len)
@@ -131,8 +134,8 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *re
     return tls_context_server(str_to_cstr(&c->arena, o->tls_certificate), str_to_cstr(&c->arena, o->tls_key), &s->tls);
 }
 
-enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
-                     str *ret_problem)
+enum err shared_open(struct config *c, const struct tokenizer *t, const struct shared *before, struct arena *a,
+                     struct shared **ret, str *ret_problem)
 {
     struct shared        *s = xcalloc(1, sizeof(*s));
     const struct options *o = &c->options;
@@ -163,7 +166,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *
             .batch_calls = o->limits_batch,
         },
     };
-    e = shared_fill(s, t, ret_problem);
+    e = shared_fill(s, t, before, ret_problem);
     if (e) {
         *ret_problem = arena_str(a, *ret_problem);
         shared_unref(s);

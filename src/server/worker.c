@@ -292,6 +292,7 @@ static void close_unused(struct worker *w)
     w->setup = NULL;
     if (w->server)
         http_server_drain(w->server, NULL, NULL);
+    rates_view_close(w->access.rates);
     if (w->index == 0)
         children_close(&w->common->children, NULL, NULL);
     loop_stop(w->loop);

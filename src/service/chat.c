@@ -441,6 +441,17 @@ static enum err refuse_run(struct request *rq, const struct model *m, enum err e
     return fault_detail(&rq->fault, str_from_cstr(err_text(e)));
 }
 
+static enum err moderate_message(struct request *rq, const struct chat_message *m)
+{
+    enum err e = admit_text(rq, m->content);
+
+    if (!e && m->reasoning.len)
+        e = admit_text(rq, m->reasoning);
+    for (size_t i = 0; i < m->tool_call_count && !e; i++)
+        e = admit_text(rq, m->tool_calls[i].arguments);
+    return e;
+}
+
 /* REF: E100b, E101, E179. All texts: what an earlier turn said can be what is refused. */
 static enum err moderate_input(struct request *rq, const struct chat_input *in)
 {
@@ -450,7 +461,9 @@ static enum err moderate_input(struct request *rq, const struct chat_input *in)
         rq->multimodal = rq->multimodal || in->messages[i].content_is_array;
     if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
         for (size_t i = 0; i < in->message_count && !e; i++)
-            e = admit_text(rq, in->messages[i].content);
+            e = moderate_message(rq, &in->messages[i]);
+        for (size_t i = 0; i < in->tool_count && !e; i++)
+            e = admit_text(rq, in->tools[i].text);
     }
     if (!e && guard_looks_at(rq, MODERATION_INPUT))
         e = guard_input(rq, in);
@@ -486,10 +499,15 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens };
     if (!e)
         e = admit_prompt(rq);
-    if (!e)
-        e = moderate_input(rq, in);
     if (e)
         return e;
+    if (!in->stream && rq->settings->call_ms > 0)
+        fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
+    e = refuse_run(rq, in->model, moderate_input(rq, in));
+    if (e) {
+        fiber_deadline_set(DEADLINE_NONE);
+        return e;
+    }
     request_phase(rq, PHASE_FIRST);
     run->rq = rq;
     run->in = in;
@@ -498,8 +516,6 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     moderate_output(run);
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
-    if (!in->stream && rq->settings->call_ms > 0)
-        fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
     e = refuse_run(rq, in->model, engine->ops->open(engine, rq, in, &run->stream));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
@@ -640,8 +656,10 @@ enum err chat_next(struct chat_run *run, struct chat_event *ret)
         account(run, ret);
         if (UNLIKELY(run->moderated || run->guarded)) {
             e = refuse_run(run->rq, run->in->model, moderate_event(run, ret));
-            if (e)
+            if (e) {
+                fiber_deadline_set(DEADLINE_NONE);
                 return e;
+            }
         }
         if (ret->kind != CHAT_EV_USAGE)
             return OK;

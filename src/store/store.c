@@ -228,6 +228,18 @@ static enum err use_wal(sqlite3 *db)
     return store_err(db, result);
 }
 
+/* The database holds hashes of keys and the secret of temporary ones: it is its owner's alone, wherever it lies. SQLite gives the
+ * files beside it the same mode. */
+static void keep_private(const char *file)
+{
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0 && fchmod(fd, 0600))
+        log_warn("%s: %s; others may read it", file, strerror(errno));
+    if (fd >= 0)
+        close(fd); /* what is wrong with it SQLite says */
+}
+
 enum err store_open(str folder, struct store **ret)
 {
     struct store *s = xcalloc(1, sizeof(*s));
@@ -238,6 +250,8 @@ enum err store_open(str folder, struct store **ret)
     s->folder = arena_str(&s->arena, folder);
     file = arena_printf(&s->arena, "%.*s/dashbox.db", STR_ARG(folder));
     e = make_folder(s->folder.ptr);
+    if (!e)
+        keep_private(file.ptr);
     if (!e &&
         sqlite3_open_v2(file.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
         log_error("store: %s: %s%s", file.ptr, sqlite3_errmsg(s->db), remedy(sqlite3_errcode(s->db)));

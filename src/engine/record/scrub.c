@@ -114,7 +114,7 @@ static size_t run_len(str s, bool (*allowed)(char c), size_t min)
 
 static struct found key_at(str s)
 {
-    if (!str_starts(s, S("sk-")))
+    if (!str_starts(s, S("sk-")) && !str_starts(s, S("st-")))
         return (struct found){ 0 };
     return (struct found){ 3, run_len(str_from(s, 3), is_key, SK_MIN) };
 }

@@ -25,6 +25,7 @@ struct tapes {
     struct map           taken; /* the lane's: name → size_t, see takes_of() */
     struct arena         names; /* its keys and values */
     atomic_size_t        waiting;
+    atomic_uint          holders;
 };
 
 /* ---- files ---- */
@@ -210,6 +211,7 @@ enum err tapes_open(const struct tapes_options *o, struct arena *a, struct tapes
     t->o.path = arena_str(&t->arena, o->path);
     map_init(&t->taken);
     atomic_init(&t->waiting, 0);
+    atomic_init(&t->holders, 1);
     t->lane = lane_open("dashbox-tapes");
     if (!t->lane) {
         *ret_problem = S("no thread could be started");
@@ -220,9 +222,18 @@ enum err tapes_open(const struct tapes_options *o, struct arena *a, struct tapes
     return OK;
 }
 
+struct tapes *tapes_again(struct tapes *t, const struct tapes_options *o)
+{
+    if (!t || t->o.replay != o->replay || t->o.timed != o->timed || t->o.by_messages != o->by_messages ||
+        !str_eq(t->o.path, o->path))
+        return NULL;
+    atomic_fetch_add(&t->holders, 1);
+    return t;
+}
+
 void tapes_close(struct tapes *t)
 {
-    if (!t)
+    if (!t || atomic_fetch_sub(&t->holders, 1) != 1)
         return;
     lane_close(t->lane);
     map_free(&t->taken);

@@ -29,6 +29,9 @@ struct tapes;
 /* ERR_INVALID, *ret_problem in `a`: the folder cannot be made, or one of its files is no recording. */
 enum err tapes_open(const struct tapes_options *o, struct arena *a, struct tapes **ret, str *ret_problem);
 /* Writes what is to be written first. */
+/* The same ones for another holder, when the options are the same: takes are counted on over a reload. NULL: they are not, or `t`
+ * is. tapes_close() gives them back. */
+struct tapes *tapes_again(struct tapes *t, const struct tapes_options *o);
 void tapes_close(struct tapes *t);
 
 const struct tapes_options *tapes_options(const struct tapes *t);

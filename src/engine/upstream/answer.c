@@ -331,12 +331,14 @@ static enum err choice_read(struct answer *an, yyjson_val *v)
 
 /* ---- usage and the end ---- */
 
+#define COUNT_MAX INT64_C(1000000000) /* tokens of one answer: what says more is wrong, and is not to be summed up */
+
 static int64_t count_read(yyjson_val *v)
 {
     int64_t n = 0;
 
     (void)json_to_i64(v, &n); /* left out, null: none */
-    return max_i64(n, 0);
+    return min_i64(max_i64(n, 0), COUNT_MAX);
 }
 
 static void usage_read(struct answer *an, yyjson_val *v)
