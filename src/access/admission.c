@@ -199,8 +199,8 @@ static enum err check_plan(struct request *rq)
         const struct plan_window *w = &plan->windows[i];
 
         limits[i] = (struct rate_limits){ 0 };
-        add_limit(limits[i].requests, &limits[i].request_windows, w->requests,
-                  w->seconds ? w->seconds * 1000 : 31 * DAY_MS);
+        add_limit(limits[i].requests, &limits[i].request_windows,
+                  max_i64(1, w->requests * rq->settings->limits.plan_percent / 100), w->seconds ? w->seconds * 1000 : 31 * DAY_MS);
         claims[i] = (struct rate_claim){ .subject = rq->key_id, .limits = &limits[i] };
         claims[i].model = w->seconds ? arena_printf(rq->arena, "plan %.*s", STR_ARG(w->name))
                                      : arena_printf(rq->arena, "plan %.*s %lld", STR_ARG(w->name),

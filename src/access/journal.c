@@ -1,6 +1,8 @@
 /* journal.c - a ring of the requests received lately. */
 #include "access/journal.h"
 
+#include "base/num.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -87,24 +89,27 @@ static bool text_fits(str pattern, str text)
 
 static bool entry_fits(const struct journal_filter *f, const struct journal_entry *e)
 {
-    return e->number > f->after && (!f->status || f->status == e->status) && text_fits(f->model, e->model) &&
+    return e->number > f->after && (f->status < 0 || f->status == e->status) && text_fits(f->model, e->model) &&
            text_fits(f->path, e->path) && text_fits(f->key, e->key) && text_fits(f->error, e->error);
 }
 
 void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret,
                   size_t *ret_count)
 {
-    int64_t first;
-    size_t  n = 0;
+    int64_t first, k;
+    size_t  n = 0, fits = 0;
 
     pthread_mutex_lock(&j->lock);
     first = j->added > (int64_t)j->cap ? j->added - (int64_t)j->cap : 0;
-    *ret = arena_array(a, struct journal_entry,
-                       (size_t)(j->added - first) < f->limit ? (size_t)(j->added - first) : f->limit);
-    for (int64_t k = first; k < j->added && n < f->limit; k++) {
+    for (k = first; k < j->added; k++)
+        fits += entry_fits(f, j->ring[(size_t)k % j->cap]);
+    *ret = arena_array(a, struct journal_entry, min_size(fits, f->limit));
+    for (k = first; k < j->added && n < f->limit; k++) {
         struct journal_entry *e = &(*ret)[n];
 
         if (!entry_fits(f, j->ring[(size_t)k % j->cap]))
+            continue;
+        if (!f->after && fits-- > f->limit) /* the newest ones, unless the reader goes on from a number */
             continue;
         *e = *j->ring[(size_t)k % j->cap];
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)

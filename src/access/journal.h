@@ -24,7 +24,7 @@ struct journal_entry {
 
 struct journal_filter {
     str     model, path, key, error; /* patterns with *; empty: all */
-    int64_t status;                  /* 0: all */
+    int64_t status;                  /* below 0: all */
     int64_t after;                   /* the number behind which to begin */
     size_t  limit;
 };
@@ -35,7 +35,7 @@ struct journal *journal_open(size_t entries);
 void            journal_close(struct journal *j);
 /* All texts are copied but the body, which is from xmalloc() and becomes the journal's. */
 void journal_add(struct journal *j, const struct journal_entry *e);
-/* Copies in the arena, oldest first. */
+/* Copies in the arena, oldest first: the newest `limit` of them, or with `after` the first behind that. */
 void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret, size_t *ret_count);
 void journal_clear(struct journal *j);
 

@@ -48,6 +48,7 @@ struct request_limits {
     bool    headers; /* Retry-After, x-ratelimit-…: the service sends none */
     int     region;  /* enum model_region: whose published limits */
     int64_t burst_percent, concurrency;
+    int64_t plan_percent; /* of the published windows of subscription plans */
     int64_t route_calls, batch_calls; /* under way at once: of one route, of Batch Chat */
 };
 

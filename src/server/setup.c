@@ -161,6 +161,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
             .headers = o->limits_headers,
             .region = o->region == 0 ? MODEL_CN : MODEL_INTL,
             .burst_percent = o->limits_burst,
+            .plan_percent = o->limits_plan,
             .concurrency = o->limits_concurrency,
             .route_calls = o->limits_route,
             .batch_calls = o->limits_batch,

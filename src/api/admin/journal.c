@@ -62,7 +62,7 @@ enum err admin_handle_journal(struct admin_call *c)
         .path = admin_text(c, "path"),
         .key = admin_text(c, "key"),
         .error = admin_text(c, "error"),
-        .status = admin_int(c, "status", 0),
+        .status = admin_int(c, "status", -1),
         .after = admin_int(c, "after", 0),
         .limit = (size_t)admin_int(c, "limit", ENTRIES_DEFAULT),
     };

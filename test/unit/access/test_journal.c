@@ -34,23 +34,23 @@ TEST(the_oldest_go_first)
     struct journal_entry *all;
     size_t                count;
 
-    journal_list(j, &(struct journal_filter){ .limit = 10 }, &a, &all, &count);
+    journal_list(j, &(struct journal_filter){ .status = -1, .limit = 10 }, &a, &all, &count);
     assert_int_equal(count, 0);
     add(j, "a", 200);
     add(j, "b", 200);
     add(j, "c", 429);
     add(j, "d", 200);
-    journal_list(j, &(struct journal_filter){ .limit = 10 }, &a, &all, &count);
+    journal_list(j, &(struct journal_filter){ .status = -1, .limit = 10 }, &a, &all, &count);
     assert_int_equal(count, 3);
     assert_int_equal(all[0].number, 2);
     assert_true(str_eq(all[0].model, S("b")));
     assert_true(str_eq(all[2].body, S("{\"model\":\"d\"}")));
     journal_clear(j);
     assert_true(str_eq(all[2].model, S("d"))); /* the list is the arena's */
-    journal_list(j, &(struct journal_filter){ .limit = 10 }, &a, &all, &count);
+    journal_list(j, &(struct journal_filter){ .status = -1, .limit = 10 }, &a, &all, &count);
     assert_int_equal(count, 0);
     add(j, "e", 200);
-    journal_list(j, &(struct journal_filter){ .limit = 10 }, &a, &all, &count);
+    journal_list(j, &(struct journal_filter){ .status = -1, .limit = 10 }, &a, &all, &count);
     assert_int_equal(count, 1);
     assert_int_equal(all[0].number, 1);
     journal_close(j);
@@ -62,6 +62,7 @@ static size_t found(struct journal *j, struct journal_filter f)
     size_t                count;
 
     f.limit = f.limit ? f.limit : 100;
+    f.status = f.status ? f.status : -1;
     journal_list(j, &f, &a, &all, &count);
     return count;
 }
