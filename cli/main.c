@@ -12,17 +12,35 @@
 static int cli_version(int argc, char **argv);
 static int cli_help(int argc, char **argv);
 
+enum group { GROUP_SERVER, GROUP_ACCESS, GROUP_MONEY, GROUP_TESTS, GROUP_HELP, GROUPS };
+
+static const char *const group_titles[GROUPS] = {
+    [GROUP_SERVER] = "The server",   [GROUP_ACCESS] = "Who may call what, and how much",
+    [GROUP_MONEY] = "What was used", [GROUP_TESTS] = "For tests, in a running server",
+    [GROUP_HELP] = "Help",
+};
+
 static const struct {
-    str name;
+    str        name;
+    enum group group;
     int (*run)(int argc, char **argv); /* argv[0] is the subcommand */
     const char *help;
     bool        has_help; /* takes --help */
 } commands[] = {
-    { S("serve"), serve_main, "run the server", true },
-    { S("keys"), cli_keys, "create, list and revoke API keys", true },
-    { S("explain"), cli_explain, "what an error means and what to do about it", true },
-    { S("version"), cli_version, "print the version", false },
-    { S("help"), cli_help, "this", false },
+    { S("serve"), GROUP_SERVER, serve_main, "run the server", true },
+    { S("keys"), GROUP_ACCESS, cli_keys, "create, list and revoke API keys", true },
+    { S("workspaces"), GROUP_ACCESS, cli_workspaces, "the account's workspaces, their models and limits", true },
+    { S("members"), GROUP_ACCESS, cli_members, "who works in which workspace", true },
+    { S("models"), GROUP_ACCESS, cli_models, "the models, and which of them the account has", true },
+    { S("usage"), GROUP_MONEY, cli_usage, "what was used and what it cost", true },
+    { S("account"), GROUP_MONEY, cli_account, "balance, payments, free quota", true },
+    { S("faults"), GROUP_TESTS, cli_faults, "let calls fail on purpose", true },
+    { S("journal"), GROUP_TESTS, cli_journal, "the requests received lately", true },
+    { S("clock"), GROUP_TESTS, cli_clock, "set, move or stop the server's time", true },
+    { S("reset"), GROUP_TESTS, cli_reset, "forget what calls have left behind", true },
+    { S("explain"), GROUP_HELP, cli_explain, "what an error means and what to do about it", true },
+    { S("version"), GROUP_HELP, cli_version, "print the version", false },
+    { S("help"), GROUP_HELP, cli_help, "this, or more of a command: dashbox help keys", false },
 };
 
 static int cli_version(int argc, char **argv)
@@ -40,9 +58,12 @@ static int cli_help(int argc, char **argv)
         if (str_eq(commands[i].name, str_from_cstr(argv[1])) && commands[i].has_help)
             return commands[i].run(2, words);
     }
-    puts("dashbox: Qwen Cloud in a box\n\nusage: dashbox COMMAND [ARGUMENTS]\n");
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+    puts("dashbox: Qwen Cloud in a box\n\nusage: dashbox COMMAND [ARGUMENTS]");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (i == 0 || commands[i].group != commands[i - 1].group)
+            printf("\n%s\n", group_titles[commands[i].group]);
         printf("  %-10.*s %s\n", STR_ARG(commands[i].name), commands[i].help);
+    }
     puts("\n\"dashbox COMMAND --help\" says more of each.");
     return 0;
 }

@@ -48,7 +48,28 @@ ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 
 # Published, and for people only.
 FACTS = ('voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
          'concurrency', 'concurrency.intl', 'window', 'limits.global', 'limits.us', 'limits.eu', 'notes')
-KEYS = {'task', 'default', 'can', 'paths', 'frames', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
+# "50 req/6s; 1000000 total_tokens/60s; running<=5, queued<=500" → what the unit counts in
+WINDOW_UNITS = {'req': 'window_requests', 'total_tokens': 'window_tokens', 'tokens': 'window_tokens',
+                'total_usage': 'window_tokens', 'output_tokens': 'window_tokens', 'characters': 'window_tokens'}
+TASK_LIMITS = {'running': 'tasks_running_max', 'queued': 'tasks_queued_max'}
+# price region → the fact with its list in its own currency; models.md §4
+PRICES = {'PRICE_CN': 'price.cn', 'PRICE_INTL': 'price.usd'}
+KEYS = {'task', 'cached', 'default', 'can', 'paths', 'frames', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
+
+
+PRICE_PARTS = {'input_token': ['IN'], 'text_input_token': ['IN'], 'embedding_token': ['IN'], 'text': ['IN'],
+               'embedding_image_token': ['IN_IMAGE'], 'image,video': ['IN_IMAGE'],
+               'output_token': ['OUT'], 'qwen_tts_multi_output_token': ['OUT_AUDIO'],
+               'translate_audio_input_token': ['IN_AUDIO'], 'translate_vision_input_token': ['IN_IMAGE'],
+               'translate_multi_text_output_token': ['OUT'], 'translate_multi_output_token': ['OUT_AUDIO']}
+PRICE_TUPLES = {1: ['IN'], 2: ['IN', 'OUT'], 3: ['IN', 'OUT', 'OUT_THINKING'], 4: ['IN', 'IN_AUDIO', 'OUT', 'OUT_AUDIO'],
+                6: ['IN', 'IN_AUDIO', 'IN_IMAGE', 'OUT', 'OUT_MULTIMODAL', 'OUT_AUDIO']}
+PRICE_TUPLES_TASK = {('embedding-multimodal', 2): ['IN', 'IN_IMAGE'],
+                     ('speech-translation-realtime', 4): ['IN_AUDIO', 'IN_IMAGE', 'OUT', 'OUT_AUDIO']}
+PRICE_UNITS = {'1M tokens': 'TOKENS', '10K chars': 'CHARS', 's': 'SECONDS', 'image': 'IMAGES', 'call': 'CALLS'}
+FREE_UNITS = {'tokens': 'TOKENS', 'chars': 'CHARS', 's': 'SECONDS', 'images': 'IMAGES', 'jobs': 'CALLS'}
+SCALE = {'': 1, 'K': 1000, 'M': 1000000}
+NUMBER = r'[0-9]+(?:\.[0-9]+)?'
 
 
 def constant(prefix, word):
@@ -87,6 +108,24 @@ def frame_numbers(s):
     if not re.match(r'[0-9]{1,9} [0-9]{1,9}( narrow)?$', value):
         s.fail('"frames" must be two numbers, and "narrow" or nothing', 'frames')
     return value.split()
+
+
+def windows(s):
+    """The members that the published windows come to: {member: C value}."""
+    found = {}
+    for part in re.split(r'[;,] *', s.get('window', '')) if s.get('window') else ():
+        window = re.match(r'([1-9][0-9]{0,14}) ([a-z_]+)/([1-9][0-9]{0,5})s$', part)
+        task = re.match(r'([a-z]+)<=([1-9][0-9]{0,8})$', part)
+        if window and window[2] in WINDOW_UNITS:
+            member, value = WINDOW_UNITS[window[2]], f'{{ {window[1]}, {window[3]}000 }}'
+        elif task and task[1] in TASK_LIMITS:
+            member, value = TASK_LIMITS[task[1]], task[2]
+        else:
+            s.fail(f'"window": "{part}" is no window', 'window')
+        if member in found:
+            s.fail('"window": two of one kind', 'window')
+        found[member] = value
+    return found
 
 
 def read_all(folder):
@@ -134,7 +173,12 @@ def check(s, paths, by_id):
     for key in (*NUMBERS, *THINKING_NUMBERS):
         number(s, key)
     frame_numbers(s)
+    windows(s)
     default = choice(s, 'default', ('on', 'off'))
+    for key in PRICES.values():
+        price(s, key)
+    free_quota(s)
+    cached_permille(s)
     if (default is not None) != (s.get('thinking') == 'hybrid'):
         s.fail('"default" belongs to thinking hybrid, and only there', 'default')
     equals = s.get('equals')
@@ -142,7 +186,100 @@ def check(s, paths, by_id):
         s.fail(f'equals {equals}, which is no model', 'equals')
 
 
-def members(s):
+def millionths(s, key, text):
+    whole, _, places = text.partition('.')
+    if len(places) > 6:
+        s.fail(f'"{key}": {text} has more than six places', key)
+    return int(whole + places.ljust(6, '0'))
+
+
+def token_row(s, key, text):
+    """"0<t<=128K: 9/54", "<=32K 0.2/1.6", "2/6": → (upto, amounts by part). A K of tokens is 1024."""
+    match = re.match(rf'(?:(?:(?:0|[0-9]+[KM])<t)?<=([0-9]+)([KM])[: ] *)?({NUMBER}(?:/{NUMBER})*)(?: \(output free\))?$', text)
+    if not match:
+        s.fail(f'"{key}": cannot read "{text}"', key)
+    values = match[3].split('/')
+    parts = PRICE_TUPLES_TASK.get((s.get('task'), len(values))) or PRICE_TUPLES.get(len(values))
+    if not parts:
+        s.fail(f'"{key}": {len(values)} prices in "{text}"', key)
+    upto = int(match[1]) * {'K': 1024, 'M': 1024 * 1024}[match[2]] if match[1] else 0
+    return upto, '', dict(zip(parts, (millionths(s, key, v) for v in values)))
+
+
+def price(s, key):
+    """A price fact → (unit, rows of (upto, when, {part: millionths})); None when there is none."""
+    text = s.get(key)
+    if text is None:
+        return None
+    text = re.sub(r'^(hybrid|non-thinking|thinking-only|flat)( flat)?:? ', '', text.removeprefix('~'))
+    unit = s.get('price.unit', '').removeprefix('per ')
+    if unit and unit not in PRICE_UNITS:
+        s.fail(f'"price.unit": per what? {" ".join(PRICE_UNITS)}', 'price.unit')
+    rows, named = [], {}
+    for part in re.split(r'[;,] ', text):
+        # "720P: 0.6/s", "video_ratio 0.08/s", "0.10 per 10K chars", "<=125: 0.275" after a row that had the unit
+        match = re.match(rf'(?:(.*?):? )?({NUMBER})(?:(?:/| per )(1M tokens|10K chars|s|image|call))?(?: \((.*)\))?$', part)
+        if match and match[3] == '1M tokens':
+            if match[1] not in PRICE_PARTS:
+                s.fail(f'"{key}": what is "{match[1]}"?', key)
+            named.update({p: millionths(s, key, match[2]) for p in PRICE_PARTS[match[1]]})
+        elif match and match[1] in PRICE_PARTS:
+            named.update({p: millionths(s, key, match[2]) for p in PRICE_PARTS[match[1]]})
+        elif match and (match[3] or rows and rows[-1][1] or unit not in ('', '1M tokens')):
+            unit = match[3] or unit
+            comment = match[4] if match[4] != 'output free' else None
+            rows.append((0, match[1] or comment or '', {'IN': millionths(s, key, match[2])}))
+        elif unit == '1M tokens' or '/' in part:
+            rows.append(token_row(s, key, part))
+            unit = unit or '1M tokens'
+        else:
+            s.fail(f'"{key}": "{part}" of what? (price.unit)', key)
+    if named:
+        rows, unit = [*rows, (0, '', named)], '1M tokens'
+    uptos = [row[0] for row in rows]
+    if unit == '1M tokens':
+        if uptos != sorted(set(uptos)) or len(rows) > 1 and not uptos[0]:
+            s.fail(f'"{key}": its tiers do not rise', key)
+        for _, _, amounts in rows:
+            for missing, same in (('OUT_THINKING', 'OUT'), ('OUT_MULTIMODAL', 'OUT'), ('IN_IMAGE', 'IN')):
+                if same in amounts:
+                    amounts.setdefault(missing, amounts[same])
+    return PRICE_UNITS[unit], rows
+
+
+def free_quota(s):
+    """ "1M tokens/90 d", "36,000 s (10 h), renewed monthly" → members of struct price_free; "" for none."""
+    text = s.get('free', 'none')
+    if text == 'none':
+        return ''
+    match = re.match(r'([0-9,]+)([KM]?) (tokens|chars|s|images|jobs)(?: \(.*\))?(?:/([0-9]+) d|, renewed (monthly))(?: \(.*\))?$', text)
+    if not match:
+        s.fail(f'"free": cannot read "{text}"', 'free')
+    amount = int(match[1].replace(',', '')) * SCALE[match[2]]
+    until = '.monthly = true' if match[5] else f'.valid_days = {match[4]}'
+    return f'{{ .unit = PRICE_{FREE_UNITS[match[3]]}, .amount = {amount}, {until} }}'
+
+
+def cached_permille(s):
+    """What a token that an implicit cache had costs, in thousandths of the input price."""
+    match = re.match(r'([0-9]{1,2})(?:\.([0-9]))?%$', s.get('cached', '20%'))
+    if not match:
+        s.fail('"cached" must be a share such as 8.3%', 'cached')
+    return 10 * int(match[1]) + int(match[2] or 0)
+
+
+def price_c(value):
+    unit, rows = value
+    cells = []
+    for upto, when, amounts in rows:
+        fields = [f'.upto = {upto}'] * bool(upto) + [f'.when = {st.c_str(when)}'] * bool(when)
+        fields += ['.amount = { ' + ', '.join(f'[PRICE_{p}] = {a}' for p, a in amounts.items()) + ' }']
+        cells.append('{ ' + ', '.join(fields) + ' }')
+    return (f'{{ .unit = PRICE_{unit}, .row_count = {len(rows)}, .rows = (const struct price_row[]){{ '
+            + ', '.join(cells) + ' } }')
+
+
+def members(s, prices):
     out = [f'.id = {st.c_str(s.name)}']
     out += [f'.{key} = {st.c_str(s.get(key))}' for key in TEXTS if s.get(key)]
     out.append(f'.task = {constant("MODEL_TASK_", s.get("task"))}')
@@ -157,6 +294,7 @@ def members(s):
         out.append(f'.frames_min = {frames[0]}, .frames_max = {frames[1]}')
         if len(frames) > 2:
             out.append('.frames_narrow = true')
+    out += [f'.{member} = {value}' for member, value in windows(s).items()]
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')
     out += [f'.can_{word} = true' for word in s.get('can', '').split()]
@@ -164,10 +302,20 @@ def members(s):
         if s.get(key):
             out.append(f'.{member} = ' + ' | '.join(f'BIT({words[w]})' for w in s.get(key).split()))
     names = s.get('paths', '').split()
+    lists = {region: price(s, key) for region, key in PRICES.items()}
+    lists = [f'[{region}] = &prices[{prices[price_c(value)]}]' for region, value in lists.items() if value]
+    if lists:
+        out.append('.prices = { ' + ', '.join(lists) + ' }')
+    out.append(f'.cached_permille = {cached_permille(s)}')
+    if free_quota(s):
+        out.append(f'.free = {free_quota(s)}')
     if names:
         out.append('.paths = ' + ' | '.join(f'UINT64_C(1) << {constant("MODEL_PATH_", name)}' for name in names))
     if any(name.startswith('openai') for name in names):
         out.append('.openai = true')
+    facts = ''.join(f'{key} {s.get(key)}\n' for key in FACTS if s.get(key))
+    if facts:
+        out.append(f'.facts = {st.c_str(facts)}')
     return out
 
 
@@ -205,14 +353,23 @@ def write_header(path, paths, found):
 
 
 def write_source(path, paths, found, lists):
+    tasks = sorted({s.get('task') for s in found})
     slots = index(found)
+    prices = {}  # C text → place; most prices are those of many models
+    for value in (price(s, key) for s in found for key in PRICES.values()):
+        if value:
+            prices.setdefault(price_c(value), len(prices))
     out = ['/* Made by tools/gen_models.py from data/models; not to be edited. */',
-           '#include "contract/model_tables.h"', '', 'const struct model models[] = {']
+           '#include "contract/model_tables.h"', '', 'static const struct price prices[] = {']
+    out += [f'    {text},' for text in prices]
+    out += ['};', '', 'const struct model models[] = {']
     for s in found:
-        out += ['    {', *(f'        {member},' for member in members(s)), '    },']
+        out += ['    {', *(f'        {member},' for member in members(s, prices)), '    },']
     out += ['};', '', f'const unsigned model_count = {len(found)};', '',
             f'const unsigned model_slot_mask = {len(slots) - 1};', '', 'const uint16_t model_slots[] = {']
     out += ['    ' + ' '.join(f'{slot},' for slot in slots[i:i + 20]) for i in range(0, len(slots), 20)]
+    out += ['};', '', 'const str model_task_names[] = {']
+    out += [f'    [{constant("MODEL_TASK_", task)}] = {st.c_str(task)},' for task in tasks]
     created, owner = lists['openai']
     out += ['};', '', f'const struct model_listing model_listing = {{ {created}, {st.c_str(owner)} }};', '']
     write(path, out)

@@ -6,6 +6,7 @@
     gen_tables.py options --data FILE --header H --source C
     gen_tables.py counters --data FILE --header H --source C
     gen_tables.py languages --data FILE --header H --source C
+    gen_tables.py plans --data FILE --source C
     gen_tables.py doc     --params FILE… --routes FILE --options FILE --doc DIR
 
 The formats are described at the head of each data file. Bad data is refused with file:line and status 1.
@@ -146,8 +147,9 @@ def params(args):
 
 # ---- routes ----
 
-ROUTE_KEYS = {'method', 'surface', 'handler', 'auth', 'body'}
-SURFACES = {'native', 'openai', 'plain'}
+ROUTE_KEYS = {'method', 'surface', 'handler', 'auth', 'body', 'manages'}
+SURFACES = {'native', 'openai', 'admin', 'plain'}
+ROUTE_AUTHS = ('none', 'key', 'plan', 'admin')
 METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH']
 
 
@@ -163,8 +165,10 @@ def routes(args):
             s.fail(f'methods are {" ".join(METHODS)}', 'method')
         if s.need('surface') not in SURFACES:
             s.fail(f'surfaces are {" ".join(sorted(SURFACES))}', 'surface')
-        if s.need('auth') not in ('key', 'none'):
-            s.fail('auth is key or none', 'auth')
+        if s.need('auth') not in ROUTE_AUTHS:
+            s.fail(f'auth is one of {" ".join(ROUTE_AUTHS)}', 'auth')
+        if s.get('manages', 'yes') != 'yes':
+            s.fail('"manages" is yes, or absent', 'manages')
         handler = s.need('handler')
         if handler not in handlers:
             handlers.append(handler)
@@ -175,7 +179,7 @@ def routes(args):
         option = '-1' if body.isdigit() else f'(int)offsetof(struct options, {body})'
         rows.append(f'    {{ .path = {st.c_str(path)}, .prefix = {"true" if prefix else "false"}, .methods = {bits}, '
                     f'.surface = SURFACE_{s.get("surface").upper()}, .handler = handle_{handler}, '
-                    f'.needs_key = {"true" if s.get("auth") == "key" else "false"}, '
+                    f'.auth = ROUTE_AUTH_{s.get("auth").upper()}, .manages = {"true" if "manages" in s.values else "false"}, '
                     f'.body_max = {body if body.isdigit() else 0}, .body_max_option = {option} }},\n')
     header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
         '#include "server/route.h"\n\n'
@@ -297,6 +301,34 @@ def languages(args):
     write(args.source, source)
 
 
+# ---- plans ----
+
+def plans(args):
+    out, rows = [], []
+    for s in st.read_file(args.data, {'plan'}):
+        s.only({'prefix', 'base', 'host', 'models'} | {k for k in s.values if k.startswith('window.')})
+        symbol = re.sub(r'[^a-z0-9]', '_', s.name)
+        windows = []
+        for key in s.values:
+            if not key.startswith('window.'):
+                continue
+            requests, _, span = s.get(key).partition(' ')
+            match = re.match(r'([0-9]+)h$', span)
+            if not requests.isdigit() or not (match or span == 'calendar'):
+                s.fail('a window is REQUESTS and a span: "5h" or "calendar"', key)
+            windows.append(f'{{ .name = {st.c_str(key[7:])}, .requests = {requests}, '
+                           f'.seconds = {int(match[1]) * 3600 if match else 0} }}')
+        models = s.need('models').split()
+        out.append(f'static const struct plan_window windows_{symbol}[] = {{ {", ".join(windows)} }};\n'
+                   f'static const str models_{symbol}[] = {{ {", ".join(st.c_str(m) for m in models)} }};\n')
+        rows.append(f'    {{ .id = {st.c_str(s.name)}, .prefix = {st.c_str(s.need("prefix"))}, '
+                    f'.base = {st.c_str(s.need("base"))}, .host = {st.c_str(s.need("host"))}, '
+                    f'.windows = windows_{symbol}, .window_count = {len(windows)}, '
+                    f'.models = models_{symbol}, .model_count = {len(models)} }},\n')
+    write(args.source, HEAD.format(args.data_name) + '#include "contract/plan.h"\n\n' + ''.join(out) +
+          f'\nconst struct plan plan_rows[] = {{\n{"".join(rows)}}};\nconst unsigned plan_count = {len(rows)};\n')
+
+
 # ---- reference pages ----
 
 def doc(args):
@@ -344,7 +376,7 @@ def doc(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
-    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'languages', 'doc'])
+    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'languages', 'plans', 'doc'])
     parser.add_argument('--data')
     parser.add_argument('--name')
     parser.add_argument('--header')
@@ -358,7 +390,7 @@ def main():
         parts = args.data.split('/')
         args.data_name = '/'.join(parts[parts.index('data'):]) if 'data' in parts else args.data
     {'params': params, 'routes': routes, 'options': options, 'counters': counters, 'languages': languages,
-     'doc': doc}[args.what](args)
+     'plans': plans, 'doc': doc}[args.what](args)
 
 
 st.run(main)

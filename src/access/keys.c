@@ -1,13 +1,10 @@
-/* keys.c - API keys.
+/* keys.c - API keys: made, listed, ended.
  *
  * Spec: access.md §1.
  */
 #include "access/keys.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
-#include "base/log.h"
-#include "base/map.h"
 #include "base/num.h"
 #include "base/rand.h"
 #include "base/utf8.h"
@@ -15,54 +12,16 @@
 /* The plain functions: EVP would set up its providers, which is 2 MiB and 2 ms of every start for one hash. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 
-#define HASH_LEN SHA256_DIGEST_LENGTH
-#define SEEN_COUNT 256 /* keys that a view remembers, a power of two */
+#define SECRET_LEN 16 /* bytes, in hexadecimal */
 
-/* A table of all good keys, by hash. Never changed once it is shared. */
-struct key_table {
-    struct arena arena;
-    struct map   by_hash;
-    unsigned     refs; /* under keys.lock */
-};
-
-struct keys {
-    struct store     *store;
-    struct arena      extra_arena;
-    str              *extra; /* read and replaced on the store's lane, or before there is one */
-    size_t            extra_count;
-    pthread_mutex_t   lock; /* guards `table`, its refs, and `data_version` */
-    struct key_table *table;
-    _Atomic uint64_t  generation; /* of `table` */
-    int64_t           data_version; /* SQLite's, when the table was read */
-};
-
-/* SHA-256 of the key at every request would cost as much as reading the request. A view remembers which key a text was,
- * by 128 bits of a hash whose seeds nobody outside knows; the text itself is not kept. */
-struct seen {
-    uint64_t          hash[2];
-    const struct key *key; /* NULL: a free entry */
-};
-
-struct key_view {
-    struct keys      *keys;
-    struct key_table *table;
-    uint64_t          generation;
-    uint64_t          seed[2];
-    struct seen       seen[SEEN_COUNT];
-};
-
-static str hash_of(str secret, unsigned char out[HASH_LEN])
+void key_hash(str secret, unsigned char ret[KEY_HASH_LEN])
 {
     SHA256_CTX ctx;
 
     SHA256_Init(&ctx);
     SHA256_Update(&ctx, secret.ptr, secret.len);
-    SHA256_Final(out, &ctx);
-    return str_of((char *)out, HASH_LEN);
+    SHA256_Final(ret, &ctx);
 }
 
 str key_hint(struct arena *a, str secret)
@@ -81,292 +40,255 @@ bool key_name_ok(str name)
     return utf8_valid(name) && utf8_count(name) <= KEY_NAME_MAX;
 }
 
-/* ---- the table ---- */
+/* ---- making ---- */
 
-static void table_put(struct key_table *t, str hash, const struct key *k)
+/* The networks one blank apart, in `ret`; each must be one. */
+static enum err networks_check(struct edit *e, str texts, str *ret)
 {
-    struct key *copy = arena_new(&t->arena, struct key);
+    char          *out = arena_bytes(e->arena, texts.len + 1);
+    size_t         len = 0, count = 0;
+    struct network n;
 
-    *copy = (struct key){
-        .id = arena_str(&t->arena, k->id),
-        .hint = arena_str(&t->arena, k->hint),
-        .name = arena_str(&t->arena, k->name),
-        .workspace = arena_str(&t->arena, k->workspace),
-        .created_ms = k->created_ms,
-    };
-    map_put(&t->by_hash, arena_str(&t->arena, hash), copy);
+    while ((texts = str_trim(texts)).len) {
+        str one = str_trim(str_cut(&texts, str_find(texts, ',') < str_find(texts, ' ') ? ',' : ' '));
+
+        if (!network_parse(one, &n))
+            return edit_refuse(e, ERR_INVALID, "\"%.*s\" is no address or block such as 10.0.0.0/8", STR_ARG(one));
+        if (++count > KEY_NETWORKS_MAX)
+            return edit_refuse(e, ERR_INVALID, "a key has at most %d networks", KEY_NETWORKS_MAX);
+        if (len)
+            out[len++] = ' ';
+        memcpy(out + len, one.ptr, one.len);
+        len += one.len;
+    }
+    *ret = str_of(out, len);
+    return OK;
 }
 
-static void table_free(struct key_table *t)
-{
-    map_free(&t->by_hash);
-    arena_free(&t->arena);
-    free(t);
-}
-
-static struct key key_of_row(sqlite3_stmt *st)
-{
-    return (struct key){
-        .id = store_column_str(st, 0),
-        .hint = store_column_str(st, 1),
-        .name = store_column_str(st, 2),
-        .workspace = store_column_str(st, 3),
-        .created_ms = sqlite3_column_int64(st, 4),
-        .revoked_ms = sqlite3_column_int64(st, 5),
-    };
-}
-
-static enum err table_read(sqlite3 *db, struct keys *keys, struct key_table *t)
+static enum err count(struct edit *e, const char *sql, const char *types, str a, str b, int64_t *ret)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "SELECT id, hint, name, workspace, created_ms, revoked_ms, hash FROM keys"
-                                        " WHERE revoked_ms IS NULL", &st);
-    int           r = SQLITE_DONE;
+    int           result;
+    enum err      r = edit_query(e, &st, sql, types, a, b);
 
-    if (e)
-        return e;
-    while ((r = sqlite3_step(st)) == SQLITE_ROW) {
-        struct key k = key_of_row(st);
-
-        table_put(t, str_of(sqlite3_column_blob(st, 6), (size_t)sqlite3_column_bytes(st, 6)), &k);
-    }
+    if (r)
+        return r;
+    result = sqlite3_step(st);
+    *ret = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
-    if (r != SQLITE_DONE)
-        return store_err(db, r);
-    for (size_t i = 0; i < keys->extra_count; i++) {
-        unsigned char hash[HASH_LEN];
-        struct key    k = { .id = arena_printf(&t->arena, "option-%zu", i + 1), .workspace = S("default") };
-
-        k.hint = key_hint(&t->arena, keys->extra[i]);
-        table_put(t, hash_of(keys->extra[i], hash), &k);
-    }
-    return OK;
+    return store_err(e->db, result);
 }
 
-static enum err data_version(sqlite3 *db, int64_t *ret)
+static enum err owner_check(struct edit *e, const struct key_row *k)
 {
-    sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "PRAGMA data_version", &st);
+    int64_t  n = 0;
+    enum err r = count(e, "SELECT count(*) FROM workspaces WHERE id = ?", "s", k->workspace, (str){ 0 }, &n);
 
-    if (e)
-        return e;
-    if (sqlite3_step(st) == SQLITE_ROW)
-        *ret = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    return OK;
+    if (r)
+        return r;
+    if (!n)
+        return edit_refuse(e, ERR_NOT_FOUND, "there is no workspace \"%.*s\"", STR_ARG(k->workspace));
+    if (!k->member.len)
+        return OK;
+    r = count(e, "SELECT count(*) FROM memberships WHERE member = ? AND workspace = ?", "ss", k->member, k->workspace,
+              &n);
+    if (!r && !n)
+        return edit_refuse(e, ERR_NOT_FOUND, "\"%.*s\" is no member of workspace \"%.*s\"", STR_ARG(k->member),
+                           STR_ARG(k->workspace));
+    return r;
 }
 
-/* Runs on the store's lane (or before there is one). */
-static enum err refresh(sqlite3 *db, void *arg)
+static enum err insert(struct edit *e, str secret, struct key_row *k)
 {
-    struct keys      *k = arg;
-    struct key_table *t, *old;
-    int64_t           version = 0;
-    enum err          e = data_version(db, &version);
+    unsigned char hash[KEY_HASH_LEN];
+    char          hex[8];
 
-    if (e)
-        return e;
-    if (k->table && version == k->data_version)
-        return ERR_NOT_FOUND;
-    t = xcalloc(1, sizeof(*t));
-    arena_init(&t->arena, 0);
-    map_init(&t->by_hash);
-    t->refs = 1;
-    e = table_read(db, k, t);
-    if (e) {
-        table_free(t);
-        return e;
-    }
-    pthread_mutex_lock(&k->lock);
-    old = k->table;
-    k->table = t;
-    k->data_version = version;
-    if (old && --old->refs > 0)
-        old = NULL;
-    atomic_fetch_add(&k->generation, 1);
-    pthread_mutex_unlock(&k->lock);
-    if (old)
-        table_free(old);
-    return OK;
+    rand_hex(hex, sizeof(hex));
+    key_hash(secret, hash);
+    k->id = arena_printf(e->arena, "key-%.8s", hex);
+    k->hint = key_hint(e->arena, secret);
+    k->created_ms = clock_unix_ms();
+    return edit_run(e, NULL,
+                    "INSERT INTO keys (id, hash, hint, name, workspace, created_ms, kind, member, networks, expires_ms)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "sbsssisssn", k->id, str_of((char *)hash, sizeof(hash)), k->hint, k->name, k->workspace,
+                    k->created_ms, k->kind, k->member, k->networks, k->expires_ms);
 }
 
-static void extra_set(struct keys *k, const str *extra, size_t count)
+static str secret_new(struct arena *a, str prefix)
 {
-    arena_reset(&k->extra_arena);
-    k->extra = arena_array(&k->extra_arena, str, count);
-    k->extra_count = count;
-    for (size_t i = 0; i < count; i++)
-        k->extra[i] = arena_str(&k->extra_arena, extra[i]);
+    unsigned char bits[SECRET_LEN];
+    char         *text = arena_bytes(a, prefix.len + 2 * SECRET_LEN + 1);
+
+    rand_secret(bits, sizeof(bits));
+    memcpy(text, prefix.ptr, prefix.len);
+    num_hex(text + prefix.len, bits, sizeof(bits));
+    text[prefix.len + 2 * SECRET_LEN] = 0;
+    return str_of(text, prefix.len + 2 * SECRET_LEN);
 }
 
-enum err keys_open(struct store *s, const str *extra, size_t extra_count, struct keys **ret)
+enum err key_create(struct edit *e, const struct key_row *want, int64_t ceiling, str *ret_secret, struct key_row *ret)
 {
-    struct keys *k = xcalloc(1, sizeof(*k));
-    enum err     e;
+    struct key_row     k = *want;
+    const struct plan *plan;
+    int64_t            good = 0;
+    str                secret;
+    enum err           r;
 
-    k->store = s;
-    arena_init(&k->extra_arena, 256);
-    extra_set(k, extra, extra_count);
-    pthread_mutex_init(&k->lock, NULL);
-    e = store_run_here(s, refresh, k);
-    if (e) {
-        keys_close(k);
-        return e;
-    }
+    if (!k.workspace.len)
+        k.workspace = WORKSPACE_DEFAULT;
+    if (!k.kind.len)
+        k.kind = S("general");
+    plan = plan_find(k.kind);
+    if (!plan && !str_eq(k.kind, S("general")))
+        return edit_refuse(e, ERR_INVALID, "there is no kind of key \"%.*s\"", STR_ARG(k.kind));
+    if (!key_name_ok(k.name))
+        return edit_refuse(e, ERR_INVALID, "a name is one line of at most %d characters", KEY_NAME_MAX);
+    if (k.expires_ms && k.expires_ms <= clock_unix_ms())
+        return edit_refuse(e, ERR_INVALID, "the key would have expired already");
+    r = owner_check(e, &k);
+    if (!r)
+        r = networks_check(e, want->networks, &k.networks);
+    if (!r && ceiling)
+        r = count(e, "SELECT count(*) FROM keys WHERE revoked_ms IS NULL", "", (str){ 0 }, (str){ 0 }, &good);
+    if (r)
+        return r;
+    if (ceiling && good >= ceiling)
+        return edit_refuse(e, ERR_LIMIT, "there are %lld keys, and keys.max allows no more", (long long)good);
+    secret = secret_new(e->arena, plan ? plan->prefix : S("sk-"));
+    r = insert(e, secret, &k);
+    if (r)
+        return r;
+    *ret_secret = secret;
     *ret = k;
     return OK;
 }
 
-void keys_close(struct keys *k)
+/* ---- listing and ending ---- */
+
+enum err key_revoke(struct edit *e, str id_or_secret)
 {
-    if (!k)
-        return;
-    if (k->table)
-        table_free(k->table);
-    pthread_mutex_destroy(&k->lock);
-    arena_free(&k->extra_arena);
-    free(k);
+    unsigned char hash[KEY_HASH_LEN];
+    int           changed = 0;
+    enum err      r;
+
+    key_hash(id_or_secret, hash);
+    r = edit_run(e, &changed, "UPDATE keys SET revoked_ms = ? WHERE revoked_ms IS NULL AND (id = ? OR hash = ?)", "isb",
+                 clock_unix_ms(), id_or_secret, str_of((char *)hash, sizeof(hash)));
+    if (!r && !changed) /* the text may be a key: it is not repeated */
+        return edit_refuse(e, ERR_NOT_FOUND, "there is no good key \"%.*s\"",
+                           STR_ARG(str_starts(id_or_secret, S("sk-")) ? key_hint(e->arena, id_or_secret) : id_or_secret));
+    return r;
 }
 
-struct extra_job {
-    struct keys *keys;
-    const str   *extra;
-    size_t       count;
-};
+#define COLUMNS "id, hint, name, workspace, kind, member, networks, created_ms, expires_ms, revoked_ms"
 
-static enum err extra_job(sqlite3 *db, void *arg)
+static struct key_row key_of_row(struct edit *e, sqlite3_stmt *st)
 {
-    struct extra_job *j = arg;
+    str texts[7];
 
-    extra_set(j->keys, j->extra, j->count);
-    j->keys->data_version = -1; /* read the table again, whatever the database says */
-    return refresh(db, j->keys);
+    for (int i = 0; i < 7; i++)
+        texts[i] = arena_str(e->arena, store_column_str(st, i));
+    return (struct key_row){
+        .id = texts[0],
+        .hint = texts[1],
+        .name = texts[2],
+        .workspace = texts[3],
+        .kind = texts[4],
+        .member = texts[5],
+        .networks = texts[6],
+        .created_ms = sqlite3_column_int64(st, 7),
+        .expires_ms = sqlite3_column_int64(st, 8),
+        .revoked_ms = sqlite3_column_int64(st, 9),
+    };
 }
 
-enum err keys_extra_set(struct keys *k, const str *extra, size_t extra_count)
+enum err key_list(struct edit *e, str workspace, struct key_row **ret, size_t *ret_count)
 {
-    struct extra_job j = { k, extra, extra_count };
+    struct key_row *list = NULL;
+    size_t          n = 0, cap = 0;
+    sqlite3_stmt   *st;
+    int             result;
+    enum err        r = edit_query(
+               e, &st, "SELECT " COLUMNS " FROM keys WHERE ?1 = '' OR workspace = ?1 ORDER BY created_ms, id", "s", workspace);
 
-    return store_run(k->store, extra_job, &j);
-}
-
-enum err keys_refresh(struct keys *k)
-{
-    return store_run(k->store, refresh, k);
-}
-
-/* ---- a worker's view ---- */
-
-static void view_drop(struct key_view *v)
-{
-    struct key_table *t = v->table;
-
-    if (!t)
-        return;
-    pthread_mutex_lock(&v->keys->lock);
-    if (--t->refs > 0)
-        t = NULL;
-    pthread_mutex_unlock(&v->keys->lock);
-    if (t)
-        table_free(t);
-    v->table = NULL;
-}
-
-struct key_view *key_view_open(struct keys *k)
-{
-    struct key_view *v = xcalloc(1, sizeof(*v));
-
-    v->keys = k;
-    v->seed[0] = rand_u64();
-    v->seed[1] = rand_u64();
-    return v;
-}
-
-void key_view_close(struct key_view *v)
-{
-    if (!v)
-        return;
-    view_drop(v);
-    free(v);
-}
-
-const struct key *keys_find(struct key_view *v, str secret)
-{
-    struct keys  *k = v->keys;
-    struct seen   at = { .hash = { hash_bytes(secret, v->seed[0]), hash_bytes(secret, v->seed[1]) } };
-    struct seen  *seen = &v->seen[at.hash[0] & (SEEN_COUNT - 1)];
-    unsigned char hash[HASH_LEN];
-
-    if (UNLIKELY(!v->table || v->generation != atomic_load_explicit(&k->generation, memory_order_acquire))) {
-        view_drop(v);
-        pthread_mutex_lock(&k->lock);
-        v->table = k->table;
-        v->table->refs++;
-        v->generation = atomic_load(&k->generation);
-        pthread_mutex_unlock(&k->lock);
-        memset(v->seen, 0, sizeof(v->seen));
+    if (r)
+        return r;
+    while ((result = sqlite3_step(st)) == SQLITE_ROW) {
+        if (n == cap) {
+            list = arena_realloc(e->arena, list, cap * sizeof(*list), (cap ? 2 * cap : 16) * sizeof(*list));
+            cap = cap ? 2 * cap : 16;
+        }
+        list[n++] = key_of_row(e, st);
     }
-    if (seen->key && seen->hash[0] == at.hash[0] && seen->hash[1] == at.hash[1])
-        return seen->key;
-    at.key = map_get(&v->table->by_hash, hash_of(secret, hash));
-    if (at.key)
-        *seen = at;
-    return at.key;
+    sqlite3_finalize(st);
+    *ret = list;
+    *ret_count = n;
+    return store_err(e->db, result);
 }
 
-/* ---- making and ending keys ---- */
+enum err key_get(struct edit *e, str id, struct key_row *ret)
+{
+    sqlite3_stmt *st;
+    int           result;
+    enum err      r = edit_query(e, &st, "SELECT " COLUMNS " FROM keys WHERE id = ?", "s", id);
+
+    if (r)
+        return r;
+    result = sqlite3_step(st);
+    if (result == SQLITE_ROW)
+        *ret = key_of_row(e, st);
+    sqlite3_finalize(st);
+    if (result == SQLITE_DONE)
+        return edit_refuse(e, ERR_NOT_FOUND, "there is no key \"%.*s\"", STR_ARG(id));
+    return store_err(e->db, result);
+}
+
+/* ---- at the start ---- */
 
 struct add_job {
-    str           hash;
-    const struct key *key;
+    struct arena *arena;
+    str           secret, name;
 };
 
 static enum err add_job(sqlite3 *db, void *arg)
 {
     struct add_job *j = arg;
-    sqlite3_stmt   *st;
-    enum err        e = store_prepare(db, "INSERT INTO keys (id, hash, hint, name, workspace, created_ms) VALUES (?,?,?,?,?,?)", &st);
+    struct edit     e = { .db = db, .arena = j->arena };
+    struct key_row  k = { .name = j->name, .workspace = WORKSPACE_DEFAULT, .kind = S("general") };
 
-    if (e)
-        return e;
-    store_bind_str(st, 1, j->key->id);
-    sqlite3_bind_blob64(st, 2, j->hash.ptr, j->hash.len, SQLITE_TRANSIENT);
-    store_bind_str(st, 3, j->key->hint);
-    store_bind_str(st, 4, j->key->name);
-    store_bind_str(st, 5, j->key->workspace);
-    sqlite3_bind_int64(st, 6, j->key->created_ms);
-    e = store_err(db, sqlite3_step(st));
-    sqlite3_finalize(st);
-    return e;
+    return insert(&e, j->secret, &k);
 }
 
-enum err keys_add(struct store *s, str secret, str name, str workspace, struct arena *a, struct key *ret)
+enum err keys_add(struct store *s, str secret, str name, struct arena *a)
 {
-    unsigned char hash[HASH_LEN];
-    char          id[8];
-    struct key    k = { .name = name, .workspace = workspace, .created_ms = clock_unix_ms() };
-    struct add_job j = { .hash = hash_of(secret, hash), .key = &k };
-    enum err      e;
+    struct add_job j = { a, secret, name };
 
-    rand_hex(id, sizeof(id));
-    k.id = arena_printf(a, "key-%.8s", id);
-    k.hint = key_hint(a, secret);
-    e = store_run_here(s, add_job, &j);
-    if (!e)
-        *ret = k;
-    return e;
+    return store_run_here(s, add_job, &j);
 }
 
-enum err keys_create(struct store *s, str name, str workspace, char ret_secret[KEY_LEN + 1], struct arena *a,
-                     struct key *ret)
+enum err keys_create(struct store *s, str name, char ret_secret[KEY_LEN + 1], struct arena *a)
 {
-    unsigned char bits[16];
+    str secret = secret_new(a, S("sk-"));
 
-    rand_secret(bits, sizeof(bits));
-    memcpy(ret_secret, "sk-", 3);
-    num_hex(ret_secret + 3, bits, sizeof(bits));
-    ret_secret[KEY_LEN] = 0;
-    return keys_add(s, str_of(ret_secret, KEY_LEN), name, workspace, a, ret);
+    static_assert(KEY_LEN == 3 + 2 * SECRET_LEN, "sk- and the digits");
+    memcpy(ret_secret, secret.ptr, KEY_LEN + 1);
+    return keys_add(s, secret, name, a);
+}
+
+static enum err revoke_job(sqlite3 *db, void *arg)
+{
+    struct add_job *j = arg;
+    struct edit     e = { .db = db, .arena = j->arena };
+
+    return key_revoke(&e, j->secret);
+}
+
+enum err keys_revoke(struct store *s, str secret, struct arena *a)
+{
+    struct add_job j = { .arena = a, .secret = secret };
+
+    return store_run_here(s, revoke_job, &j);
 }
 
 struct good_job {
@@ -377,12 +299,12 @@ struct good_job {
 static enum err good_job(sqlite3 *db, void *arg)
 {
     struct good_job *j = arg;
+    struct edit      e = { .db = db };
     sqlite3_stmt    *st;
-    enum err         e = store_prepare(db, "SELECT 1 FROM keys WHERE hash = ? AND revoked_ms IS NULL", &st);
+    enum err         r = edit_query(&e, &st, "SELECT 1 FROM keys WHERE hash = ? AND revoked_ms IS NULL", "b", j->hash);
 
-    if (e)
-        return e;
-    sqlite3_bind_blob64(st, 1, j->hash.ptr, j->hash.len, SQLITE_TRANSIENT);
+    if (r)
+        return r;
     j->good = sqlite3_step(st) == SQLITE_ROW;
     sqlite3_finalize(st);
     return OK;
@@ -390,81 +312,9 @@ static enum err good_job(sqlite3 *db, void *arg)
 
 bool keys_is_good(struct store *s, str secret)
 {
-    unsigned char   hash[HASH_LEN];
-    struct good_job j = { .hash = hash_of(secret, hash) };
+    unsigned char   hash[KEY_HASH_LEN];
+    struct good_job j = { .hash = str_of((char *)hash, sizeof(hash)) };
 
+    key_hash(secret, hash);
     return store_run_here(s, good_job, &j) == OK && j.good;
-}
-
-struct list_job {
-    struct arena *arena;
-    struct key   *keys;
-    size_t        count;
-};
-
-static enum err list_job(sqlite3 *db, void *arg)
-{
-    struct list_job *j = arg;
-    sqlite3_stmt    *st;
-    enum err         e = store_prepare(db, "SELECT id, hint, name, workspace, created_ms, revoked_ms FROM keys ORDER BY created_ms, id", &st);
-    int              r;
-
-    if (e)
-        return e;
-    while ((r = sqlite3_step(st)) == SQLITE_ROW) {
-        size_t     n = j->count;
-        struct key k = key_of_row(st);
-
-        j->keys = arena_realloc(j->arena, j->keys, n * sizeof(k), (n + 1) * sizeof(k));
-        k.id = arena_str(j->arena, k.id);
-        k.hint = arena_str(j->arena, k.hint);
-        k.name = arena_str(j->arena, k.name);
-        k.workspace = arena_str(j->arena, k.workspace);
-        j->keys[n] = k;
-        j->count = n + 1;
-    }
-    sqlite3_finalize(st);
-    return store_err(db, r);
-}
-
-enum err keys_list(struct store *s, struct arena *a, struct key **ret, size_t *ret_count)
-{
-    struct list_job j = { .arena = a };
-    enum err        e = store_run_here(s, list_job, &j);
-
-    if (e)
-        return e;
-    *ret = j.keys;
-    *ret_count = j.count;
-    return OK;
-}
-
-struct revoke_job {
-    str id, hash;
-};
-
-static enum err revoke_job(sqlite3 *db, void *arg)
-{
-    struct revoke_job *j = arg;
-    sqlite3_stmt      *st;
-    enum err           e = store_prepare(db, "UPDATE keys SET revoked_ms = ? WHERE revoked_ms IS NULL AND (id = ? OR hash = ?)", &st);
-
-    if (e)
-        return e;
-    sqlite3_bind_int64(st, 1, clock_unix_ms());
-    store_bind_str(st, 2, j->id);
-    sqlite3_bind_blob64(st, 3, j->hash.ptr, j->hash.len, SQLITE_TRANSIENT);
-    e = store_err(db, sqlite3_step(st));
-    sqlite3_finalize(st);
-    if (!e && sqlite3_changes(db) == 0)
-        return ERR_NOT_FOUND;
-    return e;
-}
-
-enum err keys_revoke(struct store *s, str id_or_secret)
-{
-    unsigned char     hash[HASH_LEN];
-    struct revoke_job j = { .id = id_or_secret, .hash = hash_of(id_or_secret, hash) };
-
-    return store_run_here(s, revoke_job, &j);
 }

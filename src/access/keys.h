@@ -1,64 +1,60 @@
-/* keys.h - API keys: who may call.
+/* keys.h - API keys: how they look, and how they are made, listed and ended.
  *
- * A key is "sk-" and 32 hexadecimal digits (access.md §1.1). Only its SHA-256 is kept, with a hint of its ends; the key
- * itself is shown once, when it is made.
- *
- * All workers share one table: it is never changed, only replaced whole. A worker holds a view of it and looks at one
- * atomic number to learn that there is a newer one.
+ * A key is "sk-" (or its plan's prefix) and 32 hexadecimal digits (access.md §1.1). Only its SHA-256 is kept, with a hint of
+ * its ends; the key itself is shown once, when it is made. Who is found by a key: access/account.h.
  */
 #ifndef DASHBOX_ACCESS_KEYS_H
 #define DASHBOX_ACCESS_KEYS_H
 
-#include "base/arena.h"
-#include "store/store.h"
+#include "access/edit.h"
 
-struct key {
-    str     id; /* "key-3f9a01c2": for lists and logs */
+#define KEY_LEN     35 /* of a general key */
+#define KEY_LEN_MAX 64
+
+#define KEY_NETWORKS_MAX 20 /* access.md §1.3 */
+
+/* A key as it is stored. */
+struct key_row {
+    str     id;   /* "key-3f9a01c2" */
     str     hint; /* "sk-12…9c" */
     str     name;
     str     workspace;
+    str     kind;     /* "general", or a plan's id */
+    str     member;   /* empty: the account itself */
+    str     networks; /* "10.0.0.0/8 ::1"; empty: all */
     int64_t created_ms;
+    int64_t expires_ms; /* 0: never */
     int64_t revoked_ms; /* 0: it is good */
 };
 
-struct keys;
-struct key_view;
-
-/* `extra` are keys that hold while the process runs (--api-key); they are copied, and not stored. */
-enum err keys_open(struct store *s, const str *extra, size_t extra_count, struct keys **ret);
-void     keys_close(struct keys *k);
-
-/* Puts others in their place: the configuration has been read again. */
-SUSPENDS enum err keys_extra_set(struct keys *k, const str *extra, size_t extra_count);
-
-/* One a worker. */
-struct key_view *key_view_open(struct keys *k);
-void             key_view_close(struct key_view *v);
-
-/* The good key of that text, NULL when there is none. Valid until the next look-up on this view. */
-const struct key *keys_find(struct key_view *v, str secret);
-
-/* Reads the store again when another process has changed it: at the latest half a second after `dashbox keys …`, and
- * at once before an unknown key is refused. ERR_NOT_FOUND: nothing has changed. */
-SUSPENDS enum err keys_refresh(struct keys *k);
-
-/* ---- for the command line and at the start ---- */
-
-#define KEY_LEN      35
-#define KEY_NAME_MAX 200 /* characters */
-/* Whether a key may have that name: a line of text. */
-bool key_name_ok(str name);
-/* What of a key may be shown: its beginning and its end. */
+/* SHA-256 of the text. */
+void key_hash(str secret, unsigned char ret[KEY_HASH_LEN]);
+/* Its ends: enough to tell one's keys apart. */
 str key_hint(struct arena *a, str secret);
-/* Makes and stores a key; its text is in ret_secret. */
-enum err keys_create(struct store *s, str name, str workspace, char ret_secret[KEY_LEN + 1], struct arena *a,
-                     struct key *ret);
+
+/* What a key may be called: one line of UTF-8 of at most so many characters. */
+#define KEY_NAME_MAX 200
+bool key_name_ok(str name);
+
+/* Makes a key as `want` says (name, workspace, kind, member, networks, expires_ms; empty is the default) and stores it; its
+ * text is in ret_secret. `ceiling` of good keys: 0 is none. Fails with a sentence: workspace or member unknown, the
+ * member not in the workspace, a network malformed, too many keys. */
+enum err key_create(struct edit *e, const struct key_row *want, int64_t ceiling, str *ret_secret, struct key_row *ret);
+/* By id, or by the key itself. ERR_NOT_FOUND. */
+enum err key_revoke(struct edit *e, str id_or_secret);
+/* In the order in which they were made. `workspace` empty: of all. */
+enum err key_list(struct edit *e, str workspace, struct key_row **ret, size_t *ret_count);
+enum err key_get(struct edit *e, str id, struct key_row *ret);
+
+/* ---- at the start, before there are loops ---- */
+
+/* A general key of the default workspace. */
+enum err keys_create(struct store *s, str name, char ret_secret[KEY_LEN + 1], struct arena *a);
 /* Stores this one. ERR_EXISTS when it is there. */
-enum err keys_add(struct store *s, str secret, str name, str workspace, struct arena *a, struct key *ret);
+enum err keys_add(struct store *s, str secret, str name, struct arena *a);
+/* By the key itself. ERR_NOT_FOUND. */
+enum err keys_revoke(struct store *s, str secret, struct arena *a);
 /* Whether it is there and has not been revoked. */
 bool keys_is_good(struct store *s, str secret);
-enum err keys_list(struct store *s, struct arena *a, struct key **ret, size_t *ret_count);
-/* By id, or by the key itself. ERR_NOT_FOUND. */
-enum err keys_revoke(struct store *s, str id_or_secret);
 
 #endif

@@ -1,13 +1,14 @@
 /* reply.c - header fields and refusals. */
 #include "api/reply.h"
 
+#include "access/admission.h"
 #include "base/clock.h"
 #include "base/num.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "net/http_server.h"
 
-#define FIELDS_MAX 14
+#define FIELDS_MAX 20
 
 struct fields {
     struct http_field at[FIELDS_MAX];
@@ -27,6 +28,45 @@ static str number(struct arena *a, int64_t v)
     return str_of(text, num_format(text, v));
 }
 
+/* "6m0s", "1.2s", "20ms", as OpenAI writes them. */
+static str duration(struct arena *a, int64_t ms)
+{
+    if (ms < 1000)
+        return arena_printf(a, "%lldms", (long long)ms);
+    if (ms < 60000)
+        return arena_printf(a, "%lld.%llds", (long long)(ms / 1000), (long long)(ms % 1000 / 100));
+    return arena_printf(a, "%lldm%llds", (long long)(ms / 60000), (long long)(ms % 60000 / 1000));
+}
+
+static void left_fields(struct request *rq, struct fields *f, const struct rate_left *left, const str names[3])
+{
+    if (left->limit < 0)
+        return;
+    add(f, names[0], number(rq->arena, left->limit));
+    add(f, names[1], number(rq->arena, left->remaining));
+    add(f, names[2], duration(rq->arena, left->reset_ms));
+}
+
+/* What clients of OpenAI read; the service itself sends none of it (access.md §7.3). */
+static void rate_fields(struct request *rq, struct fields *f)
+{
+    static const str requests[] = { S("x-ratelimit-limit-requests"), S("x-ratelimit-remaining-requests"),
+                                    S("x-ratelimit-reset-requests") };
+    static const str tokens[] = { S("x-ratelimit-limit-tokens"), S("x-ratelimit-remaining-tokens"),
+                                  S("x-ratelimit-reset-tokens") };
+    const struct rate_state *st;
+
+    if (!rq->settings->limits.headers || !rq->admission)
+        return;
+    st = &rq->admission->rates;
+    if (st->refusal && st->retry_ms) /* whole seconds, rounded up */
+        add(f, S("retry-after"), number(rq->arena, (st->retry_ms + 999) / 1000));
+    if (rq->surface != SURFACE_OPENAI || (!rq->admission->ticket.count && !st->refusal)) /* nothing was asked */
+        return;
+    left_fields(rq, f, &st->requests, requests);
+    left_fields(rq, f, &st->tokens, tokens);
+}
+
 /* The fields of chat.md §2.2 that clients read or logs show. */
 static void common_fields(struct request *rq, struct fields *f, str content_type)
 {
@@ -44,6 +84,7 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
     }
     if (rq->surface == SURFACE_NATIVE)
         add(f, S("x-dashscope-call-gateway"), S("true"));
+    rate_fields(rq, f);
     add(f, S("vary"), S("Origin,Access-Control-Request-Method,Access-Control-Request-Headers,Accept-Encoding"));
     add(f, S("server"), S("dashbox"));
     if (origin.len && rq->settings->cors) {
@@ -59,6 +100,13 @@ enum err reply_json(struct request *rq, str body)
     request_phase(rq, PHASE_REPLY);
     common_fields(rq, &f, S("application/json"));
     return http_answer(rq->x, 200, f.at, f.count, body);
+}
+
+enum err reply_empty(struct request *rq, int status)
+{
+    struct http_field id = { S("x-request-id"), str_of(rq->id, UUID_LEN) };
+
+    return http_answer(rq->x, status, &id, 1, S(""));
 }
 
 void reply_stream_begin(struct request *rq, int status)
@@ -120,6 +168,16 @@ static void openai_body(struct request *rq, const struct fault_view *v, struct b
     reply_add_request_id(b, rq);
 }
 
+/* {"error":{"code","message"}}: the admin API's own form. */
+static void admin_body(const struct fault_view *v, struct buf *b)
+{
+    buf_add(b, S("{\"error\":{\"code\":"));
+    json_add_str(b, v->code);
+    buf_add(b, S(",\"message\":"));
+    json_add_str(b, v->message);
+    buf_add(b, S("}}"));
+}
+
 str reply_fault_body(struct request *rq, const struct fault_view *v)
 {
     struct buf b;
@@ -127,6 +185,8 @@ str reply_fault_body(struct request *rq, const struct fault_view *v)
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     if (rq->surface == SURFACE_OPENAI)
         openai_body(rq, v, &b);
+    else if (rq->surface == SURFACE_ADMIN)
+        admin_body(v, &b);
     else
         native_body(rq, v, &b);
     return buf_str(&b);

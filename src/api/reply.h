@@ -11,6 +11,9 @@
 /* A whole answer of 200 with a JSON body. */
 SUSPENDS enum err reply_json(struct request *rq, str body);
 
+/* A whole answer without a body. */
+SUSPENDS enum err reply_empty(struct request *rq, int status);
+
 /* The head of a stream of events; frames are then added to http_stream_buf(). */
 void reply_stream_begin(struct request *rq, int status);
 

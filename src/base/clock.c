@@ -1,11 +1,15 @@
 /* clock.c - time. */
 #include "base/clock.h"
 
+#include "base/defs.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
-static _Atomic int64_t fixed_unix_ms;
+/* Only one of the two is in use: a stopped clock has no offset. */
+static _Atomic int64_t stopped_at_ms; /* 0: it runs */
+static _Atomic int64_t offset_ms;
 
 int64_t clock_mono_us(void)
 {
@@ -15,20 +19,68 @@ int64_t clock_mono_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-void clock_fix(int64_t unix_ms)
+static int64_t machine_unix_ms(void)
 {
-    fixed_unix_ms = unix_ms;
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 int64_t clock_unix_ms(void)
 {
-    int64_t         fixed = fixed_unix_ms;
-    struct timespec ts;
+    int64_t stopped = atomic_load_explicit(&stopped_at_ms, memory_order_relaxed);
 
-    if (fixed)
-        return fixed;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    if (UNLIKELY(stopped))
+        return stopped;
+    return machine_unix_ms() + atomic_load_explicit(&offset_ms, memory_order_relaxed);
+}
+
+void clock_set(int64_t unix_ms)
+{
+    if (stopped_at_ms)
+        stopped_at_ms = unix_ms;
+    else
+        offset_ms = unix_ms - machine_unix_ms();
+}
+
+void clock_advance(int64_t ms)
+{
+    if (stopped_at_ms)
+        stopped_at_ms += ms;
+    else
+        offset_ms += ms;
+}
+
+void clock_stop(bool stopped)
+{
+    if (stopped == (stopped_at_ms != 0))
+        return;
+    if (stopped) {
+        stopped_at_ms = clock_unix_ms();
+    } else {
+        offset_ms = stopped_at_ms - machine_unix_ms();
+        stopped_at_ms = 0;
+    }
+}
+
+void clock_reset(void)
+{
+    stopped_at_ms = 0;
+    offset_ms = 0;
+}
+
+struct clock_state clock_state_now(void)
+{
+    int64_t now = clock_unix_ms();
+
+    return (struct clock_state){ .now_ms = now, .offset_ms = now - machine_unix_ms(), .stopped = stopped_at_ms != 0 };
+}
+
+void clock_fix(int64_t unix_ms)
+{
+    clock_reset();
+    stopped_at_ms = unix_ms;
 }
 
 static struct tm utc(int64_t unix_s)

@@ -9,7 +9,21 @@ int64_t clock_mono_us(void);
 
 /* Since 1970-01-01T00:00:00Z, for dates. */
 int64_t clock_unix_ms(void);
-/* Stops the wall clock at this time, for tests; 0 lets it run again. */
+
+/* The wall clock can be set, moved and stopped, so that minutes, expiries and months pass without waiting: by tests, and by
+ * users through the admin API. Durations and deadlines (clock_mono_us) go on as ever. From any thread. */
+struct clock_state {
+    int64_t now_ms;    /* what clock_unix_ms() says */
+    int64_t offset_ms; /* against the machine's clock */
+    bool    stopped;
+};
+void clock_set(int64_t unix_ms); /* and goes on, or stands still, from there */
+void clock_advance(int64_t ms);  /* negative: back */
+void clock_stop(bool stopped);
+void clock_reset(void); /* the machine's time, running */
+struct clock_state clock_state_now(void);
+
+/* Stops the wall clock at this time; 0 is clock_reset(). */
 void clock_fix(int64_t unix_ms);
 
 /* "Tue, 24 Nov 2026 20:00:57 GMT" (RFC 9110 §5.6.7): 29 characters and a NUL. */

@@ -10,12 +10,10 @@ static unsigned char lower(unsigned char c)
     return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
 }
 
-bool str_eq_nocase(str a, str b)
+bool bytes_eq_nocase(const char *a, const char *b, size_t n)
 {
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        if (lower((unsigned char)a.ptr[i]) != lower((unsigned char)b.ptr[i]))
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i] && lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
             return false;
     }
     return true;
@@ -154,4 +152,27 @@ bool str_to_f64(str s, double *ret)
         return false;
     *ret = v;
     return true;
+}
+
+bool str_glob(str pattern, str text)
+{
+    size_t p = 0, t = 0, star = STR_NONE, mark = 0;
+
+    while (t < text.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = p++;
+            mark = t;
+        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+            p++;
+            t++;
+        } else if (star != STR_NONE) {
+            p = star + 1;
+            t = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*')
+        p++;
+    return p == pattern.len;
 }

@@ -51,7 +51,11 @@ static inline str str_first(str s, size_t len)
 }
 
 /* ASCII letters compare equal in both cases; other bytes as they are. */
-bool str_eq_nocase(str a, str b);
+bool bytes_eq_nocase(const char *a, const char *b, size_t n);
+static inline bool str_eq_nocase(str a, str b)
+{
+    return a.len == b.len && bytes_eq_nocase(a.ptr, b.ptr, a.len);
+}
 bool str_starts(str s, str prefix);
 bool str_starts_nocase(str s, str prefix);
 bool str_ends(str s, str suffix);
@@ -73,6 +77,9 @@ str str_trim(str s);
 /* Cuts the text before the first `sep` off *rest and returns it; *rest is left after the separator. Without a
  * separator all of it is returned and *rest becomes empty. */
 str str_cut(str *rest, char sep);
+
+/* Whether all of `text` fits a pattern in which * stands for any run of characters. */
+bool str_glob(str pattern, str text);
 
 /* All of `s` must be the number; leading zeros and a sign are accepted for i64. False on overflow or other text. A fraction is
  * decimal, with or without an exponent. */

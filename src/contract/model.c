@@ -1,6 +1,8 @@
 /* model.c - looks up what is known of a model. Thread: any; the tables are constant. Spec: models.md §2, §3. */
 #include "contract/model_tables.h"
 
+#include "base/defs.h"
+
 /* FNV-1a, folded; tools/gen_models.py fills the slots with the same. The keys are ours, so that it need not be keyed. */
 static uint64_t model_hash(str s)
 {
@@ -25,6 +27,25 @@ const struct model *model_find(str id)
             return m;
     }
     return NULL;
+}
+
+str model_fact(const struct model *m, str key)
+{
+    str rest = m->facts;
+
+    while (rest.len) {
+        str line = str_cut(&rest, '\n');
+
+        if (str_eq(str_cut(&line, ' '), key))
+            return line;
+    }
+    return (str){ 0 };
+}
+
+str model_task_name(enum model_task task)
+{
+    ASSERT(task < MODEL_TASK_COUNT);
+    return model_task_names[task];
 }
 
 bool words_have(str words, str word)

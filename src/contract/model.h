@@ -8,12 +8,13 @@
 
 #include "base/str.h"
 #include "contract/models.gen.h" /* enum model_task, enum model_path */
+#include "contract/price.h"
 
 enum model_status {
     MODEL_ACTIVE,
     MODEL_RETIRING, /* has an offline date, and is served until then */
     MODEL_NAMED,    /* only other sources than the catalogue name it; served */
-    MODEL_RETIRED,  /* answered like an unknown id */
+    MODEL_RETIRED,  /* gone: E198a, E198b */
 };
 
 enum model_thinking {
@@ -80,10 +81,15 @@ enum model_modality {
 /* Bits of model.regions and model.batch. */
 enum model_region { MODEL_CN, MODEL_GLOBAL, MODEL_INTL, MODEL_US, MODEL_EU };
 
+struct model_window {
+    int64_t limit, span_ms; /* { 50, 6000 }: 50 in 6 seconds */
+};
+
 struct model {
     str               id, family, provider;
     str               equals;  /* the dated snapshot that the id stands for now; may be empty */
     str               offline; /* "2026-07-13", when retiring or retired */
+    str               workspace; /* the only one that may call it; empty: all may (of the configuration, never of the catalogue) */
     enum model_task   task;
     enum model_status status;
 
@@ -115,6 +121,17 @@ struct model {
 
     /* Limits of one main account; 0: none published. */
     int64_t rpm, tpm, rps, rpm_intl, tpm_intl, rps_intl;
+
+    /* The same limits as the mainland really counts them; span 0: not published. Tokens are what the model's usage counts:
+     * for a few speech models characters. */
+    struct model_window window_requests, window_tokens;
+    int64_t             tasks_running_max, tasks_queued_max; /* of asynchronous tasks: surplus ones wait; 0: unknown */
+
+    const struct price *prices[PRICE_REGION_COUNT]; /* NULL: none published */
+    int                 cached_permille;            /* of the input price, for what an implicit cache had */
+    struct price_free   free;                       /* published for the mainland */
+
+    str facts; /* everything else that is published, as "key value" lines; see model_fact() */
 };
 
 extern const struct model models[]; /* in the order of their ids */
@@ -144,6 +161,12 @@ static inline int64_t model_input_max(const struct model *m, bool thinking)
 {
     return thinking ? m->input_max_thinking : m->input_max;
 }
+
+/* A published fact that no code needs to compute with: "price.cn", "free", "window", "notes"… Empty when there is none. */
+str model_fact(const struct model *m, str key);
+
+/* The word of data/models, "vision-chat". */
+str model_task_name(enum model_task task);
 
 /* Whether `word` is one of the words, which blanks part. */
 bool words_have(str words, str word);

@@ -8,4 +8,6 @@
 extern const uint16_t model_slots[];
 extern const unsigned model_slot_mask;
 
+extern const str model_task_names[]; /* by enum model_task */
+
 #endif

@@ -43,6 +43,15 @@ const struct model *request_model(const struct request *rq, str id)
     return m && model_is_served(m) ? m : NULL;
 }
 
+static void keep_body(struct request *rq, str body)
+{
+    char *copy = xmalloc(body.len);
+
+    if (body.len)
+        memcpy(copy, body.ptr, body.len);
+    rq->body = str_of(copy, body.len);
+}
+
 enum err request_json(struct request *rq, struct yyjson_val **ret)
 {
     char       *text;
@@ -65,6 +74,8 @@ enum err request_json(struct request *rq, struct yyjson_val **ret)
         return fail_body_invalid(&rq->fault);
     if (e)
         return e;
+    if (rq->journal) /* it is parsed in place */
+        keep_body(rq, str_first(str_of(text, len), REQUEST_BODY_KEPT));
     root = json_parse(rq->arena, text, len);
     if (!yyjson_is_obj(root))
         return fail_body_invalid(&rq->fault); /* REF: E019 */

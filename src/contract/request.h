@@ -10,13 +10,21 @@
 #include "contract/fault.h"
 #include "loop/fiber.h"
 
+struct access;
+struct account;
+struct admission;
+struct fault_plan;
+struct faults;
 struct http_exchange;
+struct journal;
+struct key;
 struct model;
 struct route;
 struct services;
+struct workspace;
 
 /* Which protocol the client speaks: decides the form of answers and of refusals. */
-enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI };
+enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ADMIN };
 
 /* The phases whose times the log line shows, in order: the route and the key; the body comes; it is read against the tables;
  * checked against the model and counted; until the engine's first event (of a whole answer: the last); a stream runs; a
@@ -34,15 +42,39 @@ enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI };
 enum phase { PHASES(PHASE_ENUM) PHASE_COUNT };
 #undef PHASE_ENUM
 
+/* What the configuration says of limits (access.md §7); 0 is none. */
+struct request_limits {
+    bool    catalog; /* the published limits of each model hold */
+    bool    headers; /* Retry-After, x-ratelimit-…: the service sends none */
+    int     region;  /* enum model_region: whose published limits */
+    int64_t burst_percent, concurrency;
+    int64_t plan_percent; /* of the published windows of subscription plans */
+    int64_t route_calls, batch_calls; /* under way at once: of one route, of Batch Chat */
+};
+
+/* The model that judges texts (service/guard.h). */
+struct request_guard {
+    str  model;       /* empty: none */
+    bool when_asked;  /* only what X-DashScope-DataInspection asks for */
+    bool strict;      /* what is controversial is unsafe */
+    bool away_closed; /* no verdict refuses */
+};
+
 /* What the configuration says of answers. Replaced whole at a reload; a request keeps the one it began with. */
 struct request_settings {
     struct wording_options wording;
     bool                   sse_error_status_200; /* native: a refused stream is HTTP 200 with the error as its event */
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
+    struct request_limits  limits;
+    struct request_guard   guard;
+    int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;
 };
+
+/* Bytes of a body that the journal keeps. */
+#define REQUEST_BODY_KEPT ((size_t)64 * 1024)
 
 struct request {
     struct arena         *arena;
@@ -54,9 +86,15 @@ struct request {
     int64_t               body_max; /* bytes, of this route */
     char                  id[UUID_LEN + 1]; /* x-request-id, request_id */
 
+    /* Who calls (access/account.h); NULL on routes without a key. The snapshot is held until the request has ended. */
+    const struct account   *account;
+    const struct key       *key;
+    bool                    key_is_temporary; /* an st-… key with the rights of `key` */
+    const struct workspace *space; /* whose limits and usage count: the key's, or the one that a header names */
+
     struct fault fault;
     str          key_id;    /* short name of the key, for the log; never the key */
-    str          workspace;
+    str          workspace; /* the id of `space` */
     str          model_name; /* as sent */
     bool         stream;
     bool         cut_off; /* the server stopped before its answer was out */
@@ -64,6 +102,17 @@ struct request {
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
     str         engine; /* which engine ran it */
     str         fallback_from; /* the one that was to run it, when that could not be asked */
+
+    struct access     *access;    /* the worker's: limits, money (access/admission.h) */
+    struct admission  *admission; /* NULL: none was needed, or not yet */
+    _Atomic int64_t   *route_calls; /* under way on this route */
+    struct journal    *journal;     /* NULL: off */
+    str                body;        /* as it came, for the journal, which takes it over: from xmalloc() */
+    bool               multimodal;  /* a message's content is a list of texts and media */
+
+    struct faults     *faults; /* rules of failures on purpose; NULL: they are off (access/faults.h) */
+    struct fault_plan *plan;   /* how this one shall fail; NULL: it shall not */
+    str                fault_by; /* who asked for the failure that happened: "header", "rule fault-…" */
 
     struct chat_usage usage;
     int64_t           started_us;             /* monotonic */

@@ -12,7 +12,7 @@ struct job {
     struct job *next;
     void (*fn)(void *arg);
     void         *arg;
-    struct fiber *waiter;
+    struct fiber *waiter; /* NULL for lane_post() */
     struct loop  *loop;   /* of the waiter */
     bool          done;   /* the waiter's loop alone reads and writes this */
 };
@@ -53,7 +53,10 @@ static void *lane_main(void *arg)
             l->last = NULL;
         pthread_mutex_unlock(&l->lock);
         j->fn(j->arg);
-        loop_post(j->loop, finish, j);
+        if (j->waiter)
+            loop_post(j->loop, finish, j);
+        else
+            free(j);
         pthread_mutex_lock(&l->lock);
     }
     pthread_mutex_unlock(&l->lock);
@@ -111,4 +114,13 @@ void lane_run(struct lane *l, void (*fn)(void *arg), void *arg)
     add(l, &j);
     while (!j.done)
         fiber_wait_through(); /* the job uses this stack */
+}
+
+void lane_post(struct lane *l, void (*fn)(void *arg), void *arg)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->fn = fn;
+    j->arg = arg;
+    add(l, j);
 }

@@ -19,4 +19,7 @@ void lane_close(struct lane *l);
 /* Until fn(arg) has run on the lane. Cannot be cancelled: the job uses the caller's memory. */
 SUSPENDS void lane_run(struct lane *l, void (*fn)(void *arg), void *arg);
 
+/* Without waiting, from any thread: fn(arg) frees what it must itself. */
+void lane_post(struct lane *l, void (*fn)(void *arg), void *arg);
+
 #endif

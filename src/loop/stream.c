@@ -534,14 +534,32 @@ enum err stream_accept(struct stream *s, const struct stream_events *events, str
     return loop_err(r);
 }
 
-void listener_address(const struct listener *ln, struct address *ret)
+static struct address address_get(const struct stream *s, bool peer)
 {
     struct address a = { 0 };
     int            len = sizeof(a.storage);
 
-    if (uv_of(&ln->stream)->handle.type == UV_TCP)
-        uv_tcp_getsockname(&uv_of(&ln->stream)->tcp, &a.sa, &len);
-    *ret = a;
+    if (uv_of(s)->handle.type == UV_TCP) {
+        if (peer)
+            uv_tcp_getpeername(&uv_of(s)->tcp, &a.sa, &len);
+        else
+            uv_tcp_getsockname(&uv_of(s)->tcp, &a.sa, &len);
+    }
+    return a;
+}
+
+void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX])
+{
+    struct address a = address_get(s, true);
+
+    text[0] = 0;
+    if (a.sa.sa_family)
+        address_format(&a, text);
+}
+
+void listener_address(const struct listener *ln, struct address *ret)
+{
+    *ret = address_get(&ln->stream, false);
 }
 
 void listener_close(struct listener *ln)

@@ -93,6 +93,9 @@ bool address_taken(const struct address *at);
 enum err listener_open(struct loop *l, const struct address *at, int backlog,
                        void (*on_accept)(struct listener *ln, void *arg), void *arg, struct listener **ret);
 enum err stream_accept(struct stream *s, const struct stream_events *events, struct listener *ln);
+/* "127.0.0.1:51234" of the other side, "" for a Unix socket. */
+void stream_peer(const struct stream *s, char text[ADDRESS_TEXT_MAX]);
+
 /* The address really bound (a port 0 has become a number). */
 void listener_address(const struct listener *ln, struct address *ret);
 /* Stops listening and frees itself. */

@@ -35,6 +35,8 @@ struct http_exchange {
     struct fiber     *fiber;
     int64_t           arrived_us;
     const void       *tag;
+    void (*on_last)(void *arg);
+    void             *on_last_arg;
 
     /* the request's body */
     struct http_body_plan plan;
@@ -646,6 +648,12 @@ static bool status_has_body(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
+static void before_last(struct http_exchange *x)
+{
+    if (x->on_last)
+        x->on_last(x->on_last_arg);
+}
+
 enum err http_answer(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count, str body)
 {
     struct conn *c = x->conn;
@@ -670,6 +678,7 @@ enum err http_answer(struct http_exchange *x, int status, const struct http_fiel
     if (str_eq(x->head.method, S("HEAD")) || !status_has_body(status))
         body.len = 0;
     x->bytes_out = (int64_t)body.len;
+    before_last(x);
     e = conn_write(c, (str[]){ buf_str(&head), body }, 2);
     if (!e)
         e = conn_flush(c, 0);
@@ -748,6 +757,7 @@ enum err http_stream_end(struct http_exchange *x)
     enum err e;
 
     might_suspend();
+    before_last(x);
     e = stream_send(x, true);
     x->ended = !e;
     return e;
@@ -779,6 +789,12 @@ bool http_expectation_known(const struct http_exchange *x)
     return !expect.len || str_eq_nocase(expect, S("100-continue"));
 }
 
+void http_on_last(struct http_exchange *x, void (*fn)(void *arg), void *arg)
+{
+    x->on_last = fn;
+    x->on_last_arg = arg;
+}
+
 void http_tag_set(struct http_exchange *x, const void *tag)
 {
     x->tag = tag;
@@ -792,6 +808,11 @@ const void *http_tag(const struct http_exchange *x)
 struct arena *http_arena(struct http_exchange *x)
 {
     return &x->arena;
+}
+
+void http_client_address(const struct http_exchange *x, char text[ADDRESS_TEXT_MAX])
+{
+    stream_peer(&x->conn->stream, text);
 }
 
 int64_t http_arrived_us(const struct http_exchange *x)

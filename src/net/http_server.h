@@ -75,10 +75,15 @@ bool http_expectation_known(const struct http_exchange *x);
 /* A pointer of the owner's own, set in plan() and read in handle(). */
 void        http_tag_set(struct http_exchange *x, const void *tag);
 const void *http_tag(const struct http_exchange *x);
+/* Calls fn(arg) once, right before the answer's last bytes are sent: whoever has the whole answer finds done what it did. Not
+ * for an answer that breaks off. It runs on the exchange's fiber and may suspend. */
+void http_on_last(struct http_exchange *x, void (*fn)(void *arg), void *arg);
 /* Lives until the answer is out. */
 struct arena *http_arena(struct http_exchange *x);
 /* When its last byte of head came, monotonic microseconds. */
 int64_t http_arrived_us(const struct http_exchange *x);
+/* "127.0.0.1:51234"; "" over a Unix socket. */
+void http_client_address(const struct http_exchange *x, char text[ADDRESS_TEXT_MAX]);
 
 /* Room behind a gathered body, so that a parser may write a sentinel there. */
 #define HTTP_BODY_PADDING 8

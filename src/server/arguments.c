@@ -65,6 +65,12 @@ static int unknown(const struct arguments *a, str name)
     return ARGUMENT_WRONG;
 }
 
+/* "-0.50" is a word. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 int arguments_next(struct arguments *a)
 {
     str    word, name;
@@ -75,7 +81,7 @@ int arguments_next(struct arguments *a)
         return ARGUMENT_END;
     a->words++;
     word = str_from_cstr(a->value);
-    if (word.len < 2 || word.ptr[0] != '-')
+    if (word.len < 2 || word.ptr[0] != '-' || is_digit(word.ptr[1]))
         return ARGUMENT_WORD;
     equals = str_find(word, '=');
     name = str_first(word, equals);

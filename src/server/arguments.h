@@ -1,4 +1,5 @@
-/* arguments.h - the words of a command line: "--name value", "--name=value", switches, and plain words.
+/* arguments.h - the words of a command line: "--name value", "--name=value", switches, and plain words
+ * (also negative numbers).
  *
  * What is wrong is said on standard error, with the nearest name where there is one.
  */

@@ -11,6 +11,7 @@
 #include "engine/upstream/upstream.h"
 #include "net/http_client.h"
 #include "server/arguments.h"
+#include "server/replay.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -398,8 +399,12 @@ static enum err read_key(struct reader *r, yaml_node_t *n, void *into)
         str         name = str_of(key.ptr + 2, key.len - 3);
         const char *value = getenv(str_to_cstr(&r->c->arena, name));
 
-        if (!value)
-            return bad(r, n, "the environment has no %.*s%.*s", name, S(""));
+        if (!value) {
+            (void)bad(r, n, "the environment has no %.*s%.*s", name, S(""));
+            if (!r->c->key_problem.len)
+                r->c->key_problem = r->problem; /* config_finish() knows whether it is needed */
+            return OK;
+        }
         key = str_from_cstr(value);
     }
     *(str *)into = arena_str(&r->c->arena, key);
@@ -700,6 +705,7 @@ static const struct field model_fields[] = {
     { .name = S("id"), .type = FIELD_READ_TEXT, .read = read_id, .offset = offsetof(struct config_model, id) },
     { .name = S("like"), .type = FIELD_READ_TEXT, .read = read_like, .offset = offsetof(struct config_model, like) },
     { .name = S("limits"), .type = FIELD_READ, .read = read_limits },
+    { .name = S("workspace"), .type = FIELD_TEXT, .offset = offsetof(struct config_model, workspace) },
 };
 
 static enum err read_models(struct reader *r, yaml_node_t *n)
@@ -918,6 +924,23 @@ enum err config_finish(struct config *c, str *ret_problem)
         *ret_problem = S("a scenario file is refused with --production");
         return ERR_INVALID;
     }
+    if (o->production && o->replay.len) {
+        *ret_problem = S("replay is refused with --production: its clients expect answers, not recordings");
+        return ERR_INVALID;
+    }
+    if (o->record.len && o->replay.len) {
+        *ret_problem = S("record and replay exclude each other");
+        return ERR_INVALID;
+    }
+    if (o->replay.len) {
+        enum err e = replay_engines(c, ret_problem);
+
+        if (e)
+            return e;
+    } else if (c->key_problem.len) {
+        *ret_problem = c->key_problem;
+        return ERR_INVALID;
+    }
     for (size_t i = 0; i < c->api_key_count; i++) {
         for (size_t k = 0; k < c->api_keys[i].len || k == 0; k++) {
             if (k < c->api_keys[i].len && c->api_keys[i].ptr[k] > ' ' && c->api_keys[i].ptr[k] <= '~')
@@ -927,27 +950,4 @@ enum err config_finish(struct config *c, str *ret_problem)
         }
     }
     return OK;
-}
-
-bool config_glob(str pattern, str text)
-{
-    size_t p = 0, t = 0, star = STR_NONE, mark = 0;
-
-    while (t < text.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = p++;
-            mark = t;
-        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
-            p++;
-            t++;
-        } else if (star != STR_NONE) {
-            p = star + 1;
-            t = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*')
-        p++;
-    return p == pattern.len;
 }

@@ -72,6 +72,7 @@ struct config_route {
 struct config_model {
     str     id, like;                       /* `like` is in the catalogue */
     int64_t context, input, output, budget; /* `limits`; 0: those of `like` */
+    str     workspace; /* the only one that may call it; empty: all */
 };
 
 struct config {
@@ -87,6 +88,7 @@ struct config {
     struct config_model   *models;
     size_t                 model_count;
     struct wording_options wording;
+    str                    key_problem; /* an engine's key that is not there; what replays needs none */
 };
 
 /* The defaults. */
@@ -108,8 +110,5 @@ void config_add_key(struct config *c, str key);
 
 /* After all has been read: derives what follows from the options (wording, paths with ~). */
 enum err config_finish(struct config *c, str *ret_problem);
-
-/* Whether `text` fits a pattern in which * stands for any run of characters. */
-bool config_glob(str pattern, str text);
 
 #endif

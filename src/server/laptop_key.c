@@ -31,16 +31,15 @@ str laptop_key(struct store *s, struct arena *a)
 {
     str        path = path_of(s, a), kept = read_kept(a, path);
     char       secret[KEY_LEN + 1];
-    struct key k;
     int        fd;
 
     if (kept.len) {
-        enum err e = keys_add(s, kept, S("laptop"), S("default"), a, &k);
+        enum err e = keys_add(s, kept, S("laptop"), a);
 
         if (e == OK || (e == ERR_EXISTS && keys_is_good(s, kept)))
             return kept; /* one that has been revoked is replaced */
     }
-    if (keys_create(s, S("laptop"), S("default"), secret, a, &k))
+    if (keys_create(s, S("laptop"), secret, a))
         return (str){ 0 };
     fd = open(path.ptr, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, secret, KEY_LEN) != KEY_LEN)
@@ -53,7 +52,7 @@ str laptop_key(struct store *s, struct arena *a)
 enum err laptop_key_end(struct store *s, struct arena *a)
 {
     str      kept = read_kept(a, path_of(s, a));
-    enum err e = kept.len ? keys_revoke(s, kept) : ERR_NOT_FOUND;
+    enum err e = kept.len ? keys_revoke(s, kept, a) : ERR_NOT_FOUND;
 
     if (!e)
         log_info("the laptop key of earlier starts is revoked, as this one is for production");

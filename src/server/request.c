@@ -7,18 +7,26 @@
  *
  * Spec: chat.md §8.5, access.md §1.5, §11.
  */
+#include "access/faults.h"
+#include "access/journal.h"
 #include "api/reply.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "contract/catalog.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "engine/record/scrub.h"
 #include "net/http_server.h"
 #include "server/server.h"
 #include "server/request_line.h"
 #include "server/routes.gen.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+static bool is_for_journal(const struct request *rq);
+static void note_answered(void *request);
 
 /* ---- route ---- */
 
@@ -33,7 +41,7 @@ static int64_t body_max(const struct worker *w, const struct route *r)
 
 struct http_body_plan request_plan(void *worker, struct http_exchange *x)
 {
-    const struct route *r = route_find(http_path(x));
+    const struct route *r = route_of_request(http_path(x), http_field(x, S("host")));
 
     http_tag_set(x, r);
     return (struct http_body_plan){ .max = (size_t)body_max(worker, r) };
@@ -76,31 +84,108 @@ static str bearer(const struct request *rq)
 
 static enum err refuse_key(struct request *rq, bool missing)
 {
+    if (rq->route->auth == ROUTE_AUTH_PLAN)
+        return fail_plan_key_invalid(&rq->fault); /* REF: X096 */
     if (rq->surface == SURFACE_OPENAI)
-        return fail_key_invalid_openai(&rq->fault);                                      /* REF: E186b */
-    return missing ? fail_key_missing(&rq->fault) : fail_key_invalid_native(&rq->fault); /* REF: E186a */
+        return fail_key_invalid_openai(&rq->fault); /* REF: E186b */
+    return missing ? fail_key_missing(&rq->fault) : fail_key_invalid_native(&rq->fault); /* REF: E186a, E292 */
+}
+
+/* Looks at the newest snapshot; what it held before is released. */
+static void take_account(struct worker *w, struct request *rq)
+{
+    if (rq->account)
+        account_release(w->accounts, rq->account);
+    rq->account = account_hold(w->accounts);
+}
+
+/* Step 2 of access.md §11. */
+static enum err check_key(struct worker *w, struct request *rq, str secret)
+{
+    const struct key *k;
+    bool              for_plan = rq->route->auth == ROUTE_AUTH_PLAN;
+
+    rq->key = NULL; /* what an earlier snapshot said of it goes with that */
+    rq->key_id = (str){ 0 };
+    take_account(w, rq);
+    k = account_key(w->accounts, secret, rq->arrived_ms);
+    if (!k) {
+        /* It may have been made a moment ago by another process. Whoever reads the tables first, all look again. */
+        (void)account_refresh(w->common->accounts);
+        take_account(w, rq);
+        k = account_key(w->accounts, secret, rq->arrived_ms);
+    }
+    if (!k)
+        return refuse_key(rq, false);
+    rq->key_id = k->id;
+    if (for_plan && (!k->plan || !str_starts(rq->route->path, k->plan->base)))
+        return refuse_key(rq, false);
+    if (!for_plan && k->plan)
+        return rq->settings->wording.wording == WORDING_WIRE ? fail_plan_key_on_general_url(&rq->fault) /* REF: X097 */
+                                                             : refuse_key(rq, false);
+    if (k->network_count) {
+        char address[ADDRESS_TEXT_MAX];
+
+        http_client_address(rq->x, address);
+        if (!network_has(k->networks, k->network_count, str_from_cstr(address)))
+            return fail_access_denied(&rq->fault); /* REF: E191 */
+    }
+    rq->key = k;
+    rq->key_is_temporary = key_text_is_temporary(secret);
+    return OK;
+}
+
+/* Step 3: the key's own workspace, or the one that the header names. */
+static enum err check_workspace(struct worker *w, struct request *rq, str secret)
+{
+    str                     id = request_header(rq, S("x-dashscope-workspace"));
+    const struct workspace *ws = id.len ? account_workspace(rq->account, id) : rq->key->workspace;
+
+    if (!ws) {
+        enum err e;
+
+        (void)account_refresh(w->common->accounts);
+        e = check_key(w, rq, secret); /* in the newest snapshot: it may have been revoked at this very moment */
+        if (e)
+            return e;
+        ws = account_workspace(rq->account, id);
+    }
+    if (!ws)
+        return rq->route->manages ? fail_workspace_not_authorized(&rq->fault) /* REF: E187 */
+                                  : fail_workspace_not_found(&rq->fault);     /* REF: E200 */
+    if (rq->key->member && ws != rq->key->workspace && !member_is_in(rq->key->member, ws))
+        return rq->route->manages ? fail_workspace_not_authorized(&rq->fault) /* REF: E187 */
+                                  : fail_workspace_access_denied(&rq->fault); /* REF: E195 */
+    rq->space = ws;
+    rq->workspace = ws->id;
+    return OK;
+}
+
+static enum err authenticate_admin(struct worker *w, struct request *rq)
+{
+    str key = w->common->admin_key, got = bearer(rq);
+
+    if (!key.len || got.len != key.len || CRYPTO_memcmp(got.ptr, key.ptr, key.len) != 0)
+        return fail_admin_key_invalid(&rq->fault); /* REF: D101 */
+    return OK;
 }
 
 static enum err authenticate(struct worker *w, struct request *rq)
 {
-    str               secret = bearer(rq);
-    const struct key *k;
+    str      secret = bearer(rq);
+    enum err e;
 
     rq->action = "checking the key";
+    if (rq->route->auth == ROUTE_AUTH_ADMIN)
+        return authenticate_admin(w, rq);
     if (!secret.len)
         return refuse_key(rq, true);
-    k = keys_find(w->keys, secret);
-    if (!k) {
-        /* It may have been made a moment ago by another process. Whoever reads the table first, all look again. */
-        (void)keys_refresh(w->common->keys);
-        k = keys_find(w->keys, secret);
-        if (!k)
-            return refuse_key(rq, false);
-    }
-    /* the view may change while the request runs: what the log needs is copied */
-    rq->key_id = arena_str(rq->arena, k->id);
-    rq->workspace = arena_str(rq->arena, k->workspace);
-    return OK;
+    e = faults_suffix(rq, "the key", &secret);
+    if (!e)
+        e = check_key(w, rq, secret);
+    if (!e)
+        e = check_workspace(w, rq, secret);
+    return e ? e : faults_strike(rq);
 }
 
 /* ---- all of it ---- */
@@ -113,13 +198,18 @@ static enum err answer(struct worker *w, struct request *rq)
 
     if (!http_expectation_known(rq->x))
         return answer_empty(rq, 417);
-    if (!r)
-        return answer_empty(rq, 404); /* as at the service's front (chat.md §1.2) */
+    if (!r) {
+        r = route_of_malformed(rq->arena, http_path(rq->x));
+        if (!r || r->auth != ROUTE_AUTH_KEY)
+            return answer_empty(rq, 404); /* as at the service's front (chat.md §1.2) */
+        rq->surface = r->surface;
+        return fail_workspace_url_malformed(&rq->fault); /* REF: E273 */
+    }
     if (method == ROUTE_OPTIONS && rq->settings->cors)
         return answer_preflight(rq);
     if (!(r->methods & method))
         return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
-    if (r->needs_key) {
+    if (r->auth != ROUTE_AUTH_NONE) {
         e = authenticate(w, rq);
         if (e)
             return e;
@@ -135,6 +225,10 @@ static void begin(struct worker *w, struct setup *s, struct request *rq, struct 
     rq->x = x;
     rq->services = &s->services;
     rq->settings = &s->shared->settings;
+    rq->access = &w->access;
+    rq->faults = w->common->faults;
+    rq->journal = w->common->journal;
+    rq->route_calls = r ? &w->common->route_calls[r - route_rows] : NULL;
     rq->route = r;
     rq->surface = r ? r->surface : SURFACE_PLAIN;
     rq->body_max = body_max(w, r);
@@ -142,6 +236,7 @@ static void begin(struct worker *w, struct setup *s, struct request *rq, struct 
     rq->started_us = rq->phase_started_us = http_arrived_us(x);
     rq->arrived_ms = clock_unix_ms(); /* this fiber starts in the turn in which the head came */
     rand_uuid(rq->id, '9');
+    http_on_last(x, note_answered, rq);
 }
 
 /* ---- account and log ---- */
@@ -152,6 +247,7 @@ static void count(struct worker *w, const struct request *rq, int status)
         [SURFACE_PLAIN] = COUNTER_REQUESTS_TOTAL_PLAIN,
         [SURFACE_NATIVE] = COUNTER_REQUESTS_TOTAL_NATIVE,
         [SURFACE_OPENAI] = COUNTER_REQUESTS_TOTAL_OPENAI,
+        [SURFACE_ADMIN] = COUNTER_REQUESTS_TOTAL_ADMIN,
     };
     struct counters *c = &w->counters;
 
@@ -208,6 +304,75 @@ void request_panic_note(void)
         fprintf(stderr, "dashbox: while %s, request %s, model %.*s\n", rq->action, rq->id, STR_ARG(rq->model_name));
 }
 
+/* So that people's assertions need not know how their client spells it. */
+static void add_lower(struct buf *b, str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        buf_add_char(b, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+}
+
+static str headers_shown(struct request *rq)
+{
+    const struct http_head *head = http_request(rq->x);
+    struct buf              b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (scrub_is_secret_name(head->fields[i].name))
+            continue;
+        add_lower(&b, head->fields[i].name);
+        buf_add_char(&b, ':');
+        buf_add(&b, head->fields[i].value);
+        buf_add_char(&b, '\n');
+    }
+    return buf_str(&b);
+}
+
+static void note_in_journal(struct request *rq, int status)
+{
+    const struct journal_entry e = {
+        .time_ms = rq->arrived_ms,
+        .request_id = str_of(rq->id, UUID_LEN),
+        .method = http_request(rq->x)->method,
+        .path = http_path(rq->x),
+        .query = http_query(rq->x),
+        .headers = headers_shown(rq),
+        .body = rq->body,
+        .status = status,
+        .error = rq->fault.row ? rq->fault.row->id : (str){ 0 },
+        .model = rq->model_name,
+        .key = rq->key_id,
+        .workspace = rq->workspace,
+        .fault = rq->fault_by,
+        .stream = rq->stream,
+        .prompt_tokens = rq->usage.prompt_tokens,
+        .completion_tokens = rq->usage.completion_tokens,
+    };
+
+    journal_add(rq->journal, &e);
+    rq->body = (str){ 0 };
+    rq->journal = NULL; /* once */
+}
+
+/* Before the answer's last byte is out: whoever has it finds the request in the journal, on any worker. */
+/* Whoever has the whole answer finds its place free, and the call in the journal. */
+SUSPENDS static void note_answered(void *request)
+{
+    struct request *rq = request;
+
+    admit_end(rq);
+    if (is_for_journal(rq))
+        note_in_journal(rq, http_status(rq->x));
+}
+
+static bool is_for_journal(const struct request *rq)
+{
+    return rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI);
+}
+
 void request_handle(void *worker, struct http_exchange *x)
 {
     struct worker  *w = worker;
@@ -235,8 +400,14 @@ void request_handle(void *worker, struct http_exchange *x)
     if (rq->engine.len)
         count_engine(w, s, rq);
     rq->cut_off = !status && w->cut_off;
-    if (log_wants(LOG_DEBUG) || !rq->route || rq->route->needs_key || status >= 400)
+    if (log_wants(LOG_DEBUG) || !rq->route || rq->route->auth != ROUTE_AUTH_NONE || status >= 400)
         request_line(rq, &s->shared->logging, status, e);
+    admit_end(rq);
+    if (is_for_journal(rq))
+        note_in_journal(rq, status);
+    free((char *)rq->body.ptr); /* if the journal has not taken it */
+    if (rq->account)
+        account_release(w->accounts, rq->account);
     setup_release(s);
 }
 

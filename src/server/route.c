@@ -1,6 +1,11 @@
 /* route.c - looks a path up. */
 #include "server/route.h"
 
+#include "contract/plan.h"
+#include "net/http1.h"
+
+#define PLAN_PATH_MAX 256 /* longer ones are no route of a plan */
+
 const struct route *route_find(str path)
 {
     for (unsigned i = 0; i < route_count; i++) {
@@ -10,6 +15,60 @@ const struct route *route_find(str path)
             return r;
     }
     return NULL;
+}
+
+const struct route *route_of_request(str path, str host)
+{
+    const struct plan *p = plan_of_host(host);
+    char               text[PLAN_PATH_MAX];
+
+    if (!p)
+        return route_find(path);
+    if (p->base.len + path.len > sizeof(text))
+        return NULL;
+    memcpy(text, p->base.ptr, p->base.len);
+    memcpy(text + p->base.len, path.ptr, path.len);
+    return route_find(str_of(text, p->base.len + path.len));
+}
+
+/* The half-width form of a full-width character (U+FF01..U+FF5E) at `at`; 0 for another. */
+static char half_width(str s, size_t at)
+{
+    unsigned char second, third;
+
+    if (s.len - at < 3 || (unsigned char)s.ptr[at] != 0xef)
+        return 0;
+    second = (unsigned char)s.ptr[at + 1];
+    third = (unsigned char)s.ptr[at + 2];
+    if (second == 0xbc && third >= 0x81 && third <= 0xbf)
+        return (char)(third - 0x81 + '!');
+    if (second == 0xbd && third >= 0x80 && third <= 0x9e)
+        return (char)(third - 0x80 + '`');
+    return 0;
+}
+
+const struct route *route_of_malformed(struct arena *a, str path)
+{
+    str    plain = http_unescape(a, path);
+    char  *text = arena_bytes(a, plain.len + 1);
+    size_t len = 0;
+
+    for (size_t i = 0; i < plain.len; i++) {
+        char c = plain.ptr[i], half = half_width(plain, i);
+
+        if (half) {
+            c = half;
+            i += 2;
+        }
+        if (c == ' ' || c == '\t' || (c == '/' && len && text[len - 1] == '/'))
+            continue;
+        text[len++] = c;
+    }
+    while (len && memchr(".,;:!?'\")>", text[len - 1], sizeof(".,;:!?'\")>") - 1))
+        len--;
+    if (str_eq(str_of(text, len), path)) /* nothing is wrong with its form */
+        return NULL;
+    return route_find(str_of(text, len));
 }
 
 unsigned route_method(str method)

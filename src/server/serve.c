@@ -24,7 +24,8 @@ static int usage(FILE *to)
 {
     fputs("usage: dashbox serve [--config FILE] [--listen HOST:PORT] [--data DIR] [--api-key KEY]…\n"
           "                     [--scenario FILE] [--wording reference|wire] [--edition current|2024]\n"
-          "                     [--workers N] [--production] [--set OPTION=VALUE]…\n"
+          "                     [--workers N] [--production] [--record DIR | --replay DIR]\n"
+          "                     [--set OPTION=VALUE]…\n"
           "\n"
           "Serves the Qwen Cloud API. --workers 0, the default, is one a core. Every option of the\n"
           "configuration file can be set with --set; ./dev doc writes the list, and\n"
@@ -33,8 +34,8 @@ static int usage(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
-/* Up to EDITION: options of the configuration that have a flag of their own, named alike. */
-enum { LISTEN, DATA, WORKERS, SCENARIO, WORDING, EDITION, CONFIG, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
+/* Up to REPLAY: options of the configuration that have a flag of their own, named alike. */
+enum { LISTEN, DATA, WORKERS, SCENARIO, WORDING, EDITION, RECORD, REPLAY, CONFIG, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
 static const struct argument known[] = {
     [LISTEN] = { S("--listen"), true },
     [DATA] = { S("--data"), true },
@@ -42,6 +43,8 @@ static const struct argument known[] = {
     [SCENARIO] = { S("--scenario"), true },
     [WORDING] = { S("--wording"), true },
     [EDITION] = { S("--edition"), true },
+    [RECORD] = { S("--record"), true },
+    [REPLAY] = { S("--replay"), true },
     [CONFIG] = { S("--config"), true },
     [API_KEY] = { S("--api-key"), true },
     [SET] = { S("--set"), true },
@@ -138,6 +141,8 @@ static void print_welcome(const struct config *c, const struct address *at, str 
         printf("dashbox: key          %.*s\n", STR_ARG(key));
     else
         printf("dashbox: a key is made with: dashbox keys create --data %.*s\n", STR_ARG(c->options.data));
+    if (!c->options.admin_key.len && !c->options.production)
+        printf("dashbox: admin key    %.*s/admin-key\n", STR_ARG(c->options.data));
     printf("\n");
     if (!local)
         printf("  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
@@ -162,12 +167,12 @@ static int run(struct config *c, struct command_line *cl, struct address *at)
 
     panic_note_set(request_panic_note);
     e = server_open(&p, c, at, &key);
+    if (!e)
+        e = server_start(&p);
     if (!e) {
         print_welcome(c, at, key);
-        e = server_start(&p);
-    }
-    if (!e)
         server_run(&p, load_again, cl);
+    }
     server_close(&p);
     return e ? 1 : 0;
 }

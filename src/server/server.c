@@ -1,8 +1,13 @@
 /* server.c - the life of the server process. */
 #include "server/server.h"
 
+#include "access/faults.h"
+#include "access/journal.h"
 #include "base/log.h"
+#include "base/num.h"
+#include "server/admin_key.h"
 #include "server/laptop_key.h"
+#include "server/route.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -116,8 +121,39 @@ static enum err open_workers(struct server *p, struct shared *s, struct address 
     return e;
 }
 
-static enum err open_store(struct server *p, const struct config *c, str *ret_key)
+/* Who may call, how often, and what it costs. */
+static enum err open_access(struct server *p, const struct shared *s)
 {
+    const struct config        *c = s->config;
+    const struct options       *o = &c->options;
+    const struct rates_options  rates = { .url = o->rates_url,
+                                          .away = o->rates_away == 0 ? RATES_OPEN : RATES_CLOSED,
+                                          .lease_ms = 2 * o->time_call_ms };
+    const struct quota_options  quota = { .region = o->region == 0 ? PRICE_CN : PRICE_INTL,
+                                          .billing = o->billing_enforce,
+                                          .grants = o->billing_free_quota };
+    const struct ledger_options ledger = { .strict = o->billing_strict };
+    enum err                    e = account_open(p->store, c->api_keys, c->api_key_count, s->rules, &p->accounts);
+
+    if (!e)
+        e = quota_open(p->store, &quota, &p->quota);
+    if (!e)
+        e = ledger_open(p->store, p->quota, &ledger, &p->ledger);
+    if (!e)
+        e = rates_open(&rates, &p->rates);
+    if (e == ERR_INVALID)
+        log_error("rates.url: this is no redis:// or unix: URL");
+    p->route_calls = arena_array(&p->arena, _Atomic int64_t, route_count);
+    if (!o->production) {
+        p->faults = faults_open();
+        p->journal = o->journal ? journal_open((size_t)o->journal) : NULL;
+    }
+    return e ? e : store_start(p->store);
+}
+
+static enum err open_store(struct server *p, const struct shared *s, str *ret_key)
+{
+    const struct config *c = s->config;
     enum err e = store_open(c->options.data, &p->store);
 
     if (e)
@@ -128,9 +164,10 @@ static enum err open_store(struct server *p, const struct config *c, str *ret_ke
         *ret_key = arena_str(&p->arena, c->api_keys[0]);
     else
         *ret_key = laptop_key(p->store, &p->arena);
-    if (!e)
-        e = keys_open(p->store, c->api_keys, c->api_key_count, &p->keys);
-    return e ? e : store_start(p->store);
+    if (e)
+        return e;
+    p->admin_key = admin_key(c, p->store, &p->arena);
+    return open_access(p, s);
 }
 
 enum err server_open(struct server *p, struct config *c, struct address *ret_at, str *ret_key)
@@ -151,15 +188,15 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
         config_free(c);
         return e;
     }
-    e = shared_open(c, p->tokenizer, &p->arena, &s, &problem);
+    e = shared_open(c, p->tokenizer, NULL, &p->arena, &s, &problem);
     if (e) {
         log_error("%.*s", STR_ARG(problem));
         return e;
     }
     e = open_workers(p, s, ret_at);
     if (!e)
-        e = open_store(p, c, ret_key);
-    shared_unref(s);
+        e = open_store(p, s, ret_key);
+    p->shared = s;
     return e;
 }
 
@@ -195,13 +232,19 @@ enum err server_start(struct server *p)
 
 void server_close(struct server *p)
 {
-    /* First the store: a job of its lane may still report to a worker's loop. */
+    /* First the ledger, whose last bookings the store takes, then the store: its lane may still report to a worker's loop. */
+    ledger_close(p->ledger);
     store_close(p->store);
     for (size_t i = p->worker_count; i > 0; i--)
         worker_free(p->workers[i - 1]);
     free(p->workers);
+    shared_unref(p->shared);
     children_free(&p->children);
-    keys_close(p->keys);
+    rates_close(p->rates);
+    quota_close(p->quota);
+    account_close(p->accounts);
+    faults_close(p->faults);
+    journal_close(p->journal);
     tokenizer_close(p->tokenizer);
     arena_free(&p->arena);
     log_flush();
@@ -226,7 +269,7 @@ static void reload(struct server *p, struct config *c)
     enum err       e;
 
     arena_init(&a, 256);
-    e = shared_open(c, p->tokenizer, &a, &s, &problem);
+    e = shared_open(c, p->tokenizer, p->shared, &a, &s, &problem);
     if (e)
         log_error("reload: %.*s, keeping the old configuration", STR_ARG(problem));
     arena_free(&a);
@@ -238,7 +281,8 @@ static void reload(struct server *p, struct config *c)
     p->drain_ms = c->options.time_drain_ms;
     log_info("configuration read again");
     worker_reload(p->workers[0], s); /* which tells the others */
-    shared_unref(s);
+    shared_unref(p->shared);
+    p->shared = s;
 }
 
 static void say_stopping(const struct server *p)

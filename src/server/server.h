@@ -12,8 +12,17 @@
 struct server {
     struct arena      arena;
     struct store     *store;
-    struct keys      *keys;
+    struct account_source *accounts;
+    str               admin_key; /* empty: the admin API refuses everybody */
+    struct rates     *rates;
+    struct quota     *quota;
+    struct ledger    *ledger;
+    struct faults    *faults;  /* NULL under --production, as the journal */
+    struct journal   *journal;
+    _Atomic int64_t  *route_calls; /* under way, as in route_rows */
+    _Atomic int64_t   batch_calls;
     struct tokenizer *tokenizer;
+    struct shared    *shared; /* of the newest configuration; the main thread's */
     struct children   children;
     struct worker   **workers;
     size_t            worker_count;

@@ -1,8 +1,12 @@
 /* setup.c - from a configuration to what requests use. */
 #include "server/setup.h"
 
+#include "access/moderation_rules.h"
+
+#include "base/log.h"
 #include "contract/catalog.h"
 #include "contract/model.h"
+#include "engine/record/tapes.h"
 #include "engine/standin/standin.h"
 #include "net/tls.h"
 #include "server/server.h"
@@ -21,7 +25,9 @@ void shared_unref(struct shared *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
+    moderation_release(s->rules);
     tls_context_free(s->tls);
+    tapes_close(s->tapes);
     arena_free(&s->arena);
     config_free(s->config);
     free(s);
@@ -50,6 +56,7 @@ static void open_models(struct shared *s)
         own[i] = *model_find(cm->like);
         own[i].id = cm->id;
         own[i].status = MODEL_ACTIVE;
+        own[i].workspace = cm->workspace;
         take_limit(&own[i].context, &own[i].context, cm->context);
         take_limit(&own[i].input_max, &own[i].input_max_thinking, cm->input);
         take_limit(&own[i].output_max, &own[i].output_max_thinking, cm->output);
@@ -59,7 +66,45 @@ static void open_models(struct shared *s)
     s->settings.model_count = c->model_count;
 }
 
-static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *ret_problem)
+/* The configuration's rules of moderation. */
+static enum err open_rules(struct shared *s, str *ret_problem)
+{
+    str                       path = s->config->options.moderation_rules;
+    struct moderation_rules   rules = { 0 };
+    struct moderation_problem problem = { 0 };
+    enum err                  e;
+
+    if (!path.len)
+        return OK;
+    e = moderation_rules_read(&rules, path, &s->config->arena, ret_problem);
+    if (e)
+        return e;
+    e = moderation_compile(rules.ptr, rules.len, NULL, &s->config->arena, &s->rules, &problem);
+    *ret_problem = problem.text;
+    return e;
+}
+
+static enum err open_tapes(struct shared *s, const struct shared *before, str *ret_problem)
+{
+    const struct options *o = &s->config->options;
+    struct tapes_options  t = {
+        .path = o->replay.len ? o->replay : o->record,
+        .replay = o->replay.len > 0,
+        .timed = o->replay_speed == 1,
+        .by_messages = o->replay_match == 1,
+    };
+
+    if (!t.path.len)
+        return OK;
+    s->tapes = tapes_again(before ? before->tapes : NULL, &t);
+    if (s->tapes)
+        return OK;
+    if (!t.replay)
+        log_warn("recording what upstreams are asked and answer, prompts included, into %.*s", STR_ARG(t.path));
+    return tapes_open(&t, &s->config->arena, &s->tapes, ret_problem);
+}
+
+static enum err shared_fill(struct shared *s, const struct tokenizer *t, const struct shared *before, str *ret_problem)
 {
     struct config         *c = s->config;
     const struct options  *o = &c->options;
@@ -69,21 +114,28 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, str *re
         .error_find = error_find,
         .header = header_of,
     };
+    enum err e;
 
     open_models(s);
+    e = open_rules(s, ret_problem);
+    if (e)
+        return e;
     if (o->scenario.len)
         standin.scenario_path = str_to_cstr(&c->arena, o->scenario);
     s->standin = standin_new(&s->arena, &standin, ret_problem);
     if (!s->standin)
         return ERR_INVALID;
+    e = open_tapes(s, before, ret_problem);
+    if (e)
+        return e;
     if (!o->tls_certificate.len)
         return OK;
     *ret_problem = S("TLS cannot be set up");
     return tls_context_server(str_to_cstr(&c->arena, o->tls_certificate), str_to_cstr(&c->arena, o->tls_key), &s->tls);
 }
 
-enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
-                     str *ret_problem)
+enum err shared_open(struct config *c, const struct tokenizer *t, const struct shared *before, struct arena *a,
+                     struct shared **ret, str *ret_problem)
 {
     struct shared        *s = xcalloc(1, sizeof(*s));
     const struct options *o = &c->options;
@@ -97,8 +149,25 @@ enum err shared_open(struct config *c, const struct tokenizer *t, struct arena *
         .sse_error_status_200 = o->sse_error_status_200,
         .cors = o->cors,
         .call_ms = o->time_call_ms,
+        .key_max = o->keys_max,
+        .guard = {
+            .model = o->moderation_guard,
+            .when_asked = o->moderation_guard_when == 1,
+            .strict = o->moderation_guard_strict,
+            .away_closed = o->moderation_guard_away == 1,
+        },
+        .limits = {
+            .catalog = o->limits_catalog,
+            .headers = o->limits_headers,
+            .region = o->region == 0 ? MODEL_CN : MODEL_INTL,
+            .burst_percent = o->limits_burst,
+            .plan_percent = o->limits_plan,
+            .concurrency = o->limits_concurrency,
+            .route_calls = o->limits_route,
+            .batch_calls = o->limits_batch,
+        },
     };
-    e = shared_fill(s, t, ret_problem);
+    e = shared_fill(s, t, before, ret_problem);
     if (e) {
         *ret_problem = arena_str(a, *ret_problem);
         shared_unref(s);
@@ -127,7 +196,7 @@ static struct engine *engine_for(void *arg, str model)
     const struct config *c = s->shared->config;
 
     for (size_t i = 0; i < c->route_count; i++) {
-        if (config_glob(c->routes[i].model, model))
+        if (str_glob(c->routes[i].model, model))
             return engine_named(s, c->routes[i].engine);
     }
     return s->shared->standin;
@@ -192,6 +261,7 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     o.health_path = ce->health_path;
     o.health_interval_ms = ce->health_ms;
     o.cloud = ce->cloud;
+    o.tapes = s->shared->tapes;
     o.active = &s->series[ce - s->shared->config->engines].engine->at[SERIES_ENGINE_REQUESTS_ACTIVE];
     if (ce->fallback.len)
         o.fallback = engine_named(s, ce->fallback);
@@ -226,6 +296,22 @@ static void open_upstream_series(struct setup *s)
     }
 }
 
+void setup_attach(struct setup *s)
+{
+    s->services.store = s->worker->common->store;
+    s->services.accounts = s->worker->common->accounts;
+}
+
+/* The scenario's rules count their calls from 1 again, and recordings are replayed from their first takes. */
+static void reset_engines(void *arg)
+{
+    struct setup *s = arg;
+
+    standin_reset(s->shared->standin);
+    if (s->shared->tapes)
+        tapes_rewind(s->shared->tapes);
+}
+
 enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
 {
     struct setup        *s = xcalloc(1, sizeof(*s));
@@ -241,7 +327,9 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         .memo = w->memo,
         .engine_for = engine_for,
         .engine_arg = s,
+        .reset = reset_engines,
     };
+    setup_attach(s);
     open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */
     for (size_t i = c->engine_count; i > 0 && !e; i--)

@@ -14,6 +14,8 @@
 
 #include <stdatomic.h>
 
+struct moderation_set;
+struct tapes;
 struct tls_context;
 struct worker;
 
@@ -22,15 +24,17 @@ struct shared {
     struct engine          *standin; /* has no state of a loop: one for all */
     struct arena            arena;   /* the stand-in's */
     struct tls_context     *tls;
+    struct moderation_set  *rules; /* of the configuration; NULL: none */
+    struct tapes           *tapes; /* of the upstreams' exchanges, recorded or replayed; NULL: neither */
     struct request_settings settings;
     struct logging          logging;
     atomic_uint             refs;
 };
 
-/* Reads scenario and certificate. ERR_INVALID: *ret_problem is a line for the operator, in `a`. The configuration belongs to
+/* Reads scenario and certificate. `before` is the configuration that this one replaces, NULL at the start. ERR_INVALID: *ret_problem is a line for the operator, in `a`. The configuration belongs to
  * it from here on, and is freed on failure. */
-enum err       shared_open(struct config *c, const struct tokenizer *t, struct arena *a, struct shared **ret,
-                           str *ret_problem);
+enum err       shared_open(struct config *c, const struct tokenizer *t, const struct shared *before, struct arena *a,
+                           struct shared **ret, str *ret_problem);
 struct shared *shared_ref(struct shared *s);
 void           shared_unref(struct shared *s); /* NULL is nothing */
 
@@ -51,6 +55,8 @@ struct setup {
 
 /* On the worker's loop, or before it runs. A failure is in the log. */
 enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret);
+/* Once the process has a store: what its requests need of it. */
+void setup_attach(struct setup *s);
 /* Goes when no request holds it. */
 void setup_retire(struct setup *s);
 void setup_hold(struct setup *s);

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define KEYS_POLL_US INT64_C(500000) /* how late a key made or revoked by another process is noticed */
+#define ACCOUNT_POLL_US INT64_C(500000) /* how late what another process has changed is noticed: keys, payments, … */
 
 static void update_gauges(struct worker *w)
 {
@@ -41,26 +41,33 @@ static void on_idle(void *arg)
 
 static void worker_over(struct worker *w);
 
-/* The keys of the store, and those of the configuration, are the process's: one worker sees to them, on a fiber, since the
- * store may take its time. The loop does not end before this fiber. */
-static void watch_keys(void *arg)
+/* What the configuration says of keys, moderation and billing is the process's. */
+static void take_account(struct server *p, struct shared *s)
+{
+    (void)account_extra_set(p->accounts, s->config->api_keys, s->config->api_key_count);
+    (void)account_rules_set(p->accounts, s->rules);
+    quota_billing_set(p->quota, s->config->options.billing_enforce);
+}
+
+/* One worker sees to what the store says, and the configuration, of the account: on a fiber, since the store may take its
+ * time. The loop does not end before this fiber. */
+static void watch_account(void *arg)
 {
     struct worker *w = arg;
 
-    while (w->keys_next || fiber_wait(loop_now_us(w->loop) + KEYS_POLL_US) != ERR_CANCELLED) {
-        struct shared *s = w->keys_next;
+    while (w->account_next || fiber_wait(loop_now_us(w->loop) + ACCOUNT_POLL_US) != ERR_CANCELLED) {
+        struct shared *s = w->account_next;
 
-        w->keys_next = NULL;
-        /* a failure is in the log; the old table stays */
+        w->account_next = NULL;
         if (s)
-            (void)keys_extra_set(w->common->keys, s->config->api_keys, s->config->api_key_count);
-        else
-            (void)keys_refresh(w->common->keys);
+            take_account(w->common, s);
+        (void)account_refresh(w->common->accounts); /* a failure is in the log; the old snapshot stays */
+        (void)quota_refresh(w->common->quota);
         shared_unref(s);
     }
-    shared_unref(w->keys_next); /* too late */
-    w->keys_next = NULL;
-    w->key_watch = NULL;
+    shared_unref(w->account_next); /* too late */
+    w->account_next = NULL;
+    w->account_watch = NULL;
     worker_over(w);
 }
 
@@ -116,7 +123,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
 
     if (w->index == 0)
-        w->key_watch = fiber_start(w->loop, watch_keys, w);
+        w->account_watch = fiber_start(w->loop, watch_account, w);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -126,7 +133,17 @@ static void *worker_main(void *arg)
 
 enum err worker_start(struct worker *w)
 {
-    w->keys = key_view_open(w->common->keys);
+    struct server *p = w->common;
+    enum err       e;
+
+    w->accounts = account_view_open(p->accounts);
+    w->access = (struct access){
+        .rates = rates_view_open(p->rates, w->loop), .quota = p->quota, .ledger = p->ledger, .batch_calls = &p->batch_calls
+    };
+    e = ledger_log_open(p->ledger, &w->access.log);
+    if (e)
+        return e;
+    setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
     if (pthread_create(&w->thread, NULL, worker_main, w)) {
@@ -143,9 +160,9 @@ static void reload_rest(struct worker *w, struct shared *s)
 {
     for (size_t i = 1; i < w->common->worker_count; i++)
         worker_reload(w->common->workers[i], s);
-    shared_unref(w->keys_next);
-    w->keys_next = shared_ref(s);
-    fiber_wake(w->key_watch);
+    shared_unref(w->account_next);
+    w->account_next = shared_ref(s);
+    fiber_wake(w->account_watch);
 }
 
 static void reload_here(void *arg)
@@ -221,8 +238,9 @@ static void on_drained(void *arg)
     w->server = NULL;
     setup_retire(w->setup);
     w->setup = NULL;
-    if (w->key_watch)
-        fiber_cancel(w->key_watch);
+    rates_view_close(w->access.rates);
+    if (w->account_watch)
+        fiber_cancel(w->account_watch);
     else
         worker_over(w);
 }
@@ -274,6 +292,7 @@ static void close_unused(struct worker *w)
     w->setup = NULL;
     if (w->server)
         http_server_drain(w->server, NULL, NULL);
+    rates_view_close(w->access.rates);
     if (w->index == 0)
         children_close(&w->common->children, NULL, NULL);
     loop_stop(w->loop);
@@ -288,7 +307,7 @@ void worker_free(struct worker *w)
     if (!w->has_run)
         close_unused(w);
     shared_unref(w->next);
-    key_view_close(w->keys);
+    account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);
     counters_free(&w->counters);

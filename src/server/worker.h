@@ -2,7 +2,8 @@
 #ifndef DASHBOX_SERVER_WORKER_H
 #define DASHBOX_SERVER_WORKER_H
 
-#include "access/keys.h"
+#include "access/account.h"
+#include "access/admission.h"
 #include "net/http_server.h"
 #include "server/setup.h"
 
@@ -15,14 +16,15 @@ struct worker {
     struct loop        *loop;
     struct http_server *server;
     struct setup       *setup;
-    struct key_view    *keys;
+    struct account_view *accounts;
+    struct access       access;
     struct count_memo  *memo;
     struct counters     counters;
     pthread_t           thread;
     unsigned            index;
     bool                has_run;
-    struct fiber       *key_watch; /* of worker 0 */
-    struct shared      *keys_next; /* whose keys it is to take; NULL: none are new */
+    struct fiber       *account_watch; /* of worker 0 */
+    struct shared      *account_next; /* whose keys it is to take; NULL: none are new */
     struct fiber       *drain_watch;
     bool                draining;
     bool                cut_off; /* the rest of the requests has been ended */
@@ -34,7 +36,7 @@ struct worker {
 
 /* Opens the loop, the engines and the listener. */
 enum err worker_open(struct server *p, unsigned index, struct shared *s, const struct address *at, struct worker **ret);
-/* Starts its thread: from here on the process's keys are there. ERR_LIMIT: there is none. */
+/* Starts its thread: from here on the process's store is there, with the account and the ledger. ERR_LIMIT: there is none. */
 enum err worker_start(struct worker *w);
 /* From any thread: takes another configuration. */
 void worker_reload(struct worker *w, struct shared *s);

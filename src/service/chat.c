@@ -4,12 +4,15 @@
  */
 #include "service/chat.h"
 
+#include "access/admission.h"
+#include "access/faults.h"
 #include "base/num.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "contract/languages.gen.h"
 #include "contract/model.h"
 #include "loop/loop.h"
+#include "service/guard.h"
 #include "service/services.h"
 
 /* ---- thinking ---- */
@@ -398,6 +401,8 @@ struct chat_choice {
     struct buf arguments;          /* of the call that is being written, for its count */
     str        call_name;
     bool       in_call;
+    struct moderation_stream *moderation[CHAT_EV_TOOL_ARGS + 1]; /* by kind of text; NULL: no rule looks at answers */
+    struct buf guarded; /* its text, for the guard model */
 };
 
 struct chat_run {
@@ -406,10 +411,12 @@ struct chat_run {
     struct engine_stream *stream;
     struct chat_choice   *choices;
     unsigned              choice_count, finished;
+    bool                  moderated, guarded;
     bool                  counted; /* the engine's own usage has come: ours is not added to it */
 };
 
 #define ARGUMENTS_MAX ((size_t)1 << 20)
+#define GUARDED_MAX   ((size_t)1 << 20) /* of an answer that the guard model sees */
 
 unsigned chat_choices(const struct chat_input *in)
 {
@@ -434,6 +441,52 @@ static enum err refuse_run(struct request *rq, const struct model *m, enum err e
     return fault_detail(&rq->fault, str_from_cstr(err_text(e)));
 }
 
+static enum err moderate_message(struct request *rq, const struct chat_message *m)
+{
+    enum err e = admit_text(rq, m->content);
+
+    if (!e && m->reasoning.len)
+        e = admit_text(rq, m->reasoning);
+    for (size_t i = 0; i < m->tool_call_count && !e; i++)
+        e = admit_text(rq, m->tool_calls[i].arguments);
+    return e;
+}
+
+/* REF: E100b, E101, E179. All texts: what an earlier turn said can be what is refused. */
+static enum err moderate_input(struct request *rq, const struct chat_input *in)
+{
+    enum err e = OK;
+
+    for (size_t i = 0; i < in->message_count; i++)
+        rq->multimodal = rq->multimodal || in->messages[i].content_is_array;
+    if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
+        for (size_t i = 0; i < in->message_count && !e; i++)
+            e = moderate_message(rq, &in->messages[i]);
+        for (size_t i = 0; i < in->tool_count && !e; i++)
+            e = admit_text(rq, in->tools[i].text);
+    }
+    if (!e && guard_looks_at(rq, MODERATION_INPUT))
+        e = guard_input(rq, in);
+    return e;
+}
+
+static void moderate_output(struct chat_run *run)
+{
+    static const enum chat_event_kind texts[] = { CHAT_EV_REASONING, CHAT_EV_TEXT, CHAT_EV_TOOL_ARGS };
+    struct moderation_set            *rules = admit_rules(run->rq);
+
+    run->guarded = guard_looks_at(run->rq, MODERATION_OUTPUT);
+    for (unsigned i = 0; i < run->choice_count && run->guarded; i++)
+        buf_init(&run->choices[i].guarded, run->rq->arena, GUARDED_MAX);
+    if (!moderation_looks_at(rules, MODERATION_OUTPUT))
+        return;
+    for (unsigned i = 0; i < run->choice_count; i++) {
+        for (size_t k = 0; k < ARRAY_LEN(texts); k++)
+            run->choices[i].moderation[texts[k]] = moderation_stream_open(rules, MODERATION_OUTPUT, run->rq->arena);
+    }
+    run->moderated = true;
+}
+
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
 {
     struct engine   *engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
@@ -443,18 +496,26 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     might_suspend();
     request_phase(rq, PHASE_CHECK);
     e = chat_check(rq, in);
+    rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens };
+    if (!e)
+        e = admit_prompt(rq);
     if (e)
         return e;
+    if (!in->stream && rq->settings->call_ms > 0)
+        fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
+    e = refuse_run(rq, in->model, moderate_input(rq, in));
+    if (e) {
+        fiber_deadline_set(DEADLINE_NONE);
+        return e;
+    }
     request_phase(rq, PHASE_FIRST);
     run->rq = rq;
     run->in = in;
     run->choice_count = chat_choices(in);
     run->choices = arena_array(rq->arena, struct chat_choice, run->choice_count);
-    rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens };
+    moderate_output(run);
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
-    if (!in->stream && rq->settings->call_ms > 0)
-        fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
     e = refuse_run(rq, in->model, engine->ops->open(engine, rq, in, &run->stream));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
@@ -538,23 +599,68 @@ SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
     }
 }
 
+/* The end of a choice: rules that wait for it, and the guard model. */
+static enum err moderate_finish(struct chat_run *run, struct chat_choice *c)
+{
+    struct moderation_verdict v;
+
+    for (size_t k = 0; k < ARRAY_LEN(c->moderation); k++) {
+        if (c->moderation[k] && moderation_stream_end(c->moderation[k], &v))
+            return admit_refuse_text(run->rq, &v);
+    }
+    return run->guarded ? guard_output(run->rq, run->in, buf_str(&c->guarded)) : OK;
+}
+
+/* REF: E100a, E100c: what was found is not given, nor anything behind it. */
+static enum err moderate_event(struct chat_run *run, const struct chat_event *ev)
+{
+    struct chat_choice       *c = &run->choices[ev->choice];
+    struct moderation_verdict v;
+
+    if (ev->kind == CHAT_EV_FINISH)
+        return moderate_finish(run, c);
+    if (run->guarded && ev->kind == CHAT_EV_TEXT)
+        buf_add(&c->guarded, ev->text);
+    if (!run->moderated || ev->kind >= ARRAY_LEN(c->moderation) || !c->moderation[ev->kind])
+        return OK;
+    return moderation_stream_feed(c->moderation[ev->kind], ev->text, &v) ? admit_refuse_text(run->rq, &v) : OK;
+}
+
 enum err chat_next(struct chat_run *run, struct chat_event *ret)
 {
     might_suspend();
     for (;;) {
-        enum err e = refuse_run(run->rq, run->in->model, run->stream->ops->next(run->stream, ret));
+        enum err e = faults_step(run->rq);
 
+        if (!e)
+            e = refuse_run(run->rq, run->in->model, run->stream->ops->next(run->stream, ret));
         if (e)
             fiber_deadline_set(DEADLINE_NONE); /* the call's time is the engine's: a slow client has its own */
         if (e == ERR_EOF && run->finished < run->choice_count) {
             (void)fail_backend_no_response(&run->rq->fault); /* REF: E224 */
             return fault_detail(&run->rq->fault, S("the engine's answer ended without a finish"));
         }
+        if (e == ERR_EOF) {
+            enum err unbooked;
+
+            e = faults_last(run->rq);
+            if (e)
+                return e;
+            unbooked = admit_charge(run->rq);
+            return unbooked ? refuse_run(run->rq, run->in->model, unbooked) : ERR_EOF;
+        }
         if (e)
             return e;
         if (ret->choice >= run->choice_count)
             continue; /* an upstream that answers more choices than asked for */
         account(run, ret);
+        if (UNLIKELY(run->moderated || run->guarded)) {
+            e = refuse_run(run->rq, run->in->model, moderate_event(run, ret));
+            if (e) {
+                fiber_deadline_set(DEADLINE_NONE);
+                return e;
+            }
+        }
         if (ret->kind != CHAT_EV_USAGE)
             return OK;
     }

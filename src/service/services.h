@@ -5,12 +5,19 @@
 #include "engine/engine.h"
 #include "tokens/chat_template.h"
 
+struct account_source;
+struct store;
+
 struct services {
+    struct store           *store;
+    struct account_source  *accounts;
     const struct tokenizer *tokenizer;
     struct count_memo      *memo;
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
     void *engine_arg;
+    /* Forgets what requests have left in engines: the call numbers of a scenario. */
+    void (*reset)(void *engine_arg);
 };
 
 #endif

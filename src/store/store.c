@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "loop/lane.h"
 
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define BUSY_MS 5000 /* for another process to end its transaction */
 
 struct store {
     sqlite3     *db;
@@ -32,6 +35,45 @@ static const char *const migrations[] = {
     "  id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, hint TEXT NOT NULL, name TEXT NOT NULL,"
     "  workspace TEXT NOT NULL REFERENCES workspaces (id), created_ms INTEGER NOT NULL, revoked_ms INTEGER"
     ") WITHOUT ROWID;",
+
+    /* 2: who may call what, what was used, what it cost. Money is in millionths of the account's currency. */
+    "ALTER TABLE workspaces ADD COLUMN commodity TEXT NOT NULL DEFAULT 'postpaid';" /* postpaid, prepaid, none */
+    "ALTER TABLE workspaces ADD COLUMN paid_until_ms INTEGER;"                      /* NULL: without end */
+    "ALTER TABLE keys ADD COLUMN kind TEXT NOT NULL DEFAULT 'general';" /* general, or a plan of data/plans.txt */
+    "ALTER TABLE keys ADD COLUMN member TEXT NOT NULL DEFAULT '';"      /* empty: the account itself */
+    "ALTER TABLE keys ADD COLUMN networks TEXT NOT NULL DEFAULT '';"    /* \"10.0.0.0/8 ::1\"; empty: all */
+    "ALTER TABLE keys ADD COLUMN expires_ms INTEGER;"
+    "CREATE TABLE members (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE memberships ("
+    "  member TEXT NOT NULL REFERENCES members (id) ON DELETE CASCADE,"
+    "  workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, PRIMARY KEY (member, workspace)"
+    ") WITHOUT ROWID;"
+    /* what an administrator says of a model in a workspace; rpm, tpm: NULL is no limit of its own */
+    "CREATE TABLE workspace_models ("
+    "  workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, model TEXT NOT NULL,"
+    "  allowed INTEGER NOT NULL DEFAULT 1, rpm INTEGER, tpm INTEGER, concurrency INTEGER,"
+    "  PRIMARY KEY (workspace, model)) WITHOUT ROWID;"
+    /* and of a model in the whole account */
+    "CREATE TABLE account_models ("
+    "  model TEXT PRIMARY KEY, activated INTEGER NOT NULL DEFAULT 1, invited INTEGER NOT NULL DEFAULT 1,"
+    "  payable INTEGER NOT NULL DEFAULT 1, free_only INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    "CREATE TABLE account (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE policies ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,"
+    "  kind TEXT NOT NULL, pattern TEXT NOT NULL, is_regex INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE free_quota ("
+    "  model TEXT PRIMARY KEY, granted INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0, expires_ms INTEGER"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE payments (id TEXT PRIMARY KEY, paid_ms INTEGER NOT NULL, amount INTEGER NOT NULL, note TEXT NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE TABLE usage ("
+    "  minute INTEGER NOT NULL, workspace TEXT NOT NULL, key TEXT NOT NULL, model TEXT NOT NULL,"
+    "  requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
+    "  reasoning_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, free_tokens INTEGER NOT NULL,"
+    "  cost INTEGER NOT NULL, list_cost INTEGER NOT NULL, PRIMARY KEY (minute, workspace, key, model)) WITHOUT ROWID;"
+    /* how far each worker's log of charges has been booked into the tables above */
+    "CREATE TABLE ledger_positions (log TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 /* What the operator can do about it. */
@@ -172,6 +214,32 @@ static enum err make_folder(const char *path)
     return ERR_LIMIT;
 }
 
+/* Several processes that open a new database make it a WAL one at the same time. SQLite does not let them wait for each other
+ * by its own busy time there, but refuses at once. */
+static enum err use_wal(sqlite3 *db)
+{
+    int64_t give_up_us = clock_mono_us() + BUSY_MS * 1000;
+    int     result = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+
+    while (result == SQLITE_BUSY && clock_mono_us() < give_up_us) {
+        usleep(1000);
+        result = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+    }
+    return store_err(db, result);
+}
+
+/* The database holds hashes of keys and the secret of temporary ones: it is its owner's alone, wherever it lies. SQLite gives the
+ * files beside it the same mode. */
+static void keep_private(const char *file)
+{
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0 && fchmod(fd, 0600))
+        log_warn("%s: %s; others may read it", file, strerror(errno));
+    if (fd >= 0)
+        close(fd); /* what is wrong with it SQLite says */
+}
+
 enum err store_open(str folder, struct store **ret)
 {
     struct store *s = xcalloc(1, sizeof(*s));
@@ -182,16 +250,19 @@ enum err store_open(str folder, struct store **ret)
     s->folder = arena_str(&s->arena, folder);
     file = arena_printf(&s->arena, "%.*s/dashbox.db", STR_ARG(folder));
     e = make_folder(s->folder.ptr);
+    if (!e)
+        keep_private(file.ptr);
     if (!e &&
         sqlite3_open_v2(file.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
         log_error("store: %s: %s%s", file.ptr, sqlite3_errmsg(s->db), remedy(sqlite3_errcode(s->db)));
         e = ERR_IO;
     }
     if (!e) {
-        sqlite3_busy_timeout(s->db, 5000);
-        e = store_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                              "PRAGMA cache_size = -512;");
+        sqlite3_busy_timeout(s->db, BUSY_MS);
+        e = use_wal(s->db);
     }
+    if (!e)
+        e = store_exec(s->db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -512;");
     if (!e)
         e = migrate(s->db);
     if (e) {
@@ -245,6 +316,30 @@ enum err store_run(struct store *s, store_job job, void *arg)
     ASSERT(s->lane);
     lane_run(s->lane, run_job, &r);
     return r.e;
+}
+
+struct post {
+    struct store *store;
+    store_job     job;
+    void (*then)(void *arg, enum err e);
+    void *arg;
+};
+
+static void post_job(void *arg)
+{
+    struct post p = *(struct post *)arg;
+
+    free(arg);
+    p.then(p.arg, p.job(p.store->db, p.arg));
+}
+
+void store_post(struct store *s, store_job job, void (*then)(void *arg, enum err e), void *arg)
+{
+    struct post *p = xmalloc(sizeof(*p));
+
+    ASSERT(s->lane);
+    *p = (struct post){ .store = s, .job = job, .then = then, .arg = arg };
+    lane_post(s->lane, post_job, p);
 }
 
 enum err store_run_here(struct store *s, store_job job, void *arg)

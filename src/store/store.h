@@ -27,7 +27,10 @@ typedef enum err (*store_job)(sqlite3 *db, void *arg);
 
 /* Until the job has run on the lane; gives what it returned. */
 SUSPENDS enum err store_run(struct store *s, store_job job, void *arg);
-/* The same on the calling thread, before the loops start or without any. */
+/* Without waiting, from any thread, once store_start() has been called: then(arg) is called on the lane with what the job
+ * gave. */
+void store_post(struct store *s, store_job job, void (*then)(void *arg, enum err e), void *arg);
+/* store_run() on the calling thread, before the loops start or without any. */
 enum err store_run_here(struct store *s, store_job job, void *arg);
 
 /* ---- for jobs ---- */

@@ -332,7 +332,7 @@ async function memory_bench(options, report) {
     ]);
 }
 
-// ---- tokens, fiber: programs of their own ----
+// ---- tokens, fiber, rates, ledger, moderation: programs of their own ----
 
 const build = [path.dirname(binary), path.join(root, 'build')].find(dir => fs.existsSync(path.join(dir, 'test')))
     ?? path.dirname(binary);
@@ -363,10 +363,59 @@ async function tokens(options, report) {
     run_program(report, [process.execPath, script, encode, path.join(build, 'qwen.tok'), String(options.seconds)]);
 }
 
-async function fiber(options, report) {
-    const program = built('fiber');
-    if (!program) return report.say(`there is no fiber below ${path.join(build, 'test')}`);
+const program_bench = name => async (options, report) => {
+    const program = built(name);
+    if (!program) return report.say(`there is no ${name} below ${path.join(build, 'test')}`);
     run_program(report, [program]);
+};
+const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
+const moderation = program_bench('moderation');
+
+// ---- access: everything that is checked and counted, beside none of it ----
+
+function command(...words) {
+    const { status, stdout, stderr } = spawnSync(binary, words, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`dashbox ${words.join(' ')}: ${stderr}`);
+    return stdout.trim();
+}
+
+// A data folder with three workspaces, 200 keys and much money; the key that asks is of a workspace with limits.
+function account_data(name) {
+    const data = path.join(folder, name), at = ['--data', data];
+    for (const id of ['ws-bench', 'ws-other']) command('workspaces', 'create', id, ...at);
+    command('workspaces', 'allow', 'ws-bench', '*', '--rpm', '1000000000', '--tpm', '1000000000000', ...at);
+    for (let i = 1; i < 200; i++) command('keys', 'create', ...at);
+    command('account', 'pay', '1000000000', ...at);
+    return { data, key: command('keys', 'create', '--workspace', 'ws-bench', ...at) };
+}
+
+async function access(options, report) {
+    const program = built('access');
+    if (program) run_program(report, [program]);
+    else report.say(`there is no access below ${path.join(build, 'test')}`);
+    const words = write('words.txt', Array.from({ length: 1000 }, (_, i) => `${(i * 2654435761 >>> 0).toString(36)}word\n`).join(''));
+    const off = { journal: 0 };
+    const on = { 'billing.enforce': true, 'limits.concurrency': 1_000_000, 'limits.route': 1_000_000, 'moderation.rules': words };
+    for (const workers of [1, 2]) {
+        const { data, key } = account_data(`access-${workers}`);
+        const headers = { authorization: `Bearer ${key}` };
+        const load = workers > 1 ? { cpus: cores.loads, threads: 2 } : {};
+        const candidates = [], servers = [];
+        for (const [name, more, own] of [
+            ['dashbox, all of it', { set: on, data }, { headers, goal: 0.85 }],
+            ['dashbox, as it comes', {}, { goal: null }],
+            ['no limits, bills, rules, journal', { set: off }, {}],
+        ]) {
+            const server = await dashbox(name, { workers, ...more });
+            const answer = await ask_right(name, url_of(server, 'openai'), questions.openai, ANSWERED, own.headers);
+            servers.push(server);
+            candidates.push(candidate(name, server, url_of(server, 'openai'), { ...load, ...own, connections: 64, bytes_min: answer.text.length }));
+        }
+        const runs = await rounds(candidates, options, report.progress);
+        report.rows(`64 connections, ${workers} worker${workers > 1 ? 's' : ''}`,
+            rows_of(runs, candidates, { yardstick: 'no limits, bills, rules, journal' }));
+        await stop(servers);
+    }
 }
 
 // ---- peers: other stand-ins and gateways from npm ----
@@ -443,5 +492,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, peers };
-export const needs = name => (['tokens', 'fiber'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, rates, ledger, moderation, access, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);

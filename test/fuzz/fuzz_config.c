@@ -66,7 +66,7 @@ static void check(const struct config *c)
     for (size_t i = 0; i < c->model_count; i++)
         ASSERT(c->models[i].id.len > 0 && c->models[i].like.len > 0);
     for (size_t i = 0; i < c->route_count; i++)
-        (void)config_glob(c->routes[i].model, S("qwen-plus-2025-04-28"));
+        (void)str_glob(c->routes[i].model, S("qwen-plus-2025-04-28"));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

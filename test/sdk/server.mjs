@@ -30,7 +30,10 @@ for (const name of Object.keys(process.env))
 // The server is started at once and not in a hook: node:test does not wait for one hook of a file before the next.
 export async function serve({ scenario, config, args = [] } = {}) {
     const box = new Server();
-    if (boxes.length === 0) after(stop_all);
+    if (boxes.length === 0) {
+        after(stop_all);
+        process.once('exit', () => boxes.forEach(other => other.process?.kill('SIGKILL'))); // when the test breaks off
+    }
     boxes.push(box);
     await box.start({ scenario, config, args });
     return box;
@@ -63,7 +66,6 @@ class Server {
         const binary = process.env.DASHBOX || path.join(root, 'build', 'dashbox');
         this.process = spawn(binary, [...words, ...args], { stdio: ['ignore', 'pipe', log] });
         fs.closeSync(log);
-        process.once('exit', () => this.process.kill('SIGKILL')); // when the test breaks off
         this.ended = new Promise(resolve => {
             this.process.once('error', error => resolve(String(error)));
             this.process.once('exit', (code, signal) => resolve(signal ?? code));
@@ -103,6 +105,14 @@ class Server {
         const log = this.log().split('\n').filter(line => !line.includes('"phases_us"')).join('\n');
         if (!process.env.DASHBOX_TEST_KEEP) fs.rmSync(this.folder, { recursive: true, force: true });
         assert.equal(how, 0, `the server ended with ${how}\n${log.slice(-4000)}`);
+    }
+
+    // As the kernel does when memory runs out. The folder stays for the next server.
+    async kill() {
+        const killed = this.process;
+        this.process = undefined; // nothing to stop any more
+        killed.kill('SIGKILL');
+        await this.ended;
     }
 
     log() {

@@ -14,7 +14,12 @@
 //   stall               a stream that stops after two words; a whole answer that stops in its body
 //   error N             200 with an error object that names status N; in a stream after two words
 //   badcall             a tool call whose arguments are not JSON
-//   abort               finish_reason "abort"
+//   abort | filter      finish_reason "abort", "content_filter"
+//   call                a call of f({"a": 1}), in a stream in pieces
+//   paced MS WORDS      a stream of the words, so far apart
+//   turn                says how often it has been asked so
+//   flaky               status 429 at the first time and every other
+//   echo                repeats the Authorization and X-Api-Key headers, and sets a cookie
 //
 // start() resolves to {url, close()}.
 
@@ -26,7 +31,9 @@ const whole = (message, finish = 'stop') => JSON.stringify({ id: 'chatcmpl-1', o
     model: 'theirs', choices: [{ index: 0, message: { role: 'assistant', content: '', ...message }, finish_reason: finish }],
     usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } });
 
-function behave(words, asked, answer) {
+const times = new Map(); // that the same words have come
+
+function behave(words, asked, answer, request) {
     const [kind, detail, ...more] = words;
     const rest = words.slice(1).join(' ');
     const socket = answer.socket;
@@ -96,10 +103,50 @@ function behave(words, asked, answer) {
         return json(200, whole({ tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'f', arguments: '{"a": 1 "b": 2}' } }] },
             'tool_calls'));
     case 'abort':
-        if (!asked.stream) return json(200, whole({ content: 'one' }, 'abort'));
+    case 'filter': {
+        const finish = kind === 'abort' ? 'abort' : 'content_filter';
+        if (!asked.stream) return json(200, whole({ content: 'one' }, finish));
         two_words();
-        answer.write(chunk({}, 'abort'));
+        answer.write(chunk({}, finish));
         return answer.end('data: [DONE]\n\n');
+    }
+    case 'call': {
+        const f = (more) => [{ index: 0, ...more }];
+        if (!asked.stream)
+            return json(200, whole({ tool_calls: [{ id: 'call_77', type: 'function', function: { name: 'f', arguments: '{"a": 1}' } }] },
+                'tool_calls'));
+        stream();
+        answer.write(chunk({ role: 'assistant', content: null,
+            tool_calls: f({ id: 'call_77', type: 'function', function: { name: 'f', arguments: '' } }) }));
+        answer.write(chunk({ tool_calls: f({ function: { arguments: '{"a":' } }) }));
+        answer.write(chunk({ tool_calls: f({ function: { arguments: ' 1}' } }) }));
+        answer.write(chunk({}, 'tool_calls'));
+        return answer.end('data: [DONE]\n\n');
+    }
+    case 'paced': {
+        const texts = more.map(word => word + ' ');
+        stream();
+        answer.write(chunk({ role: 'assistant', content: '' }));
+        const timer = setInterval(() => {
+            if (texts.length) return answer.write(chunk({ content: texts.shift() }));
+            clearInterval(timer);
+            answer.write(chunk({}, 'stop'));
+            return answer.end('data: [DONE]\n\n');
+        }, Number(detail));
+        answer.on('close', () => clearInterval(timer));
+        return undefined;
+    }
+    case 'turn':
+    case 'flaky': {
+        const time = (times.get(words.join(' ')) ?? 0) + 1;
+        times.set(words.join(' '), time);
+        if (kind === 'flaky' && time % 2)
+            return json(429, JSON.stringify({ error: { message: 'slow down', type: 'limit_requests', param: null, code: 'limit_requests' } }));
+        return json(200, whole({ content: `turn ${time}` }));
+    }
+    case 'echo':
+        answer.setHeader('set-cookie', 'session=secret-of-the-cookie');
+        return json(200, whole({ content: `you are ${request.headers.authorization} ${request.headers['x-api-key'] ?? ''}` }));
     default:
         return json(400, JSON.stringify({ error: { message: `no such behaviour: ${words.join(' ')}` } }));
     }
@@ -113,7 +160,7 @@ export async function start() {
             let asked = {};
             try { asked = JSON.parse(text); } catch { /* the default behaviour says so */ }
             const last = (asked.messages ?? []).filter(m => m.role === 'user').pop()?.content ?? '';
-            behave(String(last).replace(/^engine:\s*/, '').split(' '), asked, answer);
+            behave(String(last).replace(/^engine:\s*/, '').split(' '), asked, answer, request);
         });
         answer.on('error', () => {});
     });

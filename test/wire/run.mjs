@@ -55,7 +55,7 @@ function expand_repeats(text) {
     return text.replace(/\$REPEAT\((.*?),(\d+)\)/gs, (_, piece, count) => piece.repeat(Number(count)));
 }
 
-const marker = /^(config|args|scenario|case|covers|alone|>>>|<<<|~~~|!!!)(\s|$)/;
+const marker = /^(config|args|scenario|rules|setup|case|covers|alone|>>>|<<<|~~~|!!!)(\s|$)/;
 
 // Splits the text of a file into blocks {word, rest, line, lines} at the lines that begin with a marker.
 function read_blocks(file, text) {
@@ -118,13 +118,17 @@ function unescape_bytes(text) {
 function read_expectation(file, block) {
     const words = block.rest.split(/\s+/).filter(w => w);
     const expect = { line: block.line, statuses: [], sse: false, ordered: false, text: false, closes: false,
-        abort: false, silent: false, headers: [], body: null, frames: null, checks: [], source: block };
+        abort: false, cut: false, silent: false, held: false, headers: [], body: null, frames: null, checks: [], source: block };
     if (words[0] === 'closed') {
         expect.end = true;
         return expect;
     }
     if (words[0] === 'silent') {          // nothing comes, and the connection stays open
         expect.silent = true;
+        return expect;
+    }
+    if (words[0] === 'held') {            // the answer has begun and had its first event; the rest is left for a later <<<
+        expect.held = true;
         return expect;
     }
     for (const status of (words.shift() ?? '').split('|')) {
@@ -138,6 +142,7 @@ function read_expectation(file, block) {
         else if (word === 'close') expect.closes = true;
         else if (word === 'may-close') expect.may_close = true;
         else if (word === 'abort') expect.abort = true;
+        else if (word === 'cut') expect.cut = true;
         else throw new Bad_case(file, block.line, `unknown word after <<<: ${word}`);
     }
     const { headers, body } = split_head(block, true);
@@ -199,7 +204,7 @@ function read_case_file(file) {
     const shown = path.relative(process.cwd(), file);
     const blocks = read_blocks(shown, fs.readFileSync(file, 'utf8'));
     const cases = [];
-    let config = '', args = [], scenario = '', current = null, exchange = null;
+    let config = '', args = [], scenario = '', rules = '', setup = '', current = null, exchange = null;
     for (const block of blocks) {
         const need_case = () => {
             if (!current) throw new Bad_case(shown, block.line, `"${block.word}" before the first case`);
@@ -211,9 +216,13 @@ function read_case_file(file) {
             args = block.rest.split(/\s+/).filter(w => w); current = null; break;
         case 'scenario':
             scenario = unindent(shown, block); current = null; break;
+        case 'rules':
+            rules = unindent(shown, block); current = null; break;
+        case 'setup':
+            setup = unindent(shown, block); current = null; break;
         case 'case':
             if (block.rest === '') throw new Bad_case(shown, block.line, 'a case needs a name');
-            current = { name: block.rest, file: shown, line: block.line, covers: [], steps: [], config, args, scenario };
+            current = { name: block.rest, file: shown, line: block.line, covers: [], steps: [], config, args, scenario, rules, setup };
             if (cases.some(c => c.name === current.name))
                 throw new Bad_case(shown, block.line, `two cases are named "${current.name}"`);
             cases.push(current);
@@ -236,7 +245,7 @@ function read_case_file(file) {
             exchange = { kind: 'http', line: block.line, method, target, flags, headers, expects: [],
                 body: expand_repeats(body.map(l => l.text).join('\n')) };
             for (const flag of flags)
-                if (!/^(1\.0|chunked|chunked=\d+|pipelined|new|slow)$/.test(flag))
+                if (!/^(1\.0|chunked|chunked=\d+|pipelined|new|slow|on=\w+|times=\d+)$/.test(flag))
                     throw new Bad_case(shown, block.line, `unknown flag ${flag}`);
             current.steps.push(exchange);
             break;
@@ -548,8 +557,8 @@ class Connection {
         return line.slice(0, -2);
     }
 
-    // Reads one reply; stop_after_frame leaves the rest of its body unread.
-    async reply(method, stop_after_frame = false) {
+    // Reads one reply; stop_after_frame leaves the rest of its body unread. `cut`: the connection ends before its last chunk.
+    async reply(method, stop_after_frame = false, cut = false) {
         const status_line = await this.line('a status line');
         const found = /^HTTP\/1\.([01]) (\d{3}) ?(.*)$/.exec(status_line);
         if (!found) throw new Wire_error(`not a status line: ${JSON.stringify(status_line)}`);
@@ -569,13 +578,16 @@ class Connection {
         const pieces = [];
         if (codings.length) {
             if (codings[0].toLowerCase() !== 'chunked') throw new Wire_error(`transfer-encoding ${codings[0]}`);
+            if (cut) await this.until(() => false);
             for (;;) {
+                if (cut && this.ended && this.bytes.length === 0) break;
                 const line = await this.line('a chunk size');
                 if (!/^[0-9a-fA-F]+$/.test(line)) throw new Wire_error(`not a chunk size: ${JSON.stringify(line)}`);
                 const size = parseInt(line, 16);
                 await this.need(() => this.bytes.length >= size + 2, 'the rest of a chunk');
                 pieces.push(this.take(size));
                 if (this.take(2).toString('latin1') !== '\r\n') throw new Wire_error('no CR LF after a chunk');
+                if (size === 0 && cut) throw new Wire_error('the stream is not cut off');
                 if (size === 0) break;
                 if (stop_after_frame && Buffer.concat(pieces).includes('\n\n')) break;
             }
@@ -765,7 +777,7 @@ function check_frames(expect, text, bound, fail, same_id) {
 function request_bytes(step, bound, host) {
     const fill = text => text.replace(/\$\{([a-z0-9_]+)\}/g, (whole, name) => bound.has(name) ? bound.get(name) : whole);
     const body = Buffer.from(fill(step.body), 'utf8');
-    const headers = [['Host', host], ['Authorization', 'Bearer sk-test']];
+    const headers = [['Host', host], ['Authorization', step.target.startsWith('/admin/') ? 'Bearer admin-wire' : 'Bearer sk-test']];
     const chunked = step.flags.find(f => f.startsWith('chunked'));
     const has_body = step.body !== '' || !['GET', 'HEAD', 'OPTIONS', 'DELETE'].includes(step.method);
     if (has_body) {
@@ -779,7 +791,7 @@ function request_bytes(step, bound, host) {
         if (!drop) headers.push([name, fill(value)]);
     }
     const version = step.flags.includes('1.0') ? '1.0' : '1.1';
-    const head = Buffer.from(`${step.method} ${step.target} HTTP/${version}\r\n` +
+    const head = Buffer.from(`${step.method} ${fill(step.target)} HTTP/${version}\r\n` +
         headers.map(h => `${h[0]}: ${h[1]}\r\n`).join('') + '\r\n', 'utf8');
     if (!has_body) return { head, body: Buffer.alloc(0) };
     if (!chunked) return { head, body };
@@ -829,13 +841,32 @@ async function run_command(step, server, options, bound) {
 async function run_case(test, server, options) {
     const bound = new Map();
     let connection = null;
+    let pending = [];           // methods of requests that were sent ahead
+    let name = '';              // of the connection
+    const others = new Map();   // those that are not in use now: name -> [connection, pending]
+    const change = to => {
+        if (to === name) return;
+        others.set(name, [connection, pending]);
+        [connection, pending] = others.get(to) ?? [null, []];
+        others.delete(to);
+        name = to;
+    };
     const open = async () => {
         if (connection) return;
         connection = new Connection(server.host, server.port, options.timeout);
         try { await connection.opened; } catch (error) { throw new Wire_error(`cannot connect: ${error.message}`); }
     };
-    const drop = () => { connection?.destroy(); connection = null; };
-    let pending = [];           // methods of requests that were sent ahead
+    const drop = () => { connection?.destroy(); connection = null; pending = []; };
+    // The same request again and again, some of them ahead of the answers.
+    const repeat = async (step, times, bytes) => {
+        for (let left = times; left > 0;) {
+            const some = Math.min(left, 100);
+            connection.send(Buffer.concat(Array(some).fill(bytes)));
+            for (let i = 0; i < some; i++)
+                check_reply(test, step.expects[0], await connection.reply(step.method), bound, server);
+            left -= some;
+        }
+    };
     let line = test.line;
     try {
         for (const step of test.steps) {
@@ -844,9 +875,11 @@ async function run_case(test, server, options) {
                 await run_command(step, server, options, bound);
                 continue;
             }
+            change(step.flags.find(f => f.startsWith('on='))?.slice(3) ?? '');
             if (step.flags.includes('new')) drop();
             await open();
             let rest = null;
+            const times = Number(step.flags.find(f => f.startsWith('times='))?.slice(6) ?? 1);
             if (step.kind === 'raw') {
                 const bytes = step.bytes.replace(/\$HOST/g, `${server.host}:${server.port}`)
                     .replace(/\$\{([a-z0-9_]+)\}/g, (whole, name) => bound.has(name) ? bound.get(name) : whole);
@@ -865,6 +898,9 @@ async function run_case(test, server, options) {
                         connection.send(all.subarray(at, at + part));
                         await new Promise(resolve => setTimeout(resolve, 8));
                     }
+                } else if (times > 1) {
+                    await repeat(step, times, Buffer.concat([head, body]));
+                    continue;
                 } else connection.send(Buffer.concat([head, body]));
                 pending.push(step.method);
                 if (step.flags.includes('pipelined')) continue;
@@ -875,7 +911,6 @@ async function run_case(test, server, options) {
                     if (!await connection.until(() => false)) throw new Wire_error('the connection is not closed');
                     if (connection.bytes.length) throw new Wire_error(`more bytes before the end: ${connection.sample()}`);
                     drop();
-                    pending = [];
                     continue;
                 }
                 if (expect.silent) {
@@ -883,21 +918,24 @@ async function run_case(test, server, options) {
                     if (connection.bytes.length || connection.ended) throw new Wire_error(`not silent: ${connection.sample()}`);
                     continue;
                 }
-                const reply = await connection.reply(pending[0] ?? 'GET', expect.abort);
+                if (expect.held) {
+                    await connection.need(() => connection.bytes.includes('\n\n'), 'a first event');
+                    continue;
+                }
+                const reply = await connection.reply(pending[0] ?? 'GET', expect.abort, expect.cut);
                 if (reply.status >= 200) pending.shift();
                 check_reply(test, expect, reply, bound, server);
                 if (reply.status === 100 && rest) { connection.send(rest); rest = null; }
-                if (expect.abort) { drop(); pending = []; continue; }
+                if (expect.abort || expect.cut) { drop(); continue; }
                 if (expect.may_close) {
                     if (connection.ended || reply.to_the_end || /close/i.test(reply.headers.find(h => h[0] === 'connection')?.[1] ?? ''))
-                        { drop(); pending = []; }
+                        drop();
                     continue;
                 }
                 if (expect.closes) {
                     if (!await connection.until(() => false)) throw new Wire_error('the connection is not closed');
                     if (connection.bytes.length) throw new Wire_error(`more bytes before the end: ${connection.sample()}`);
                     drop();
-                    pending = [];
                 } else if (reply.headers.some(h => h[0] === 'connection' && /close/i.test(h[1]))) {
                     throw new Wire_error(`the reply says connection: close\n--- got\n${show_reply(reply)}`);
                 }
@@ -912,6 +950,7 @@ async function run_case(test, server, options) {
         return { line, text: error.stack };
     } finally {
         drop();
+        for (const [other] of others.values()) other?.destroy();
     }
 }
 
@@ -924,13 +963,24 @@ async function start_server(setup, options, upstream) {
     const data = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-wire-'));
     const config_file = path.join(data, 'config.yaml');
     const scenario_file = path.join(data, 'scenario.yaml');
+    const rules_file = path.join(data, 'rules.txt');
     const fill = text => text.replaceAll('$UPSTREAM', upstream ?? '$UPSTREAM').replaceAll('$SCENARIO', scenario_file)
-        .replaceAll('$DATA', data).replaceAll('$HERE', here);
+        .replaceAll('$RULES', rules_file).replaceAll('$DATA', data).replaceAll('$HERE', here);
     fs.writeFileSync(config_file, fill(setup.config) || '{}\n');
     if (setup.scenario) fs.writeFileSync(scenario_file, fill(setup.scenario));
+    if (setup.rules) fs.writeFileSync(rules_file, setup.rules);
     const words = ['serve', '--listen', '127.0.0.1:0', '--data', path.join(data, 'data'), '--api-key', 'sk-test',
         '--config', config_file, ...setup.args.map(fill)];
     const server = { data: path.join(data, 'data'), folder: data, output: '', ended: null };
+    for (const line of setup.setup.split('\n').filter(l => l)) {
+        const failed = await new Promise(resolve => execFile(path.resolve(options.binary),
+            [...line.split(/\s+/), '--data', server.data, '--config', config_file],
+            (error, stdout, stderr) => resolve(error ? `${error.message}${stdout}${stderr}` : null)));
+        if (failed) {
+            server.failed = `its setup failed: ${line}: ${failed}`;
+            return server;
+        }
+    }
     const child = spawn(path.resolve(options.binary), words, { stdio: ['ignore', 'pipe', 'pipe'] });
     server.child = child;
     server.exit = new Promise(resolve => {
@@ -1017,7 +1067,7 @@ function expects_row(test, row) {
     const templates = [row.text, row.wire].filter(t => t !== undefined && t !== '');
     const regexes = templates.map(t => new RegExp('^(<\\d+> InternalError\\.Algo(\\.\\w+)?: )?' +
         t.split(/\{\w+\}/).map(escape_regex).join('[^]+?').replace(/\\\\n/g, '\\s*(?:\\\\n|\\n)') +
-        '( ?For details, see: \\S+)?$'));
+        '(\\.? ?For details, see: \\S+)?$'));
     for (const step of test.steps)
         for (const expect of step.expects ?? []) {
             const texts = [];
@@ -1079,8 +1129,9 @@ async function main() {
 
     const setups = new Map();
     for (const test of tests) {
-        const key = JSON.stringify([test.config, test.args, test.scenario, test.alone]);
-        if (!setups.has(key)) setups.set(key, { config: test.config, args: test.args, scenario: test.scenario, tests: [] });
+        const key = JSON.stringify([test.config, test.args, test.scenario, test.rules, test.setup, test.alone]);
+        if (!setups.has(key)) setups.set(key, { config: test.config, args: test.args, scenario: test.scenario, rules: test.rules,
+            setup: test.setup, tests: [] });
         setups.get(key).tests.push(test);
     }
     let upstream = null;

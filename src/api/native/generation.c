@@ -2,6 +2,8 @@
  *
  * Spec: chat.md §3, §4, §8; wire-forms.md §3.
  */
+#include "access/admission.h"
+#include "access/faults.h"
 #include "api/native/native.h"
 #include "api/pump.h"
 #include "api/reply.h"
@@ -22,15 +24,22 @@ static bool wants_stream(const struct request *rq)
     return str_find_str_nocase(request_header(rq, S("accept")), S("text/event-stream")) != STR_NONE;
 }
 
-/* REF: E161, E031, E052, E022: what is known before the input is looked at. */
+/* REF: E161, E031, E198a, E052, E022: what is known before the input is looked at. */
 static enum err read_model(struct request *rq, yyjson_val *root, enum model_path path, struct chat_input *in)
 {
     yyjson_val *model = json_get(root, "model");
+    enum err    e;
 
     if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
         return fail_model_missing_native(&rq->fault);
-    rq->model_name = in->model_name = json_str(model);
+    in->model_name = json_str(model);
+    e = faults_suffix(rq, "the model", &in->model_name);
+    if (e)
+        return e;
+    rq->model_name = in->model_name;
     in->model = request_model(rq, in->model_name);
+    if (!in->model && model_find(in->model_name))
+        return fail_model_not_found_404(&rq->fault); /* a retired one */
     if (!in->model)
         return fail_model_not_found_native(&rq->fault);
     if (!(in->model->calls & (BIT(MODEL_CALL_SYNC) | BIT(MODEL_CALL_SSE) | BIT(MODEL_CALL_ASYNC))))
@@ -388,10 +397,10 @@ static enum err generate(struct request *rq, enum model_path path)
     if (e)
         return e;
     rq->stream = in->stream = wants_stream(rq);
-    in->multimodal = path == MODEL_PATH_MULTIMODAL;
+    rq->multimodal = in->multimodal = path == MODEL_PATH_MULTIMODAL;
     e = read_model(rq, root, path, in);
-    if (!e && str_eq_nocase(request_header(rq, S("x-dashscope-async")), S("enable")))
-        e = fail_async_not_supported(&rq->fault); /* REF: E188 */
+    if (!e)
+        e = admit(rq, in->model);
     if (e)
         return e;
     e = run(rq, root, in);

@@ -7,5 +7,6 @@
 
 SUSPENDS enum err handle_native_text_generation(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_generation(struct request *rq);
+SUSPENDS enum err handle_native_tokens(struct request *rq);
 
 #endif

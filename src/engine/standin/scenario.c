@@ -1287,6 +1287,12 @@ static bool match_holds(const struct match *m, const struct scenario_question *q
            text_match(&m->tool_result, q->tool_result);
 }
 
+void scenario_reset(struct scenario *s)
+{
+    for (size_t i = 0; i < s->rule_count; i++)
+        atomic_store_explicit(&s->rules[i].calls, 0, memory_order_relaxed);
+}
+
 bool scenario_match(struct scenario *s, const struct scenario_question *q, struct scenario_hit *ret)
 {
     for (size_t i = 0; i < s->rule_count; i++) {

@@ -114,6 +114,9 @@ enum err scenario_parse(struct arena *a, str name, str yaml, const struct scenar
 enum err scenario_load(struct arena *a, const char *path, const struct scenario_options *o, struct scenario **ret,
                        str *why);
 
+/* Calls are counted from 1 again. */
+void scenario_reset(struct scenario *s);
+
 /* The first rule that matches; counts the call. False when none does. */
 bool scenario_match(struct scenario *s, const struct scenario_question *q, struct scenario_hit *ret);
 

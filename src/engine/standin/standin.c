@@ -752,3 +752,11 @@ struct engine *standin_new(struct arena *a, const struct standin_options *o, str
         return NULL;
     return &engine->base;
 }
+
+void standin_reset(struct engine *e)
+{
+    struct standin *s = CONTAINER_OF(e, struct standin, base);
+
+    if (s->scenario)
+        scenario_reset(s->scenario);
+}

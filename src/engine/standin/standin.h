@@ -55,4 +55,7 @@ struct standin_options {
  * half a MiB of stack: not on a fiber. */
 struct engine *standin_new(struct arena *a, const struct standin_options *o, str *why);
 
+/* The scenario's rules count their calls from 1 again. From any thread. */
+void standin_reset(struct engine *e);
+
 #endif

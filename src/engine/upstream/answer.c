@@ -277,10 +277,14 @@ static enum err finish_read(struct answer *an, struct answer_choice *ch, str rea
         return fault_detail(an->fault,
                             arena_printf(an->arena, "the upstream ended with finish_reason %.*s", STR_ARG(reason)));
     }
+    if (str_eq(reason, S("content_filter"))) {
+        (void)fail_moderation_any(an->fault); /* REF: E100a: which side it was, it does not say */
+        return fault_detail(an->fault, S("the upstream's own moderation ended the answer"));
+    }
     if (str_eq(reason, S("function_call")))
         finish = CHAT_FINISH_TOOL_CALLS;
     else if (!chat_finish_parse(reason, &finish) || finish == CHAT_FINISH_NONE)
-        finish = CHAT_FINISH_STOP; /* "eos", "end_turn", "content_filter": it came to its end */
+        finish = CHAT_FINISH_STOP; /* "eos", "end_turn": it came to its end */
     if (finish == CHAT_FINISH_STOP && ch->call_count && !an->forced)
         finish = CHAT_FINISH_TOOL_CALLS;
     for (unsigned i = 0; i < ch->call_count; i++) {
@@ -327,12 +331,14 @@ static enum err choice_read(struct answer *an, yyjson_val *v)
 
 /* ---- usage and the end ---- */
 
+#define COUNT_MAX INT64_C(1000000000) /* tokens of one answer: what says more is wrong, and is not to be summed up */
+
 static int64_t count_read(yyjson_val *v)
 {
     int64_t n = 0;
 
     (void)json_to_i64(v, &n); /* left out, null: none */
-    return max_i64(n, 0);
+    return min_i64(max_i64(n, 0), COUNT_MAX);
 }
 
 static void usage_read(struct answer *an, yyjson_val *v)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "contract/errors.gen.h"
+#include "engine/record/exchange.h"
 #include "engine/upstream/answer.h"
 #include "engine/upstream/body.h"
 #include "engine/upstream/notice.h"
@@ -23,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#define CHAT_PATH      S("/chat/completions")
 #define ERROR_BODY_MAX ((size_t)256 * 1024)
 #define HEALTH_MS      5000
 #define FIELDS_OWN     4 /* content-type, accept, x-request-id, authorization */
@@ -58,7 +60,7 @@ struct upstream_stream {
     struct upstream     *up;
     struct endpoint     *endpoint; /* NULL when it does not count any more */
     struct request      *rq;
-    struct http_client  *client;
+    struct exchange      exchange;
     struct answer        answer;
     struct sse_parser    sse;
     bool                 streamed; /* the answer is a stream of events */
@@ -96,6 +98,8 @@ static void endpoint_failed(struct endpoint *ep, const char *why)
 {
     struct upstream *up = ep->up;
 
+    if (up->o.tapes && tapes_options(up->o.tapes)->replay)
+        return; /* there is nobody to be down */
     up->state.failures++;
     ep->probing = false;
     if (ep->failures < up->o.failures_max)
@@ -230,13 +234,12 @@ static void stream_uncount(struct upstream_stream *st)
 static void stream_over(struct upstream_stream *st, enum err e)
 {
     st->failed = e;
-    if (!st->client)
+    if (!exchange_is_open(&st->exchange))
         return;
     if (e == ERR_EOF)
-        http_client_leave(st->client);
+        exchange_leave(&st->exchange);
     else
-        http_client_close(st->client);
-    st->client = NULL;
+        exchange_close(&st->exchange);
     stream_uncount(st);
 }
 
@@ -289,9 +292,9 @@ static SUSPENDS void stream_fill(struct upstream_stream *st, bool may_wait)
         } else if (st->sse.problem) {
             e = refusal_of_protocol(&st->rq->fault, st->rq->arena, "an event is too large", S(""));
         } else {
-            if (!may_wait && !http_client_ready(st->client))
+            if (!may_wait && !exchange_ready(&st->exchange))
                 return;
-            e = http_client_next(st->client, &piece);
+            e = exchange_next(&st->exchange, &piece);
             if (e)
                 e = broke_off(st, e);
             else if (piece.len)
@@ -383,6 +386,7 @@ static enum outcome not_opened(struct upstream_stream *st, enum err e, struct fa
         (void)fault_detail(f, arena_printf(st->rq->arena, "%s: no answer in time", st->endpoint->url));
         return refused(st, ERR_FAULT);
     case ERR_CANCELLED:
+    case ERR_FAULT: /* there is no recording of it */
         return refused(st, e);
     default:
         endpoint_failed(st->endpoint, err_text(e));
@@ -397,7 +401,7 @@ static SUSPENDS enum outcome not_ok(struct upstream_stream *st, int status, stru
     size_t       len = 0;
     struct fault said;
     bool         elsewhere_too = status == 502 || status == 503 || status == 504;
-    enum err     e = http_client_body(st->client, ERROR_BODY_MAX, &body, &len);
+    enum err     e = exchange_body(&st->exchange, ERROR_BODY_MAX, &body, &len);
 
     if (e == ERR_CANCELLED)
         return refused(st, e);
@@ -423,7 +427,7 @@ static SUSPENDS enum outcome read_whole(struct upstream_stream *st)
 {
     char    *body;
     size_t   len;
-    enum err e = http_client_body(st->client, st->up->o.answer_max, &body, &len);
+    enum err e = exchange_body(&st->exchange, st->up->o.answer_max, &body, &len);
 
     e = e ? broke_off(st, e) : answer_whole(&st->answer, body, len);
     stream_over(st, e ? e : ERR_EOF);
@@ -468,18 +472,19 @@ static SUSPENDS enum outcome ask(struct upstream_stream *st, const struct chat_i
         .between_ms = o->between_ms,
         .total_ms = in->stream ? 0 : o->total_ms,
     };
-    str      type;
-    enum err e = http_client_open(ep->pool, st->rq->arena, &hr, &st->client);
-    int      status;
+    struct exchange_asker asker = { .engine = ep->up->engine.name, .path = CHAT_PATH, .cloud = o->cloud };
+    str                   type;
+    enum err              e = exchange_open(&st->exchange, o->tapes, ep->pool, st->rq, &asker, &hr);
+    int                   status;
 
     if (e)
         return not_opened(st, e, problem);
-    status = http_client_head(st->client)->status;
+    status = exchange_head(&st->exchange)->status;
     if (status != 200)
         return not_ok(st, status, problem);
     endpoint_worked(ep);
     /* A server may answer the other way round; when it does not say, as it was asked to. */
-    type = http_head_field(http_client_head(st->client), S("content-type"));
+    type = http_head_field(exchange_head(&st->exchange), S("content-type"));
     if (str_starts_nocase(type, S("text/event-stream")))
         st->streamed = true;
     else if (str_starts_nocase(type, S("application/json")))
@@ -644,7 +649,7 @@ static enum err endpoint_init(struct upstream *up, struct endpoint *ep, const st
         log_error("engine %.*s: \"%s\" is no URL that can be asked", STR_ARG(up->o.name), ep->url);
         return ERR_INVALID;
     }
-    ep->target = arena_printf(&up->arena, "%.*s/chat/completions", STR_ARG(base));
+    ep->target = arena_printf(&up->arena, "%.*s%.*s", STR_ARG(base), STR_ARG(CHAT_PATH));
     if (from->api_key.len)
         ep->authorization = arena_printf(&up->arena, "Bearer %.*s", STR_ARG(from->api_key));
     if (po.origin.tls && !up->o.tls)

@@ -33,6 +33,7 @@
  * a stream that stalls for between_ms                                    X092 RESPONSE_STREAM_TIMEOUT
  * arguments of a tool call in a whole answer that are not JSON           E217 TOOL_CALL_BAD_JSON
  *   (unless the answer was cut by its length limit)
+ * it is replayed, and there is no recording of the request               D010 REPLAY_MISSING
  *
  * With `cloud`, a refusal in the contract's own form is passed on word for word instead, but for 401: that is about
  * dashbox's key, not the client's (E228). The log has the truth of each in the fault's detail.
@@ -45,6 +46,7 @@
 #include "engine/engine.h"
 #include "net/http1.h"
 
+struct tapes;
 struct tls_context;
 
 struct upstream_endpoint {
@@ -88,6 +90,7 @@ struct upstream_options {
 
     struct tls_context *tls;      /* for https; held [the system's authorities, verified] */
     struct engine      *fallback; /* not closed by this one */
+    struct tapes *tapes; /* where its exchanges are kept, or what answers instead of it (record/); NULL: neither */
 
     /* The owner's count of requests under way, those too that outlive upstream_close(); NULL: none. */
     _Atomic int64_t *active;

@@ -62,6 +62,28 @@ TEST(the_wall_clock_can_be_held_still)
     assert_true(clock_unix_ms() > 1577836800000); /* it is after 2020 */
 }
 
+TEST(the_wall_clock_can_be_moved)
+{
+    int64_t before = clock_unix_ms(), day = 86400000;
+
+    clock_advance(30 * day);
+    assert_in_range(clock_unix_ms(), before + 30 * day, before + 31 * day);
+    assert_false(clock_state_now().stopped);
+    clock_stop(true);
+    before = clock_unix_ms();
+    clock_advance(1);
+    assert_true(clock_unix_ms() == before + 1);
+    clock_set(1795550457123);
+    assert_true(clock_unix_ms() == 1795550457123);
+    assert_true(clock_state_now().stopped);
+    clock_stop(false); /* it goes on from there */
+    assert_in_range(clock_unix_ms(), 1795550457123, 1795550457123 + day);
+    clock_set(4102444799000);
+    assert_in_range(clock_unix_ms(), 4102444799000, 4102444799000 + day);
+    clock_reset();
+    assert_true(clock_state_now().offset_ms == 0);
+}
+
 TEST(the_monotonic_clock_does_not_go_back)
 {
     int64_t before = clock_mono_us();
@@ -80,7 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dates_are_written_as_http_wants_them), cmocka_unit_test(dates_are_written_as_iso_wants_them),
         cmocka_unit_test(every_month_and_weekday_has_its_name), cmocka_unit_test(the_wall_clock_can_be_held_still),
-        cmocka_unit_test(the_monotonic_clock_does_not_go_back),
+        cmocka_unit_test(the_wall_clock_can_be_moved), cmocka_unit_test(the_monotonic_clock_does_not_go_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

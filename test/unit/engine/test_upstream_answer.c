@@ -368,6 +368,7 @@ static void errors_in_a_stream(void **state)
         { "{\"code\":\"Throttling.AllocationQuota\",\"message\":\"Allocated quota exceeded\",\"request_id\":\"1\"}",
           "E235" },
         { "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"abort\"}]}", "E220" },
+        { "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"content_filter\"}]}", "E100a" },
         { "<html>", "E224" },
         { "", "E224" },
         { "[1]", "E224" },

@@ -173,6 +173,38 @@ TEST(a_cancelled_fiber_waits_for_its_job_all_the_same)
     sem_destroy(&gate);
 }
 
+static atomic_int posted_done;
+
+static void count_posted(void *arg)
+{
+    int *order = arg;
+
+    atomic_fetch_add(&posted_done, 1);
+    free(order);
+}
+
+static void *post_many(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 1000; i++)
+        lane_post(lane, count_posted, xmalloc(sizeof(int)));
+    return NULL;
+}
+
+TEST(closing_runs_what_any_thread_has_posted)
+{
+    pthread_t threads[4];
+
+    posted_done = 0;
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, post_many, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    lane_close(lane);
+    lane = NULL;
+    assert_int_equal(posted_done, 4000);
+}
+
 /* ---- several loops ---- */
 
 struct worker {
@@ -234,6 +266,7 @@ int main(void)
         lane_test(jobs_run_in_the_order_in_which_they_were_asked_for),
         lane_test(the_loop_goes_on_while_a_job_blocks),
         lane_test(a_cancelled_fiber_waits_for_its_job_all_the_same),
+        lane_test(closing_runs_what_any_thread_has_posted),
         lane_test(several_loops_share_a_lane),
         lane_test(an_unused_lane_closes),
     };

@@ -28,10 +28,10 @@ TEST(values_stand_behind_a_blank_or_an_equals_sign)
 
 TEST(other_words_are_given_as_they_are)
 {
-    char            *words[] = { "list", "-", "", NULL };
+    char            *words[] = { "list", "-", "", "-0.50", NULL };
     struct arguments a = reader(words);
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         assert_int_equal(arguments_next(&a), ARGUMENT_WORD);
         assert_string_equal(a.value, words[i]);
     }

@@ -64,6 +64,16 @@ static void assert_not_finished(const char *want)
     assert_str(problem, want);
 }
 
+/* With the file's name in front. */
+static void assert_not_finished_at(const char *want)
+{
+    str problem = { 0 };
+
+    assert_int_equal(config_finish(config, &problem), ERR_INVALID);
+    assert_true(str_starts(problem, str_from_cstr(path)));
+    assert_str(str_from(problem, strlen(path)), want);
+}
+
 /* ---- options ---- */
 
 TEST(without_a_file_the_defaults_hold)
@@ -334,9 +344,14 @@ TEST(an_engines_key_may_come_from_the_environment)
     unsetenv("DASHBOX_TEST_NO_KEY");
     assert_good("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${DASHBOX_TEST_KEY}\n");
     assert_str(config->engines[0].endpoints[0].api_key, "sk-secret");
-    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${DASHBOX_TEST_NO_KEY}\n",
-               ":4: the environment has no DASHBOX_TEST_NO_KEY");
-    assert_bad("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${}\n", ":4: the environment has no ");
+    assert_good("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${DASHBOX_TEST_NO_KEY}\n");
+    assert_not_finished_at(":4: the environment has no DASHBOX_TEST_NO_KEY");
+}
+
+TEST(a_key_from_the_environment_has_a_name)
+{
+    assert_good("engines:\n- name: a\n  upstream: http://a/v1\n  api_key: ${}\n");
+    assert_not_finished_at(":4: the environment has no ");
 }
 
 TEST(an_endpoints_key_may_come_from_the_environment_too)
@@ -574,6 +589,87 @@ TEST(production_has_no_scenario)
     assert_not_finished("a scenario file is refused with --production");
 }
 
+TEST(production_has_no_replay_but_may_record)
+{
+    str problem = { 0 };
+
+    assert_good("replay: /nowhere\n");
+    assert_not_finished("replay: the folder /nowhere cannot be read");
+    assert_good("record: x\n"); /* read over what is there */
+    assert_not_finished("record and replay exclude each other");
+    assert_good("production: true\n");
+    assert_not_finished("replay is refused with --production: its clients expect answers, not recordings");
+    assert_good("replay: ''\n");
+    assert_int_equal(config_finish(config, &problem), OK);
+}
+
+TEST(a_replayed_engine_needs_neither_its_key_nor_its_child)
+{
+    str problem = { 0 };
+
+    unsetenv("DASHBOX_TEST_NO_KEY");
+    assert_good(
+        "replay: /nowhere\nengines:\n- { name: a, upstream: http://a/v1, api_key: '${DASHBOX_TEST_NO_KEY}', health_path: /h }\n"
+        "- { name: b, command: 'b {port}' }\nroute: { x: a, y: b }\n");
+    assert_int_equal(config_finish(config, &problem), OK);
+    assert_int_equal(config->engine_count, 2);
+    assert_int_equal(config->route_count, 2);
+    assert_str(config->engines[0].endpoints[0].url, "http://a/v1");
+    assert_int_equal(config->engines[0].health_path.len, 0);
+    assert_int_equal(config->engines[1].command.len, 0);
+    assert_int_equal(config->engines[1].endpoint_count, 1);
+}
+
+static void put(const char *folder, const char *name, const char *text)
+{
+    char  file[256];
+    FILE *f;
+
+    snprintf(file, sizeof(file), "%s/%s", folder, name);
+    f = fopen(file, "w");
+    fputs(text, f);
+    fclose(f);
+}
+
+#define RECORDING(engine, more, model, theirs)                                                                     \
+    "version: 1\nengine: " engine "\n" more "model: " model "\nrequest: { body: '{\"model\": \"" theirs "\"}' }\n" \
+    "answer: { status: 200 }\n"
+
+TEST(without_engines_they_are_those_of_the_recordings)
+{
+    char folder[] = "/tmp/dashbox-config-XXXXXX", text[64], file[64];
+    str  problem = { 0 };
+
+    assert_non_null(mkdtemp(folder));
+    put(folder, "a-00000000-00000000.yaml", RECORDING("cloud", "cloud: true\n", "qwen-plus", "qwen-plus"));
+    put(folder, "b-00000000-00000000.yaml", RECORDING("local", "", "qwen-flash", "theirs"));
+    put(folder, "c-00000000-00000000.yaml", RECORDING("local", "", "qwen-max", "their-max"));
+    put(folder, "c-00000000-00000000.2.yaml", "a take is not looked at");
+    snprintf(text, sizeof(text), "replay: %s\n", folder);
+    assert_good(text);
+    assert_int_equal(config_finish(config, &problem), OK);
+    assert_int_equal(config->engine_count, 2);
+    assert_str(config->engines[0].name, "cloud");
+    assert_true(config->engines[0].cloud);
+    assert_str(config->engines[1].name, "local");
+    assert_false(config->engines[1].cloud);
+    assert_int_equal(config->engines[1].model_count, 2);
+    assert_str(config->engines[1].models[1].from, "qwen-max");
+    assert_str(config->engines[1].models[1].to, "their-max");
+    assert_int_equal(config->route_count, 4);
+    assert_str(config->routes[1].model, "qwen-flash");
+    assert_str(config->routes[1].engine, "local");
+    assert_str(config->routes[3].model, "*");
+    assert_str(config->routes[3].engine, "cloud");
+    for (const char *name = "abc"; *name; name++) {
+        snprintf(file, sizeof(file), "%s/%c-00000000-00000000.yaml", folder, *name);
+        assert_int_equal(unlink(file), 0);
+    }
+    snprintf(file, sizeof(file), "%s/c-00000000-00000000.2.yaml", folder);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 TEST(a_tilde_is_the_home_of_whoever_runs_it)
 {
     str problem;
@@ -621,7 +717,7 @@ TEST(patterns_match_with_stars)
     char many[300], stars[200];
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        if (config_glob(str_from_cstr(cases[i].pattern), str_from_cstr(cases[i].text)) != cases[i].fits)
+        if (str_glob(str_from_cstr(cases[i].pattern), str_from_cstr(cases[i].text)) != cases[i].fits)
             fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
     }
     /* No pattern takes for ever. */
@@ -629,7 +725,7 @@ TEST(patterns_match_with_stars)
     for (size_t i = 0; i < sizeof(stars); i++)
         stars[i] = i & 1 ? 'a' : '*';
     stars[sizeof(stars) - 1] = 'b';
-    assert_false(config_glob(str_of(stars, sizeof(stars)), str_of(many, sizeof(many))));
+    assert_false(str_glob(str_of(stars, sizeof(stars)), str_of(many, sizeof(many))));
 }
 
 #define config_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -651,6 +747,7 @@ int main(void)
         config_test(engines_are_read),
         config_test(an_engines_key_counts_wherever_it_stands),
         config_test(an_engines_key_may_come_from_the_environment),
+        config_test(a_key_from_the_environment_has_a_name),
         config_test(an_endpoints_key_may_come_from_the_environment_too),
         config_test(a_command_is_cut_into_words),
         config_test(what_a_reload_cannot_change_is_told_apart),
@@ -667,6 +764,9 @@ int main(void)
         config_test(models_and_keys_are_read),
         config_test(a_certificate_and_its_key_go_together),
         config_test(production_has_no_scenario),
+        config_test(production_has_no_replay_but_may_record),
+        config_test(a_replayed_engine_needs_neither_its_key_nor_its_child),
+        config_test(without_engines_they_are_those_of_the_recordings),
         config_test(a_tilde_is_the_home_of_whoever_runs_it),
         config_test(patterns_match_with_stars),
     };

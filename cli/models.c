@@ -1,0 +1,219 @@
+/* models.c - dashbox models list|show|activate|deactivate|invite|uninvite. */
+#include "api/admin/objects.h"
+#include "cli/cli.h"
+#include "contract/model.h"
+#include "server/config.h"
+
+static const char usage[] =
+    "usage: dashbox models list [PATTERN] [--json]\n"
+    "       dashbox models show MODEL [--json]\n"
+    "       dashbox models activate|deactivate MODEL…\n"
+    "       dashbox models invite|uninvite MODEL…\n"
+    "\n"
+    "  --data DIR, --config FILE   the server's; the same default\n"
+    "\n"
+    "PATTERN is an id in which * stands for anything: \"qwen3-*\". A model that is not activated is\n"
+    "refused with AccessDenied.Unpurchased, one that the account is not invited to with AccessDenied.\n"
+    "activate and deactivate take \"*\" too: the service as a whole. What workspaces may call is said by\n"
+    "dashbox workspaces.\n";
+
+static bool is_known(const struct cli *c, str id)
+{
+    for (size_t i = 0; i < c->config->model_count; i++) {
+        if (str_eq(c->config->models[i].id, id))
+            return true;
+    }
+    return model_find(id) != NULL;
+}
+
+static enum err refuse_unknown(struct cli *c, str id)
+{
+    return edit_refuse(&c->edit, ERR_NOT_FOUND, "there is no model \"%.*s\"", STR_ARG(id));
+}
+
+static str words_of(struct cli *c, const struct model *m)
+{
+    str        abilities[MODEL_ABILITIES_MAX];
+    size_t     count = model_abilities(m, abilities);
+    struct buf b;
+
+    buf_init(&b, c->edit.arena, SIZE_MAX / 2);
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_add_char(&b, ' ');
+        buf_add(&b, abilities[i]);
+    }
+    return buf_str(&b);
+}
+
+static str state_of(const struct model *m, const struct account_model *s)
+{
+    return !model_is_served(m) ? S("retired")
+           : !s->activated     ? S("not activated")
+           : !s->invited       ? S("not invited")
+                               : S("good");
+}
+
+static enum err list(struct cli *c)
+{
+    static const char *const heads[] = { "MODEL", "TASK", "CONTEXT", "OUTPUT", "RPM", "TPM", "STATE", "ABILITIES" };
+    str                      pattern = c->word_count > 1 ? cli_word(c, 0) : S("*");
+    struct cli_table         t;
+    struct arena            *a = c->edit.arena;
+    size_t                   found = 0;
+
+    cli_table_begin(&t, a, heads, ARRAY_LEN(heads));
+    for (unsigned i = 0; i < model_count; i++) {
+        const struct model  *m = &models[i];
+        struct account_model state;
+        struct buf           b;
+        enum err             e;
+
+        if (!str_glob(pattern, m->id))
+            continue;
+        found++;
+        e = account_model_get(&c->edit, m->id, &state);
+        if (e)
+            return e;
+        if (c->json) {
+            buf_init(&b, a, SIZE_MAX / 2);
+            object_model(&b, m, &state);
+            cli_print(&b);
+            continue;
+        }
+        cli_table_add(&t, m->id);
+        cli_table_add(&t, model_task_name(m->task));
+        cli_table_add(&t, cli_count(a, m->context));
+        cli_table_add(&t, cli_count(a, m->output_max));
+        cli_table_add(&t, cli_count(a, m->rpm));
+        cli_table_add(&t, cli_count(a, m->tpm));
+        cli_table_add(&t, state_of(m, &state));
+        cli_table_add(&t, words_of(c, m));
+    }
+    if (!found)
+        return refuse_unknown(c, pattern);
+    if (!c->json)
+        cli_table_end(&t);
+    return OK;
+}
+
+static void line(const char *name, str value)
+{
+    printf("%-14s %.*s\n", name, STR_ARG(value.len ? value : S("-")));
+}
+
+static enum err show(struct cli *c)
+{
+    const struct model  *m = model_find(cli_word(c, 0));
+    struct arena        *a = c->edit.arena;
+    struct account_model s;
+    str                  facts;
+    struct buf           b;
+    enum err             e;
+
+    if (!m)
+        return refuse_unknown(c, cli_word(c, 0));
+    e = account_model_get(&c->edit, m->id, &s);
+    if (e)
+        return e;
+    if (c->json) {
+        buf_init(&b, a, SIZE_MAX / 2);
+        object_model(&b, m, &s);
+        cli_print(&b);
+        return OK;
+    }
+    line("model", m->id);
+    line("task", model_task_name(m->task));
+    line("status", model_status_name(m));
+    line("stands for", m->equals);
+    line("state", state_of(m, &s));
+    line("abilities", words_of(c, m));
+    line("context", cli_count(a, m->context));
+    line("input", cli_count(a, m->input_max));
+    line("output", cli_count(a, m->output_max));
+    line("rpm", cli_count(a, m->rpm));
+    line("tpm", cli_count(a, m->tpm));
+    for (facts = m->facts; facts.len;) {
+        str value = str_cut(&facts, '\n'), key = str_cut(&value, ' ');
+
+        line(str_to_cstr(a, key), str_trim(value));
+    }
+    return OK;
+}
+
+/* For each MODEL: sets what the action says. */
+static enum err set_all(struct cli *c, void (*set)(struct account_model *m))
+{
+    for (size_t i = 0; cli_word(c, i).len; i++) {
+        str                  id = cli_word(c, i);
+        struct account_model m;
+        enum err             e = is_known(c, id) ? account_model_get(&c->edit, id, &m) : refuse_unknown(c, id);
+
+        if (e)
+            return e;
+        set(&m);
+        e = account_model_set(&c->edit, &m);
+        if (e)
+            return e;
+    }
+    return OK;
+}
+
+static void set_activated(struct account_model *m)
+{
+    m->activated = true;
+}
+
+static void set_deactivated(struct account_model *m)
+{
+    m->activated = false;
+}
+
+static void set_invited(struct account_model *m)
+{
+    m->invited = true;
+}
+
+static void set_uninvited(struct account_model *m)
+{
+    m->invited = false;
+}
+
+static bool is_whole(const struct cli *c)
+{
+    return c->word_count == 2 && str_eq(cli_word(c, 0), S("*"));
+}
+
+static enum err activate(struct cli *c)
+{
+    return is_whole(c) ? setting_set(&c->edit, S("activated"), S("1")) : set_all(c, set_activated);
+}
+
+static enum err deactivate(struct cli *c)
+{
+    return is_whole(c) ? setting_set(&c->edit, S("activated"), S("0")) : set_all(c, set_deactivated);
+}
+
+static enum err invite(struct cli *c)
+{
+    return set_all(c, set_invited);
+}
+
+static enum err uninvite(struct cli *c)
+{
+    return set_all(c, set_uninvited);
+}
+
+int cli_models(int argc, char **argv)
+{
+    static const struct cli_action actions[] = {
+        { "list", 0, 1, true, list },
+        { "show", 1, 1, true, show },
+        { "activate", 1, CLI_WORDS_MAX, true, activate },
+        { "deactivate", 1, CLI_WORDS_MAX, true, deactivate },
+        { "invite", 1, CLI_WORDS_MAX, true, invite },
+        { "uninvite", 1, CLI_WORDS_MAX, true, uninvite },
+    };
+
+    return cli_run(argc, argv, usage, NULL, 0, actions, ARRAY_LEN(actions));
+}

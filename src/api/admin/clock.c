@@ -1,0 +1,72 @@
+/* clock.c - the admin API's clock, and the reset of everything that calls have left behind. */
+#include "access/admission.h"
+#include "access/faults.h"
+#include "access/journal.h"
+#include "api/admin/admin.gen.h"
+#include "base/clock.h"
+#include "service/services.h"
+
+static enum err answer_clock(struct admin_call *c)
+{
+    struct clock_state s = clock_state_now();
+
+    buf_add_char(&c->out, '{');
+    object_time(&c->out, "now", s.now_ms);
+    object_int(&c->out, "offset_ms", s.offset_ms);
+    object_bool(&c->out, "stopped", s.stopped);
+    buf_add_char(&c->out, '}');
+    return OK;
+}
+
+/* Faults, journal and clock are off together. */
+static enum err refuse_production(struct admin_call *c)
+{
+    return c->rq->faults ? OK : admin_refuse(c, ERR_NOT_FOUND, "this is for tests, and off under --production");
+}
+
+enum err admin_handle_clock(struct admin_call *c)
+{
+    enum err e = refuse_production(c);
+
+    return e ? e : answer_clock(c);
+}
+
+enum err admin_handle_clock_set(struct admin_call *c)
+{
+    enum err e = refuse_production(c);
+
+    if (e)
+        return e;
+    if (admin_has(c, "stopped"))
+        clock_stop(admin_bool(c, "stopped", false));
+    if (admin_has(c, "now"))
+        clock_set(admin_int(c, "now", 0));
+    clock_advance(admin_int(c, "advance_ms", 0));
+    return answer_clock(c);
+}
+
+enum err admin_handle_clock_reset(struct admin_call *c)
+{
+    enum err e = refuse_production(c);
+
+    if (e)
+        return e;
+    clock_reset();
+    return answer_clock(c);
+}
+
+enum err admin_handle_reset(struct admin_call *c)
+{
+    struct request *rq = c->rq;
+    enum err        e = refuse_production(c);
+
+    if (e)
+        return e;
+    faults_clear(rq->faults);
+    if (rq->journal)
+        journal_clear(rq->journal);
+    clock_reset();
+    rates_reset(rq->access->rates);
+    rq->services->reset(rq->services->engine_arg);
+    return ledger_reset(rq->access->ledger);
+}

@@ -1,0 +1,45 @@
+/* tokens.c - POST /api/v1/tokens: a temporary key with the rights of the one that asks.
+ *
+ * Spec: access.md §1.4.
+ */
+#include "access/account.h"
+#include "api/native/native.h"
+#include "api/reply.h"
+#include "contract/errors.gen.h"
+#include "net/http_server.h"
+
+#define LIFE_DEFAULT_S 60
+#define LIFE_MAX_S     1800
+
+/* The query's expire_in_seconds; false when it is no number in range. */
+static bool read_life(struct request *rq, int64_t *ret)
+{
+    str     rest = http_query(rq->x);
+    int64_t n = LIFE_DEFAULT_S;
+
+    while (rest.len) {
+        str pair = str_cut(&rest, '&'), name = str_cut(&pair, '=');
+
+        if (str_eq(name, S("expire_in_seconds")) && !str_to_i64(http_unescape(rq->arena, pair), &n))
+            return false;
+    }
+    *ret = n;
+    return n >= 1 && n <= LIFE_MAX_S;
+}
+
+enum err handle_native_tokens(struct request *rq)
+{
+    int64_t    life_s, expires_s;
+    struct buf b;
+
+    if (rq->key_is_temporary)                       /* "with a general key" */
+        return fail_key_invalid_native(&rq->fault); /* REF: E186a */
+    if (!read_life(rq, &life_s))
+        return fail_token_life_range(&rq->fault, LIFE_MAX_S); /* REF: W101 */
+    expires_s = rq->arrived_ms / 1000 + life_s;
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    buf_add(&b, S("{\"token\":\""));
+    buf_add(&b, account_token(rq->account, rq->key, expires_s, rq->arena));
+    buf_addf(&b, "\",\"expires_at\":%lld}", (long long)expires_s);
+    return reply_json(rq, buf_str(&b));
+}
