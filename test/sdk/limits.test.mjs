@@ -217,6 +217,18 @@ describe('calls at once', () => {
     const say = content => ({ messages: [{ role: 'user', content }] });
     const entered = () => { const begun = engine.total; return () => until(() => engine.total > begun, 'the engine'); };
 
+    test('of somebody who waits for each answer none is refused, whichever worker has it', async () => {
+        const { key: fresh } = await tenant(box, { concurrency: 1 });
+        const got = [];
+
+        for (let i = 0; i < (LIGHT ? 100 : 600); i++) {
+            const answer = await ask(box, fresh, {}, { headers: { connection: 'close' } });
+            await answer.text();
+            got.push(answer.status);
+        }
+        assert.deepEqual(tally(got), { 200: got.length });
+    });
+
     test('exactly so many of many that come at once', async () => {
         for (let round = 0; round < 4; round++) {
             const { key: fresh } = await tenant(box, { concurrency: HELD }, { model: 'qwen-max' });

@@ -452,6 +452,16 @@ static void whole_answers(void **state)
     expect("T(x)" STOP);
 }
 
+static void counts_that_cannot_be_have_a_ceiling(void **state)
+{
+    (void)state;
+    again(false);
+    assert_int_equal(whole("{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{"
+                           "\"prompt_tokens\":9223372036854775807,\"completion_tokens\":-5,\"total_tokens\":1}}"),
+                     OK);
+    expect("T(x)" STOP "U(1000000000 0 0 0)");
+}
+
 static void whole_answers_that_are_none(void **state)
 {
     static const struct {
@@ -782,6 +792,7 @@ int main(void)
         TEST(the_cloud_is_passed_on),
         TEST(a_stream_that_breaks_off),
         TEST(whole_answers),
+        TEST(counts_that_cannot_be_have_a_ceiling),
         TEST(whole_answers_that_are_none),
         TEST(arguments_that_are_not_json),
         TEST(statuses),
