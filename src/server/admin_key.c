@@ -40,8 +40,11 @@ str admin_key(const struct config *c, struct store *s, struct arena *a)
 
     if (c->options.admin_key.len)
         return arena_str(a, c->options.admin_key);
-    if (!admin_key_read(path, a, &kept))
+    if (!admin_key_read(path, a, &kept)) {
+        if (c->options.production)
+            log_warn("the admin API is open to whoever has the key in %s", path.ptr);
         return kept;
+    }
     if (c->options.production)
         return (str){ 0 };
     rand_secret(bits, sizeof(bits));
