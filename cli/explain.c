@@ -335,7 +335,8 @@ static void put_json(const struct options *o, const struct error_hit *hits, size
     yyjson_mut_doc_free(doc);
 }
 
-/* --- All rows ---------------------------------------------------------------------------------------------------------- */
+/* --- All rows
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* A line each: the id, the status, the sentence. */
 static int show_all(const struct options *o)
@@ -451,7 +452,8 @@ static str read_all(struct arena *a, FILE *from)
     return str_of(text, len);
 }
 
-/* Options first or last; everything else is the text, joined by blanks. False, and said why, when there is something wrong. */
+/* Options first or last; everything else is the text, joined by blanks. False, and said why, when there is something
+ * wrong. */
 static bool read_arguments(struct arena *a, struct options *o, int argc, char **argv, str *ret_text)
 {
     str  text = { 0 };

@@ -112,7 +112,8 @@ enum err account_permits(struct request *rq, const struct model *m);
 struct account_source;
 struct account_view;
 
-/* `rules` is the configuration's moderation, NULL for none. `extra` are keys that hold while the process runs (--api-key); they are copied, and not stored. */
+/* `rules` is the configuration's moderation, NULL for none. `extra` are keys that hold while the process runs
+ * (--api-key); they are copied, and not stored. */
 enum err account_open(struct store *s, const str *extra, size_t extra_count, struct moderation_set *rules,
                       struct account_source **ret);
 void     account_close(struct account_source *src);
@@ -139,7 +140,8 @@ void                 account_view_close(struct account_view *v);
 const struct account *account_hold(struct account_view *v);
 void                  account_release(struct account_view *v, const struct account *a);
 
-/* The good key of that text, or the one that made this temporary one (st-…); NULL when there is none at this time. It belongs to
+/* The good key of that text, or the one that made this temporary one (st-…); NULL when there is none at this time. It
+ * belongs to
  * the snapshot that was held last. */
 const struct key *account_key(struct account_view *v, str secret, int64_t now_ms);
 

@@ -14,7 +14,6 @@
 #include "net/http_server.h"
 
 #define MINUTE_MS    INT64_C(60000)
-#define SECOND_MS    INT64_C(1000)
 #define PLAN_ZONE_MS (INT64_C(8) * 3600000) /* its weeks and months are those of UTC+8 (access.md §4.1) */
 #define DAY_MS       (INT64_C(24) * 3600000)
 
@@ -66,7 +65,8 @@ static enum err check_async(struct request *rq, const struct model *m)
 
 /* ---- step 10: rates ---- */
 
-/* The row of a limit, in the words of the protocol (access.md §7.2). `own`: the workspace's, not the account's. The compatible
+/* The row of a limit, in the words of the protocol (access.md §7.2). `own`: the workspace's, not the account's. The
+ * compatible
  * protocol has two sentences for requests: they tell the two apart. */
 static enum err refuse_rate(struct request *rq, enum rate_refusal why, bool own)
 {

@@ -1,6 +1,7 @@
 /* edit.h - what an administrator changes: workspaces, members, models, settings, policies (and keys: access/keys.h).
  *
- * The functions are for jobs on the store (store/store.h): the command line calls them directly, the admin API on the store's
+ * The functions are for jobs on the store (store/store.h): the command line calls them directly, the admin API on the
+ * store's
  * lane. What they refuse (ERR_NOT_FOUND, ERR_EXISTS, ERR_INVALID, ERR_LIMIT) has a sentence for people in `problem`.
  * A list gives what is stored, in the memory of `arena`.
  */
@@ -18,7 +19,8 @@ struct edit {
 /* Records the sentence and gives back `e`. */
 enum err edit_refuse(struct edit *e, enum err why, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* A statement with its parameters, by the letters of `types`: s a str, i an int64_t, n an int64_t of which 0 is NULL, b a str
+/* A statement with its parameters, by the letters of `types`: s a str, i an int64_t, n an int64_t of which 0 is NULL, b
+ * a str
  * of bytes. edit_run() runs it to its end; ret_changed may be NULL. */
 enum err edit_query(struct edit *e, sqlite3_stmt **ret, const char *sql, const char *types, ...);
 enum err edit_run(struct edit *e, int *ret_changed, const char *sql, const char *types, ...);

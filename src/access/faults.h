@@ -3,7 +3,8 @@
  * What shall happen is one text, the same wherever it is asked for:
  *
  *      E205               the refusal of that row of the error reference (number or name), in the protocol's own form
- *      E100c@3            the same in the middle of a stream: after three events (the first chunk of the compatible protocol,
+ *      E100c@3            the same in the middle of a stream: after three events (the first chunk of the compatible
+ * protocol,
  *                         which has no text, is none)
  *      cut, cut@3         the connection is closed: before the answer, after three events
  *      stall, stall@3     nothing more comes, until the client goes away, or for=10s
@@ -60,7 +61,8 @@ struct faults;
 struct faults *faults_open(void);
 void           faults_close(struct faults *f);
 
-/* `rule`'s texts are copied; its id is made and put into `ret_id`. ERR_INVALID with the problem in `a`; ERR_LIMIT: too many. */
+/* `rule`'s texts are copied; its id is made and put into `ret_id`. ERR_INVALID with the problem in `a`; ERR_LIMIT: too
+ * many. */
 #define FAULT_ID_LEN 14
 enum err faults_add(struct faults *f, const struct fault_rule *rule, struct arena *a, char ret_id[FAULT_ID_LEN + 1],
                     str *ret_problem);
@@ -75,7 +77,8 @@ void     faults_clear(struct faults *f);
  * sense. */
 enum err faults_suffix(struct request *rq, const char *by, str *name);
 
-/* The header, what was noted, and the rules; once when the key is known, once when the model is (rules with a model wait for
+/* The header, what was noted, and the rules; once when the key is known, once when the model is (rules with a model wait
+ * for
  * it). ERR_FAULT, or ERR_CANCELLED for a cut, when it acts now. */
 SUSPENDS enum err faults_strike(struct request *rq);
 

@@ -1,6 +1,7 @@
 /* journal.h - what was received lately, for assertions in people's tests: GET /admin/v1/journal.
  *
- * The last requests are kept in memory, with their bodies (up to REQUEST_BODY_KEPT bytes) and header fields, but without keys,
+ * The last requests are kept in memory, with their bodies (up to REQUEST_BODY_KEPT bytes) and header fields, but without
+ * keys,
  * cookies and answers. Off under --production: prompts are nobody else's.
  * Thread: from any.
  */

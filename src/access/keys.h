@@ -1,6 +1,7 @@
 /* keys.h - API keys: how they look, and how they are made, listed and ended.
  *
- * A key is "sk-" (or its plan's prefix) and 32 hexadecimal digits (access.md §1.1). Only its SHA-256 is kept, with a hint of
+ * A key is "sk-" (or its plan's prefix) and 32 hexadecimal digits (access.md §1.1). Only its SHA-256 is kept, with a
+ * hint of
  * its ends; the key itself is shown once, when it is made. Who is found by a key: access/account.h.
  */
 #ifndef DASHBOX_ACCESS_KEYS_H

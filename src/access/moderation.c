@@ -1,6 +1,7 @@
 /* moderation.c - sets of rules.
  *
- * A set is two machines, one of all its words and one of all its expressions (moderation_words.c, moderation_regex.c); a text
+ * A set is two machines, one of all its words and one of all its expressions (moderation_words.c, moderation_regex.c); a
+ * text
  * is folded a run at a time, and each machine of the set and of those it stands on goes over the run. Of a workspace's set
  * and the one below it neither is compiled for the other.
  *

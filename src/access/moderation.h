@@ -8,14 +8,18 @@
  * "ＢＡＤ" and "Bad" are found by the word "bad". Words are found anywhere, inside of others too: languages without blanks
  * know no other way.
  *
- * Of what is found the match that is known first counts, and of several the first rule. So a text means the same in one piece
- * and in pieces, however cut. A match is known at its last byte, and where an expression ends in "\b" or "$", at the next byte
+ * Of what is found the match that is known first counts, and of several the first rule. So a text means the same in one
+ * piece
+ * and in pieces, however cut. A match is known at its last byte, and where an expression ends in "\b" or "$", at the
+ * next byte
  * or the end. The verdict names the rule, for the log, and never the text.
  *
- * moderation_regex.h says which expressions there are. They see a text as a whole, "^" is its beginning, and one that would match
+ * moderation_regex.h says which expressions there are. They see a text as a whole, "^" is its beginning, and one that
+ * would match
  * the empty text is refused.
  *
- * Nothing here suspends. Checking never goes back in the text, whatever the rules, keeps none of it, and needs 10 KiB of stack:
+ * Nothing here suspends. Checking never goes back in the text, whatever the rules, keeps none of it, and needs 10 KiB of
+ * stack:
  * it is for fibers. Compiling takes long and needs stack: it is for a lane.
  */
 #ifndef DASHBOX_ACCESS_MODERATION_H
@@ -86,7 +90,8 @@ bool moderation_stream_feed(struct moderation_stream *st, str piece, struct mode
 bool moderation_stream_end(struct moderation_stream *st, struct moderation_verdict *ret);
 
 /* X-DashScope-DataInspection: the sides for which the extra service (the guard model) is asked. "enable" is for both,
- * {"input":"cip","output":"cip"} for those that say "cip". Anything else asks for nothing: the header adds a service, no row
+ * {"input":"cip","output":"cip"} for those that say "cip". Anything else asks for nothing: the header adds a service, no
+ * row
  * of the error reference refuses it, and the rules hold whatever it says. */
 unsigned moderation_header_sides(str value);
 

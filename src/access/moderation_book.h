@@ -1,6 +1,7 @@
 /* moderation_book.h - which set is whose: the policies of the workspaces, compiled.
  *
- * A book is one state of the table `policies`, never changed and shared by all workers; it is made anew, on a lane, when the
+ * A book is one state of the table `policies`, never changed and shared by all workers; it is made anew, on a lane, when
+ * the
  * table or the configuration has changed, and takes over from the book before what is still the same.
  */
 #ifndef DASHBOX_ACCESS_MODERATION_BOOK_H

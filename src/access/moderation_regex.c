@@ -1,9 +1,12 @@
 /* moderation_regex.c - regular expressions as one automaton.
  *
- * An expression is read into a tree (moderation_regex_read.c), the tree is written out as nodes that each take a byte or choose (Thompson's machine), and
- * the nodes of all expressions are walked together: the set of nodes that the text so far can have led to is a state. States
+ * An expression is read into a tree (moderation_regex_read.c), the tree is written out as nodes that each take a byte or
+ * choose (Thompson's machine), and
+ * the nodes of all expressions are walked together: the set of nodes that the text so far can have led to is a state.
+ * States
  * and the steps between them are made when a text first needs them and then remembered; when there are too many all are
- * forgotten. An expression can begin anywhere, so the first nodes of all of them belong to every state: they are not kept in
+ * forgotten. An expression can begin anywhere, so the first nodes of all of them belong to every state: they are not
+ * kept in
  * it, but what each byte makes of them is worked out once.
  *
  * "\b" and "$" need to see what comes next. They wait in the state as nodes, and are followed or dropped at the next byte.
@@ -185,7 +188,8 @@ static uint32_t write_repeat(struct writer *w, const struct tree *t, uint32_t ne
     return entry;
 }
 
-/* Writes the nodes of the tree; `next` is where they lead. Returns the first. When the writer is full the nodes mean nothing. */
+/* Writes the nodes of the tree; `next` is where they lead. Returns the first. When the writer is full the nodes mean
+ * nothing. */
 static uint32_t write_tree(struct writer *w, const struct tree *t, uint32_t next)
 {
     uint32_t entry = next;

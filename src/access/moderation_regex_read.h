@@ -1,6 +1,7 @@
 /* moderation_regex_read.h - a regular expression as a tree.
  *
- * Which expressions are understood stands in moderation_regex.h. Letters in the tree are folded, and classes have what their
+ * Which expressions are understood stands in moderation_regex.h. Letters in the tree are folded, and classes have what
+ * their
  * letters fold to: folded texts are what it is for.
  */
 #ifndef DASHBOX_ACCESS_MODERATION_REGEX_READ_H

@@ -1,6 +1,7 @@
 /* moderation_words.c - the automaton of the words.
  *
- * States are numbered breadth first, so the children of a state lie side by side, and the states that texts are mostly in come
+ * States are numbered breadth first, so the children of a state lie side by side, and the states that texts are mostly
+ * in come
  * first. Those have a row with the next state for each class of bytes; the others have their children and the state to
  * fall back to.
  *

@@ -1,6 +1,7 @@
 /* moderation_words.h - finds any of many words in a text, in one pass (Aho and Corasick's automaton).
  *
- * Words and texts are bytes here, folded before. An automaton is never changed once it is made; how far a text has got is one
+ * Words and texts are bytes here, folded before. An automaton is never changed once it is made; how far a text has got
+ * is one
  * number, so a text can come in pieces.
  *
  * Memory: about 20 bytes for each byte of the words that is not the beginning of another word's, and at most 2 MB besides.

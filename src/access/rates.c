@@ -352,7 +352,8 @@ static void lock_claims(struct rates *r, const struct rate_claim *claims, size_t
     }
 }
 
-/* The time at a key, which never goes back: workers that overtook each other meet at the later time; after a clock was really
+/* The time at a key, which never goes back: workers that overtook each other meet at the later time; after a clock was
+ * really
  * moved back, time goes on from where it was. */
 static int64_t key_now(struct rate_key *k, int64_t now_ms)
 {

@@ -1,6 +1,7 @@
 /* rates.h - how often and how much: requests, tokens, bursts and calls at once.
  *
- * What is limited is a subject and a model: ":account" (no workspace is called so) and a model for the limits of the catalogue, a workspace's id and a
+ * What is limited is a subject and a model: ":account" (no workspace is called so) and a model for the limits of the
+ * catalogue, a workspace's id and a
  * model for its administrator's. A request claims both, and gets both or neither. The windows slide, to the millisecond:
  * in no stretch of `span_ms` are more than `limit` let through, and none is refused while fewer were. Refused requests
  * count nowhere.
@@ -16,7 +17,8 @@
  * that server is away, the policy decides at once: RATES_OPEN admits uncounted, RATES_CLOSED fails with ERR_UNREACHABLE.
  *
  * Thread: struct rates is shared; a view belongs to one worker's loop.
- * Time:   the service's clock (clock_unix_ms()). When it is moved back by more than a minute, what was counted counts as just
+ * Time:   the service's clock (clock_unix_ms()). When it is moved back by more than a minute, what was counted counts as
+ * just
  *         before the new time; less is taken for two workers that overtook each other, and time stands still that long.
  * Spec:   access.md §7.
  */
@@ -122,7 +124,8 @@ SUSPENDS void rates_reset(struct rates_view *v);
 SUSPENDS enum err rates_admit(struct rates_view *v, const struct rate_claim *claims, size_t count, int64_t now_ms,
                               struct rate_ticket *ticket, struct rate_state *ret);
 
-/* The prompt's tokens, once a ticket. Results as above, ERR_LIMIT always with RATE_TOKENS; `ret->requests` is as rates_admit()
+/* The prompt's tokens, once a ticket. Results as above, ERR_LIMIT always with RATE_TOKENS; `ret->requests` is as
+ * rates_admit()
  * left it. Unless OK the ticket has been undone. */
 SUSPENDS enum err rates_reserve(struct rates_view *v, struct rate_ticket *ticket, int64_t tokens, int64_t now_ms,
                                 struct rate_state *ret);
@@ -135,7 +138,8 @@ SUSPENDS void rates_undo(struct rates_view *v, struct rate_ticket *ticket, int64
 
 /* ---- the catalogue ---- */
 
-/* The published limits of a model in MODEL_CN or MODEL_INTL; where that region has none, those of the other. Per minute also
+/* The published limits of a model in MODEL_CN or MODEL_INTL; where that region has none, those of the other. Per minute
+ * also
  * holds per second, a sixtieth, from 60 a minute on; for tokens only as far as the longest prompt fits. */
 void rate_limits_of(const struct model *m, enum model_region region, struct rate_limits *ret);
 

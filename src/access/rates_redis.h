@@ -31,7 +31,8 @@ void redis_close(struct redis *r);
 
 #define REDIS_ARGS_MAX 128
 
-/* Runs rates.lua with the arguments of EVAL from the number of keys on, and gives the `max` numbers that it returns. ERR_UNREACHABLE whatever went wrong. Not cut short when the fiber is cancelled: an answer takes `timeout_us` at most. */
+/* Runs rates.lua with the arguments of EVAL from the number of keys on, and gives the `max` numbers that it returns.
+ * ERR_UNREACHABLE whatever went wrong. Not cut short when the fiber is cancelled: an answer takes `timeout_us` at most. */
 SUSPENDS enum err redis_run(struct redis *r, const str *args, size_t count, int64_t *ret, size_t max);
 
 #endif

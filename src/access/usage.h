@@ -40,7 +40,8 @@ struct usage_query {
 /* A job for store_run() or store_run_here(). */
 enum err usage_query_job(sqlite3 *db, void *usage_query);
 
-/* The row as JSON: {"group":…,"requests":…,…,"cost":"0.0048","list_cost":"0.0048"}. Money is text, that no reader rounds it. */
+/* The row as JSON: {"group":…,"requests":…,…,"cost":"0.0048","list_cost":"0.0048"}. Money is text, that no reader rounds
+ * it. */
 void usage_add(struct buf *b, const struct usage_row *r);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "api/gather.h"
 
-/* One call in the wire's order: {"function":{"name","arguments"},"index","id","type"}. Without a name it is a continuation. */
+/* One call in the wire's order: {"function":{"name","arguments"},"index","id","type"}. Without a name it is a
+ * continuation. */
 void tool_call_add(struct buf *b, size_t index, str id, str name, str arguments);
 
 /* All calls so far, separated by commas. */

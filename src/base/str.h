@@ -81,7 +81,8 @@ str str_cut(str *rest, char sep);
 /* Whether all of `text` fits a pattern in which * stands for any run of characters. */
 bool str_glob(str pattern, str text);
 
-/* All of `s` must be the number; leading zeros and a sign are accepted for i64. False on overflow or other text. A fraction is
+/* All of `s` must be the number; leading zeros and a sign are accepted for i64. False on overflow or other text. A
+ * fraction is
  * decimal, with or without an exponent. */
 bool str_to_i64(str s, int64_t *ret);
 bool str_to_u64(str s, uint64_t *ret);

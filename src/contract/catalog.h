@@ -57,7 +57,8 @@ struct error_code {
 extern const struct error_code error_codes[];
 extern const unsigned          error_code_count;
 
-/* The line of a native code, sub-codes included, or the first one that has this compatible code. NULL when there is none. */
+/* The line of a native code, sub-codes included, or the first one that has this compatible code. NULL when there is
+ * none. */
 const struct error_code *error_code_by_native(str native);
 const struct error_code *error_code_by_compat(str code);
 

@@ -26,7 +26,8 @@ struct workspace;
 /* Which protocol the client speaks: decides the form of answers and of refusals. */
 enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ADMIN };
 
-/* The phases whose times the log line shows, in order: the route and the key; the body comes; it is read against the tables;
+/* The phases whose times the log line shows, in order: the route and the key; the body comes; it is read against the
+ * tables;
  * checked against the model and counted; until the engine's first event (of a whole answer: the last); a stream runs; a
  * whole answer or a refusal is rendered and sent. */
 #define PHASES(X)             \

@@ -89,7 +89,8 @@ struct listener;
  * process that was started by mistake. A Unix socket is taken when a server answers there. */
 bool address_taken(const struct address *at);
 
-/* ERR_EXISTS: the path of a Unix socket is something else. on_accept gets a connection that it takes with stream_accept(), once, at once. */
+/* ERR_EXISTS: the path of a Unix socket is something else. on_accept gets a connection that it takes with
+ * stream_accept(), once, at once. */
 enum err listener_open(struct loop *l, const struct address *at, int backlog,
                        void (*on_accept)(struct listener *ln, void *arg), void *arg, struct listener **ret);
 enum err stream_accept(struct stream *s, const struct stream_events *events, struct listener *ln);

@@ -492,7 +492,8 @@ static void exchange_end(struct http_exchange *x)
         stream_read_start(&c->stream);
 }
 
-/* Whether the rest of the body can be read and thrown away. Of a client that waits for 100 nobody knows whether it sends. */
+/* Whether the rest of the body can be read and thrown away. Of a client that waits for 100 nobody knows whether it
+ * sends. */
 static bool body_skippable(const struct http_exchange *x)
 {
     return x->body_done || (!x->continue_wanted && x->head.content_length - x->body_seen <= LINGER_BYTES);

@@ -75,7 +75,8 @@ bool http_expectation_known(const struct http_exchange *x);
 /* A pointer of the owner's own, set in plan() and read in handle(). */
 void        http_tag_set(struct http_exchange *x, const void *tag);
 const void *http_tag(const struct http_exchange *x);
-/* Calls fn(arg) once, right before the answer's last bytes are sent: whoever has the whole answer finds done what it did. Not
+/* Calls fn(arg) once, right before the answer's last bytes are sent: whoever has the whole answer finds done what it
+ * did. Not
  * for an answer that breaks off. It runs on the exchange's fiber and may suspend. */
 void http_on_last(struct http_exchange *x, void (*fn)(void *arg), void *arg);
 /* Lives until the answer is out. */

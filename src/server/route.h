@@ -44,7 +44,8 @@ const struct route *route_find(str path);
 /* The same for a request: on a plan's own host (data/plans.txt) the paths stand without the plan's base. */
 const struct route *route_of_request(str path, str host);
 
-/* The exact route that a path written in another way means: with doubled slashes, escapes, blanks, punctuation at its end, or
+/* The exact route that a path written in another way means: with doubled slashes, escapes, blanks, punctuation at its
+ * end, or
  * full-width characters (E273: the gateway "cannot read the workspace" from such a URL). NULL when there is none. */
 const struct route *route_of_malformed(struct arena *a, str path);
 

@@ -34,7 +34,8 @@ struct server {
     size_t            drained;      /* of them, that have no requests any more; on worker 0's loop */
 };
 
-/* Opens everything, from the tokenizer to the listeners; `ret_at` is where they listen and `ret_key` the key to show (in the
+/* Opens everything, from the tokenizer to the listeners; `ret_at` is where they listen and `ret_key` the key to show (in
+ * the
  * process's arena). No data folder is made before the rest is there. The configuration is the process's from here on; the
  * reason of a failure is in the log. Before any thread exists. */
 enum err server_open(struct server *p, struct config *c, struct address *ret_at, str *ret_key);

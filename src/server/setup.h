@@ -31,7 +31,8 @@ struct shared {
     atomic_uint             refs;
 };
 
-/* Reads scenario and certificate. `before` is the configuration that this one replaces, NULL at the start. ERR_INVALID: *ret_problem is a line for the operator, in `a`. The configuration belongs to
+/* Reads scenario and certificate. `before` is the configuration that this one replaces, NULL at the start. ERR_INVALID:
+ * *ret_problem is a line for the operator, in `a`. The configuration belongs to
  * it from here on, and is freed on failure. */
 enum err       shared_open(struct config *c, const struct tokenizer *t, const struct shared *before, struct arena *a,
                            struct shared **ret, str *ret_problem);

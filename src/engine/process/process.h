@@ -13,7 +13,8 @@
  *   any of them -- child_close() --> CLOSING -- it has ended --> CLOSED
  *
  * While it is not READY requests wait up to wait_ms; then they go to the fallback engine or are refused with E236. They do
- * so at once when its program cannot be run. A child that dies under a request is waited for as at its start. What it writes goes to the log at debug level; its last line is shown when it
+ * so at once when its program cannot be run. A child that dies under a request is waited for as at its start. What it
+ * writes goes to the log at debug level; its last line is shown when it
  * ends by itself.
  *
  * Thread: a child belongs to the loop it was opened on, but for child_state() and child_ask(); that loop runs as long as
@@ -54,7 +55,8 @@ enum child_state { CHILD_STOPPED, CHILD_STARTING, CHILD_READY, CHILD_BROKEN, CHI
 bool child_command_ok(const str *words, size_t count);
 /* ERR_INVALID, and the reason in the log, when child_command_ok() says no, or the place makes no sense. */
 enum err child_open(struct loop *l, const struct child_options *o, struct child **ret);
-/* Takes over health_path, health_ms, ready_ms and wait_ms, from the next check or request on, and starts one that is STOPPED
+/* Takes over health_path, health_ms, ready_ms and wait_ms, from the next check or request on, and starts one that is
+ * STOPPED
  * when at_boot says so. On its loop. */
 void child_adjust(struct child *c, const struct child_options *o);
 /* Stops it. on_closed(arg), on its loop, when it has ended; the memory goes with the last engine. */

@@ -119,7 +119,8 @@ static void mark(struct taping *tp, size_t end)
     tp->marked = end;
 }
 
-/* A piece that is kept ends where a line ends, wherever the network cut: so no character and no secret is in two of them. */
+/* A piece that is kept ends where a line ends, wherever the network cut: so no character and no secret is in two of
+ * them. */
 static void taping_piece(struct taping *tp, str piece)
 {
     size_t start = tp->bytes.len;

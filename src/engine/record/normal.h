@@ -1,13 +1,16 @@
 /* normal.h - what of a request says that it is the same one: its normalised body, and the name of its file.
  *
- * A JSON body is written anew: members sorted, two blanks a level, without what differs from run to run or must not be kept.
+ * A JSON body is written anew: members sorted, two blanks a level, without what differs from run to run or must not be
+ * kept.
  * - Left out at the top: user, request_id, metadata, safety_identifier, prompt_cache_key, store.
- * - Ids of tool calls (tool_calls[].id, tool_call_id) become call_1, call_2, … in the order in which they first stand there.
+ * - Ids of tool calls (tool_calls[].id, tool_call_id) become call_1, call_2, … in the order in which they first stand
+ * there.
  * - data: URIs and long texts in Base64 become their SHA-256 and size.
  * - Secrets are taken out (scrub.h).
  * A body that is not JSON is only scrubbed.
  *
- * The name is MODEL-FAMILY-REST: eight hexadecimal digits of the SHA-256 of method, path, model and messages, and eight of all.
+ * The name is MODEL-FAMILY-REST: eight hexadecimal digits of the SHA-256 of method, path, model and messages, and eight
+ * of all.
  *
  * Recurses up to 64 levels, so it belongs on a lane. Memory: the arena.
  */

@@ -1,6 +1,7 @@
 /* scrub.h - takes what is secret out of a text that will be kept in a file.
  *
- * Taken out: the caller's known secrets wherever they stand; keys of the forms sk-… and st-…; what follows "Bearer"; the values of
+ * Taken out: the caller's known secrets wherever they stand; keys of the forms sk-… and st-…; what follows "Bearer"; the
+ * values of
  * query parameters and of JSON members (also of JSON inside a JSON string) whose name says that they are a key, password,
  * token, signature or cookie. "REMOVED" stands there then. Scrubbing twice is scrubbing once.
  *

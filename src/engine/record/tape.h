@@ -1,4 +1,5 @@
-/* tape.h - one exchange with an upstream as the text of a file (doc/record.md): YAML, bodies as literal blocks, so that people can
+/* tape.h - one exchange with an upstream as the text of a file (doc/record.md): YAML, bodies as literal blocks, so that
+ * people can
  * read it, change it, and see what a commit changes in it.
  *
  * Memory: the arena. Reading is libyaml's, with its depth of the stack: on a lane, or before the loops run.

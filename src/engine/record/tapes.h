@@ -1,11 +1,13 @@
 /* tapes.h - a folder of recorded exchanges: one file each, written while dashbox records, read while it replays.
  *
- * A file has the name of its request (normal.h) and ".yaml"; the second answer to the same request in one run is its take 2, in
+ * A file has the name of its request (normal.h) and ".yaml"; the second answer to the same request in one run is its
+ * take 2, in
  * NAME.2.yaml, and so on. The first take of a run replaces those of earlier runs. Replaying gives the takes in turn, then
  * from the beginning.
  *
  * All work with files, and the state of the takes, is on a lane of its own. The functions may be called from any loop.
- * Limits: TAPES_FILE_MAX bytes a file, and TAPES_WAITING_MAX of recordings that wait to be written: what is beyond is not kept,
+ * Limits: TAPES_FILE_MAX bytes a file, and TAPES_WAITING_MAX of recordings that wait to be written: what is beyond is
+ * not kept,
  * and the log says so.
  */
 #ifndef DASHBOX_ENGINE_RECORD_TAPES_H
@@ -29,14 +31,16 @@ struct tapes;
 /* ERR_INVALID, *ret_problem in `a`: the folder cannot be made, or one of its files is no recording. */
 enum err tapes_open(const struct tapes_options *o, struct arena *a, struct tapes **ret, str *ret_problem);
 /* Writes what is to be written first. */
-/* The same ones for another holder, when the options are the same: takes are counted on over a reload. NULL: they are not, or `t`
+/* The same ones for another holder, when the options are the same: takes are counted on over a reload. NULL: they are
+ * not, or `t`
  * is. tapes_close() gives them back. */
 struct tapes *tapes_again(struct tapes *t, const struct tapes_options *o);
 void tapes_close(struct tapes *t);
 
 const struct tapes_options *tapes_options(const struct tapes *t);
 
-/* Calls fn for each first take, in the order of the names; what it gets lives in `a`. For the time before the loops run. The same
+/* Calls fn for each first take, in the order of the names; what it gets lives in `a`. For the time before the loops run.
+ * The same
  * errors. */
 enum err tapes_list(str path, struct arena *a, void (*fn)(void *arg, const struct tape *t), void *arg,
                     str *ret_problem);

@@ -42,7 +42,8 @@ struct scratch {
     struct arena       *arena;
 };
 
-/* The last event that was nothing but a piece of text, as it came. The next one mostly differs in that piece alone, and need
+/* The last event that was nothing but a piece of text, as it came. The next one mostly differs in that piece alone, and
+ * need
  * not be parsed then. */
 struct answer_like {
     struct buf           raw;

@@ -2,7 +2,8 @@
  * Ollama, …), another dashbox, or the cloud itself.
  *
  * An upstream is a pool of endpoints that answer alike. Each request goes to the one with the fewest under way (by weight).
- * It is tried on another one only while nothing of an answer has come, and only when the endpoint could not be connected to,
+ * It is tried on another one only while nothing of an answer has come, and only when the endpoint could not be connected
+ * to,
  * closed without an answer, or answered 502, 503 or 504. Three such failures in a row, or one connection that cannot be
  * made, mark an endpoint down for a second, doubled each time up to 30; then one request may find out. Active checks
  * (health_path) do both sooner: the first is made at once, and one that is not answered well marks the endpoint down, but
