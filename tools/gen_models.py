@@ -29,6 +29,9 @@ CHOICES = {
     'content': ('content', {'string': 'MODEL_CONTENT_STRING', 'preprocess': 'MODEL_CONTENT_PREPROCESS'}),
     'languages': ('languages', {'lite': 'MODEL_LANGUAGES_LITE'}),
     'failure': ('failure', {'computation': 'MODEL_FAILURE_COMPUTATION'}),
+    'contents': ('contents', {'payload': 'MODEL_CONTENTS_PAYLOAD'}),
+    'vectors': ('vectors', {'fused': 'MODEL_VECTORS_FUSED', 'either': 'MODEL_VECTORS_EITHER',
+                            'object': 'MODEL_VECTORS_OBJECT'}),
 }
 REGIONS = {'cn': 'MODEL_CN', 'global': 'MODEL_GLOBAL', 'intl': 'MODEL_INTL', 'us': 'MODEL_US', 'eu': 'MODEL_EU'}
 MODALITIES = {'text': 'MODEL_TEXT', 'image': 'MODEL_IMAGE', 'video': 'MODEL_VIDEO', 'audio': 'MODEL_AUDIO',
@@ -40,11 +43,12 @@ BITS = {
     'in': ('in', MODALITIES), 'out': ('out', MODALITIES), 'regions': ('regions', REGIONS), 'batch': ('batch', REGIONS),
 }
 NUMBERS = {'context': 'context', 'input': 'input_max', 'output': 'output_max', 'budget': 'budget_max', 'rpm': 'rpm',
-           'tpm': 'tpm', 'rps': 'rps', 'rpm.intl': 'rpm_intl', 'tpm.intl': 'tpm_intl', 'rps.intl': 'rps_intl'}
+           'tpm': 'tpm', 'rps': 'rps', 'rpm.intl': 'rpm_intl', 'tpm.intl': 'tpm_intl', 'rps.intl': 'rps_intl',
+           'rows': 'rows_max', 'tokens': 'tokens_max', 'images': 'images_max', 'videos': 'videos_max'}
 THINKING_NUMBERS = {'input.thinking': ('input_max_thinking', 'input'),
                     'output.thinking': ('output_max_thinking', 'output')}
 TEXTS = ('family', 'provider', 'equals', 'offline', 'effort', 'audio_voices')
-ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs')
+ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs', 'sparse')
 # Published, and for people only.
 FACTS = ('voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
          'concurrency', 'concurrency.intl', 'window', 'limits.global', 'limits.us', 'limits.eu', 'notes')
@@ -54,7 +58,7 @@ WINDOW_UNITS = {'req': 'window_requests', 'total_tokens': 'window_tokens', 'toke
 TASK_LIMITS = {'running': 'tasks_running_max', 'queued': 'tasks_queued_max'}
 # price region → the fact with its list in its own currency; models.md §4
 PRICES = {'PRICE_CN': 'price.cn', 'PRICE_INTL': 'price.usd'}
-KEYS = {'task', 'cached', 'default', 'can', 'paths', 'frames', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
+KEYS = {'task', 'cached', 'default', 'can', 'paths', 'frames', 'dimensions', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
 
 
 PRICE_PARTS = {'input_token': ['IN'], 'text_input_token': ['IN'], 'embedding_token': ['IN'], 'text': ['IN'],
@@ -108,6 +112,14 @@ def frame_numbers(s):
     if not re.match(r'[0-9]{1,9} [0-9]{1,9}( narrow)?$', value):
         s.fail('"frames" must be two numbers, and "narrow" or nothing', 'frames')
     return value.split()
+
+
+def dimensions(s):
+    """["1024", "2048", …], the default first."""
+    values = s.get('dimensions', '').split()
+    if any(not re.match(r'[1-9][0-9]{0,4}$', v) for v in values):
+        s.fail('"dimensions" must be numbers', 'dimensions')
+    return values
 
 
 def windows(s):
@@ -173,6 +185,7 @@ def check(s, paths, by_id):
     for key in (*NUMBERS, *THINKING_NUMBERS):
         number(s, key)
     frame_numbers(s)
+    dimensions(s)
     windows(s)
     default = choice(s, 'default', ('on', 'off'))
     for key in PRICES.values():
@@ -294,6 +307,8 @@ def members(s, prices):
         out.append(f'.frames_min = {frames[0]}, .frames_max = {frames[1]}')
         if len(frames) > 2:
             out.append('.frames_narrow = true')
+    if dimensions(s):
+        out.append(f'.dimension = {dimensions(s)[0]}, .dimensions = {st.c_str(" ".join(dimensions(s)))}')
     out += [f'.{member} = {value}' for member, value in windows(s).items()]
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')

@@ -146,22 +146,25 @@ static void native_body(struct request *rq, const struct fault_view *v, struct b
 }
 
 /* {"error":{"message","type","param","code"},"id","request_id"} (wire-forms.md R1, O2); without "id" when no model was
- * reached (R2, O3); a body that is no JSON gets message and type alone (O7). */
+ * reached (R2, O3); a body that is no JSON gets message and type alone (O7). Embeddings and rerank refuse parameters with
+ * the native code, also as the type, and a bare id (O8). */
 static void openai_body(struct request *rq, const struct fault_view *v, struct buf *b)
 {
+    bool own = rq->service_codes && str_eq(v->code, S("InvalidParameter"));
+
     buf_add(b, S("{\"error\":{\"message\":"));
     json_add_str(b, v->message);
     buf_add(b, S(",\"type\":"));
-    add_str_or_null(b, v->compat_type.len ? v->compat_type : v->code);
+    add_str_or_null(b, v->compat_type.len && !own ? v->compat_type : v->code);
     if (rq->fault.row == &error_rows[ERROR_BODY_INVALID]) {
         buf_add(b, S("}}"));
         return;
     }
     buf_add(b, S(",\"param\":null,\"code\":"));
-    add_str_or_null(b, v->compat_code);
+    add_str_or_null(b, own ? v->code : v->compat_code);
     buf_add(b, S("}"));
-    if (v->engine) {
-        buf_add(b, S(",\"id\":\"chatcmpl-"));
+    if (v->engine || own) {
+        buf_add(b, rq->service_codes ? S(",\"id\":\"") : S(",\"id\":\"chatcmpl-"));
         buf_add(b, str_of(rq->id, UUID_LEN));
         buf_add_char(b, '"');
     }

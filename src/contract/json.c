@@ -230,3 +230,15 @@ void json_add_num(struct buf *b, double v)
     }
     buf_add(b, str_from_cstr(text));
 }
+
+void json_add_nums(struct buf *b, const double *v, size_t count)
+{
+    struct memory   m = { b->arena, SIZE_MAX };
+    yyjson_alc      alc = arena_alc(&m);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(&alc);
+    size_t          len;
+    const char     *text = yyjson_mut_val_write_opts(yyjson_mut_arr_with_double(doc, v, count), 0, &alc, &len, NULL);
+
+    ASSERT(text);
+    buf_add(b, str_of(text, len));
+}

@@ -51,5 +51,7 @@ void json_add_count(struct buf *b, str before, int64_t count);
 size_t json_plain_len(str s);
 /* Shortest decimal that reads back the same. */
 void json_add_num(struct buf *b, double v);
+/* Many, as an array. None of them is infinite or no number. */
+void json_add_nums(struct buf *b, const double *v, size_t count);
 
 #endif

@@ -61,6 +61,20 @@ enum model_failure {
     MODEL_FAILURE_COMPUTATION, /* E225d */
 };
 
+/* How what is wrong with the texts of an embedding is told. */
+enum model_contents {
+    MODEL_CONTENTS_INPUT,   /* E036, E043 */
+    MODEL_CONTENTS_PAYLOAD, /* as the older models tell it: W201, W202 */
+};
+
+/* What a multimodal embedding gives for a request's contents. */
+enum model_vectors {
+    MODEL_VECTORS_EACH,   /* one for each medium */
+    MODEL_VECTORS_FUSED,  /* one for all */
+    MODEL_VECTORS_EITHER, /* enable_fusion decides */
+    MODEL_VECTORS_OBJECT, /* one for each object: several keys in one are fused */
+};
+
 /* Bits of model.calls. */
 enum model_call { MODEL_CALL_SYNC, MODEL_CALL_SSE, MODEL_CALL_ASYNC, MODEL_CALL_RUN_TASK, MODEL_CALL_REALTIME };
 
@@ -111,7 +125,16 @@ struct model {
     int64_t frames_min, frames_max; /* of a video given as a list of images; 0: not known */
     bool    frames_narrow;          /* what else is sent is E044b, not E044a */
 
-    bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs;
+    /* Of embeddings and rerank. */
+    str                dimensions; /* that a vector may have, parted by blanks, the default first; empty: not known */
+    int64_t            dimension;  /* the default */
+    int64_t            rows_max;   /* texts or documents of one request; 0: not known, as all below */
+    int64_t            tokens_max; /* rerank: of the query, once a document, and the documents together */
+    int64_t            images_max, videos_max;
+    enum model_vectors vectors;
+    enum model_contents contents;
+
+    bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs, can_sparse;
     bool can_required;      /* tool_choice "required" (else E030) */
     bool can_json_thinking; /* response_format json_… while it thinks (else E025) */
     bool openai;            /* some path of the OpenAI-compatible protocol takes it (else E199) */

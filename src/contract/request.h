@@ -98,6 +98,7 @@ struct request {
     str          workspace; /* the id of `space` */
     str          model_name; /* as sent */
     bool         stream;
+    bool         service_codes; /* OpenAI-compatible: refusals keep the native code, ids are bare (embeddings, rerank) */
     bool         cut_off; /* the server stopped before its answer was out */
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */

@@ -1,4 +1,4 @@
-/* engine.h - what answers: takes a chat_input, gives chat_events.
+/* engine.h - what answers: takes a chat_input, gives chat_events; takes texts, gives vectors or a ranking.
  *
  * An engine knows no surface. Its stream belongs to the request: whatever it holds (a connection, a child's slot) is
  * tied to rq->arena with arena_defer and so given back however the request ends.
@@ -6,7 +6,9 @@
 #ifndef DASHBOX_ENGINE_ENGINE_H
 #define DASHBOX_ENGINE_ENGINE_H
 
+#include "contract/embed.h"
 #include "contract/request.h"
+#include "contract/rerank.h"
 #include "loop/fiber.h"
 
 struct engine;
@@ -22,6 +24,12 @@ struct engine_ops {
     SUSPENDS enum err (*next)(struct engine_stream *st, struct chat_event *ret);
     /* True when next() would not suspend: the surface sends what it has gathered when this is false. */
     bool (*ready)(const struct engine_stream *st);
+
+    /* The whole answer, or its refusal in rq->fault. */
+    SUSPENDS enum err (*embed)(struct engine *e, struct request *rq, const struct embed_input *in,
+                               struct embed_answer *ret);
+    SUSPENDS enum err (*rerank)(struct engine *e, struct request *rq, const struct rerank_input *in,
+                                struct rerank_answer *ret);
 };
 
 /* Both begin with this, so that one pointer does for all kinds. */

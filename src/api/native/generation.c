@@ -4,6 +4,7 @@
  */
 #include "access/admission.h"
 #include "access/faults.h"
+#include "api/body_model.h"
 #include "api/native/native.h"
 #include "api/pump.h"
 #include "api/reply.h"
@@ -22,31 +23,6 @@ static bool wants_stream(const struct request *rq)
     if (sse.len)
         return str_eq_nocase(sse, S("enable"));
     return str_find_str_nocase(request_header(rq, S("accept")), S("text/event-stream")) != STR_NONE;
-}
-
-/* REF: E161, E031, E198a, E052, E022: what is known before the input is looked at. */
-static enum err read_model(struct request *rq, yyjson_val *root, enum model_path path, struct chat_input *in)
-{
-    yyjson_val *model = json_get(root, "model");
-    enum err    e;
-
-    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
-        return fail_model_missing_native(&rq->fault);
-    in->model_name = json_str(model);
-    e = faults_suffix(rq, "the model", &in->model_name);
-    if (e)
-        return e;
-    rq->model_name = in->model_name;
-    in->model = request_model(rq, in->model_name);
-    if (!in->model && model_find(in->model_name))
-        return fail_model_not_found_404(&rq->fault); /* a retired one */
-    if (!in->model)
-        return fail_model_not_found_native(&rq->fault);
-    if (!(in->model->calls & (BIT(MODEL_CALL_SYNC) | BIT(MODEL_CALL_SSE) | BIT(MODEL_CALL_ASYNC))))
-        return fail_http_call_unsupported(&rq->fault); /* a model that only speaks WebSocket */
-    if (!model_on_path(in->model, path))
-        return fail_url_model_mismatch(&rq->fault);
-    return OK;
 }
 
 /* REF: E159, E162, E023, E176. */
@@ -398,7 +374,8 @@ static enum err generate(struct request *rq, enum model_path path)
         return e;
     rq->stream = in->stream = wants_stream(rq);
     rq->multimodal = in->multimodal = path == MODEL_PATH_MULTIMODAL;
-    e = read_model(rq, root, path, in);
+    e = body_model_native(rq, root, path, &in->model);
+    in->model_name = rq->model_name;
     if (!e)
         e = admit(rq, in->model);
     if (e)

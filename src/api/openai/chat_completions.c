@@ -4,6 +4,7 @@
  */
 #include "access/admission.h"
 #include "access/faults.h"
+#include "api/body_model.h"
 #include "api/openai/openai.h"
 #include "api/pump.h"
 #include "api/reply.h"
@@ -12,29 +13,6 @@
 #include "contract/chat_body.h"
 #include "net/http_server.h"
 #include "service/chat.h"
-
-/* REF: E096, E198b, E198c, E199, E022, E052: what is known before the messages are looked at. */
-static enum err read_model(struct request *rq, yyjson_val *root, struct chat_input *in)
-{
-    yyjson_val *model = json_get(root, "model");
-    enum err    e;
-
-    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
-        return fail_model_missing_compat(&rq->fault);
-    in->model_name = json_str(model);
-    e = faults_suffix(rq, "the model", &in->model_name);
-    if (e)
-        return e;
-    rq->model_name = in->model_name;
-    in->model = request_model(rq, in->model_name);
-    if (!in->model && model_find(in->model_name))
-        return fail_model_not_found_openai(&rq->fault, in->model_name); /* a retired one: nobody has access */
-    if (!in->model)
-        return fail_model_not_found_or_no_access(&rq->fault, in->model_name);
-    if (!in->model->openai || !model_on_path(in->model, MODEL_PATH_OPENAI))
-        return fail_model_no_openai_mode(&rq->fault, in->model_name);
-    return OK;
-}
 
 static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
@@ -307,7 +285,8 @@ enum err handle_openai_chat_completions(struct request *rq)
 
     if (e)
         return e;
-    e = read_model(rq, root, in);
+    e = body_model_openai(rq, root, MODEL_PATH_OPENAI, &in->model);
+    in->model_name = rq->model_name;
     if (!e)
         e = admit(rq, in->model);
     if (!e)

@@ -6,6 +6,7 @@
 #include "loop/fiber.h"
 
 SUSPENDS enum err handle_openai_chat_completions(struct request *rq);
+SUSPENDS enum err handle_openai_embeddings(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);
 

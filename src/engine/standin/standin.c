@@ -16,11 +16,12 @@
 #include "base/utf8.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "engine/lexical/lexical.h"
 #include "engine/standin/scenario.h"
 #include "engine/standin/schema.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
-#include "tokens/tokenizer.h"
+#include "tokens/count_memo.h"
 
 #include <pthread.h>
 
@@ -721,11 +722,74 @@ static bool standin_ready(const struct engine_stream *base)
     return !st->answer || st->answer->between_tokens_us == 0;
 }
 
+/* ---- embeddings and rerank: engine/lexical ---- */
+
+struct lexical_job {
+    const struct tokenizer    *tokenizer;
+    struct arena              *arena;
+    const struct embed_input  *embed; /* one of the two */
+    struct embed_answer       *embedded;
+    const struct rerank_input *rerank;
+    struct rerank_answer      *reranked;
+};
+
+static void lexical_run(void *arg)
+{
+    struct lexical_job *job = arg;
+
+    if (job->embed)
+        lexical_embed(job->tokenizer, job->arena, job->embed, job->embedded);
+    else
+        lexical_rerank(job->arena, job->rerank, job->reranked);
+}
+
+/* On the lane when it would take so long that others would have to wait. */
+static SUSPENDS enum err lexical_do(struct engine *base, struct lexical_job *job, size_t bytes)
+{
+    struct standin *engine = CONTAINER_OF(base, struct standin, base);
+    struct lane    *lane = bytes > COUNT_AT_ONCE ? lane_get(engine) : NULL;
+
+    might_suspend();
+    job->tokenizer = engine->tokenizer;
+    if (lane)
+        lane_run(lane, lexical_run, job);
+    else
+        lexical_run(job);
+    return OK;
+}
+
+static size_t bytes_of(const str *texts, size_t count)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += texts[i].len;
+    return bytes;
+}
+
+static SUSPENDS enum err standin_embed(struct engine *e, struct request *rq, const struct embed_input *in,
+                                       struct embed_answer *ret)
+{
+    struct lexical_job job = { .arena = rq->arena, .embed = in, .embedded = ret };
+
+    return lexical_do(e, &job, bytes_of(in->texts, in->text_count));
+}
+
+static SUSPENDS enum err standin_rerank(struct engine *e, struct request *rq, const struct rerank_input *in,
+                                        struct rerank_answer *ret)
+{
+    struct lexical_job job = { .arena = rq->arena, .rerank = in, .reranked = ret };
+
+    return lexical_do(e, &job, in->query.len + bytes_of(in->documents, in->document_count));
+}
+
 static const struct engine_ops standin_ops = {
     .kind = "standin",
     .open = standin_open,
     .next = standin_next,
     .ready = standin_ready,
+    .embed = standin_embed,
+    .rerank = standin_rerank,
 };
 
 static void standin_close(void *arg)

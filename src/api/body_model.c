@@ -1,0 +1,59 @@
+/* body_model.c - the model that a body names. Spec: chat.md §8.5, §9.3. */
+#include "api/body_model.h"
+
+#include "access/faults.h"
+#include "contract/errors.gen.h"
+
+/* REF: E161, E031, E198a, E052, E022. */
+enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret)
+{
+    yyjson_val         *model = json_get(root, "model");
+    const struct model *m;
+    str                 name;
+    enum err            e;
+
+    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
+        return fail_model_missing_native(&rq->fault);
+    name = json_str(model);
+    e = faults_suffix(rq, "the model", &name);
+    if (e)
+        return e;
+    rq->model_name = name;
+    m = request_model(rq, name);
+    if (!m && model_find(name))
+        return fail_model_not_found_404(&rq->fault); /* a retired one */
+    if (!m)
+        return fail_model_not_found_native(&rq->fault);
+    if (!(m->calls & (BIT(MODEL_CALL_SYNC) | BIT(MODEL_CALL_SSE) | BIT(MODEL_CALL_ASYNC))))
+        return fail_http_call_unsupported(&rq->fault); /* a model that only speaks WebSocket */
+    if (!model_on_path(m, path))
+        return fail_url_model_mismatch(&rq->fault);
+    *ret = m;
+    return OK;
+}
+
+/* REF: E096, E198b, E198c, E199, E022, E052. */
+enum err body_model_openai(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret)
+{
+    yyjson_val         *model = json_get(root, "model");
+    const struct model *m;
+    str                 name;
+    enum err            e;
+
+    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
+        return fail_model_missing_compat(&rq->fault);
+    name = json_str(model);
+    e = faults_suffix(rq, "the model", &name);
+    if (e)
+        return e;
+    rq->model_name = name;
+    m = request_model(rq, name);
+    if (!m && model_find(name))
+        return fail_model_not_found_openai(&rq->fault, name); /* a retired one: nobody has access */
+    if (!m)
+        return fail_model_not_found_or_no_access(&rq->fault, name);
+    if (!m->openai || !model_on_path(m, path))
+        return fail_model_no_openai_mode(&rq->fault, name);
+    *ret = m;
+    return OK;
+}

@@ -1,0 +1,15 @@
+/* dense.h - the dense vector of a text (lexical.h). */
+#ifndef DASHBOX_ENGINE_LEXICAL_DENSE_H
+#define DASHBOX_ENGINE_LEXICAL_DENSE_H
+
+#include "base/arena.h"
+
+struct dense;
+struct tokenizer;
+
+/* What one vector after the other is made with. */
+struct dense *dense_new(struct arena *a, const struct tokenizer *t);
+/* Writes `dimension` numbers, of unit length and each one that a float holds. */
+void dense_vector(struct dense *d, str text, size_t dimension, double *ret);
+
+#endif
