@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { Process, cores, files_max, folder, free_port, here, memory, pin_self, root, sleep, write } from './machine.mjs';
+import { Process, cores, files_max, folder, free_port, here, memory, output_of, pin_self, root, sleep, write } from './machine.mjs';
 import { ANSWERED, KEY, ask, ask_right, median, paths, questions, rounds, rows_of, wrk } from './measure.mjs';
 import { binary, dashbox, gateway_config, haproxy, have, nginx_fixed, nginx_fixed_words, nginx_proxy, trim_log, url_of } from './servers.mjs';
 
@@ -332,6 +332,51 @@ async function memory_bench(options, report) {
     ]);
 }
 
+// ---- soak: memory stays flat, whatever is asked ----
+
+// All requests of the wire cases in random order: what is answered, refused, streamed, and left in the middle.
+async function soak(options, report) {
+    const total = options.count === 1 ? 50_000 : 1_000_000, slice = 5;
+    const file = path.join(folder, 'requests');
+    const written = spawnSync(process.execPath, [path.join(root, 'test/wire/run.mjs'), '--requests', file], { encoding: 'utf8' });
+    if (written.status !== 0) throw new Error(`the requests of the wire cases: ${written.stdout}${written.stderr}`);
+
+    const load = async (server, seed) => {
+        const text = await output_of('taskset', ['-c', cores.load, 'wrk', '-t', '1', '-c', '64', '-d', `${slice}s`, '--timeout', '20s',
+            '-s', path.join(here, 'soak.lua'), `http://127.0.0.1:${server.port}`, '--', file, String(seed)]);
+        server.check();
+        trim_log(server);
+        const line = /^\{.*\}$/m.exec(text);
+        if (!line) throw new Error(`wrk said:\n${text}`);
+        return JSON.parse(line[0]);
+    };
+    const run = async (name, server) => {
+        const at = [];
+        let done = 0, refused = 0, seed = 1;
+        while (done < total) {
+            const seen = await load(server, seed++);
+            if (!seen.requests) throw new Error(`${name}: no answer`);
+            done += seen.requests;
+            refused += seen.status;
+            await sleep(200);
+            at.push({ done, ...memory(server.pid) });
+            report.progress(`${name}: ${done} requests, ${(at.at(-1).anon / MIB).toFixed(1)} MiB`);
+        }
+        // What is kept on purpose (the journal, counts, buffers at hand) has been filled by then.
+        const warm = at.find(one => one.done >= total / 5), end = at.at(-1);
+        const grown = end.anon - warm.anon, asked = Math.max(1, end.done - warm.done);
+        return { candidate: name, value: grown / MIB, unit: 'MiB', goal: '< 1 MiB', reached: grown < MIB,
+            note: `${end.done} requests, ${Math.round((100 * refused) / end.done)} % refused; RssAnon ${(end.anon / MIB).toFixed(1)} MiB at ` +
+                `the end, ${(grown / asked).toFixed(2)} bytes a request since the first ${warm.done}` };
+    };
+
+    const args = ['--api-key', 'sk-test']; // the key of the wire cases
+    const box = await dashbox('dashbox', { args }), gateway = await dashbox('gateway', { args, engines: gateway_config(box.port) });
+    const rows = [await run('the stand-in answers', box), await run('through an upstream', gateway)];
+    await stop([gateway, box]);
+    report.rows('growth of memory, all requests of the wire cases in random order', rows);
+}
+
 // ---- tokens, fiber, rates, ledger, moderation: programs of their own ----
 
 const build = [path.dirname(binary), path.join(root, 'build')].find(dir => fs.existsSync(path.join(dir, 'test')))
@@ -492,5 +537,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, tokens, fiber, rates, ledger, moderation, access, peers };
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, access, peers };
 export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);

@@ -15,7 +15,7 @@ export const have = { nginx: where('nginx'), haproxy: where('haproxy'), wrk: whe
 let count = 0;
 
 // The line of each request is written, as always, to a file in memory; trim_log() empties it between the rounds.
-export async function dashbox(name, { workers = 1, scenario, engines, set = {}, cpus, files, data } = {}) {
+export async function dashbox(name, { workers = 1, scenario, engines, set = {}, args = [], cpus, files, data } = {}) {
     const label = `dashbox-${++count}`;
     const log = path.join(folder, `${label}.log`);
     const words = [binary, 'serve', '--listen', '127.0.0.1:0', '--data', data ?? path.join(folder, label), '--api-key', KEY,
@@ -23,6 +23,7 @@ export async function dashbox(name, { workers = 1, scenario, engines, set = {}, 
     if (scenario) words.push('--scenario', write(`${label}-scenario.yaml`, scenario));
     if (engines) words.push('--config', write(`${label}.yaml`, engines));
     for (const [option, value] of Object.entries(set)) words.push('--set', `${option}=${value}`);
+    words.push(...args);
     const self = Process.start(name, words, { cpus: cpus ?? (workers > 1 ? cores.servers : cores.server), files });
     self.log = log;
     self.ends_with = 0;

@@ -32,6 +32,7 @@ function read_options(argv) {
         else if (word === '--coverage') options.coverage = true;
         else if (word === '--no-coverage') options.coverage = false;
         else if (word === '--verbose') options.verbose = true;
+        else if (word === '--requests') options.requests = argv[++i];
         else if (word.startsWith('--')) { console.error(`unknown option ${word}`); process.exit(2); }
         else options.files.push(word);
     }
@@ -1113,6 +1114,18 @@ function check_coverage(tests, problems, whole) {
 // ---------------------------------------------------------------------------------------------------------------------
 // The run
 
+// The requests of all cases for a program that makes load (./dev bench soak): before each its length and a line end. Left out is
+// what such a program does not read: answers without the body that they announce, and two answers to one request.
+function write_requests(file, tests) {
+    const pieces = [];
+    for (const step of tests.flatMap(test => test.steps)) {
+        if (step.kind !== 'http' || step.method === 'HEAD' || step.headers.some(h => /^(expect|upgrade)$/i.test(h.name))) continue;
+        const { head, body } = request_bytes(step, new Map(), 'localhost');
+        pieces.push(Buffer.from(`${head.length + body.length}\n`), head, body);
+    }
+    fs.writeFileSync(file, Buffer.concat(pieces));
+}
+
 async function main() {
     const options = read_options(process.argv.slice(2));
     const problems = [];            // failures that belong to no case
@@ -1123,6 +1136,10 @@ async function main() {
         } catch (error) {
             problems.push(error instanceof Bad_case ? error.message : `${file}: ${error.message}`);
         }
+    }
+    if (options.requests) {
+        write_requests(options.requests, tests);
+        process.exit(problems.length ? 1 : 0);
     }
     const all = tests;
     if (options.only) tests = tests.filter(t => options.only.test(t.name) || options.only.test(t.file));
