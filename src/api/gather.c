@@ -65,6 +65,9 @@ void gather_event(struct gathered *all, const struct chat_event *ev)
     case CHAT_EV_FINISH:
         g->finish = ev->finish;
         break;
+    case CHAT_EV_SEARCH:
+    case CHAT_EV_CODE:
+    case CHAT_EV_AUDIO:
     case CHAT_EV_USAGE:
         break;
     }

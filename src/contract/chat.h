@@ -26,12 +26,12 @@ typedef struct {
     bool v, set;
 } opt_bool;
 
-#define CHAT_ROLES(X)           \
-    X(CHAT_SYSTEM, "system")    \
-    X(CHAT_USER, "user")        \
+#define CHAT_ROLES(X)              \
+    X(CHAT_SYSTEM, "system")       \
+    X(CHAT_USER, "user")           \
     X(CHAT_ASSISTANT, "assistant") \
-    X(CHAT_TOOL, "tool")        \
-    X(CHAT_FUNCTION, "function") \
+    X(CHAT_TOOL, "tool")           \
+    X(CHAT_FUNCTION, "function")   \
     X(CHAT_PLUGIN, "plugin")
 
 #define CHAT_ROLE_ENUM(name, text) name,
@@ -48,8 +48,9 @@ enum chat_part_kind { CHAT_PART_TEXT, CHAT_PART_IMAGE, CHAT_PART_VIDEO, CHAT_PAR
 /* One item of a message whose content is an array. */
 struct chat_part {
     enum chat_part_kind kind;
-    str                 text;       /* the text, or the URL or data URI of the medium */
-    struct yyjson_val  *frames;     /* CHAT_PART_VIDEO given as a list: the array of URLs, else NULL */
+    str                 text;   /* the text, or the URL or data URI of the medium */
+    struct yyjson_val  *frames; /* CHAT_PART_VIDEO given as a list: the array of URLs, else NULL */
+    bool                cache;  /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
 };
 
 struct chat_tool_call {
@@ -69,6 +70,7 @@ struct chat_message {
     size_t                 tool_call_count;
     str                    tool_call_id; /* role tool */
     str                    name;
+    bool                   cache; /* cache_control on the message itself */
 };
 
 struct chat_tool {
@@ -76,6 +78,13 @@ struct chat_tool {
     struct yyjson_val *parameters; /* JSON Schema object, or NULL */
     struct yyjson_val *raw;        /* the whole element as sent */
     str                text;       /* the same as minified JSON: what the prompt template holds */
+    bool               cache;      /* cache_control on the tool */
+};
+
+/* A row of token ids at which the answer ends, as `stop` may name it. */
+struct chat_stop_ids {
+    const uint32_t *ids;
+    size_t          count;
 };
 
 enum chat_tool_choice { CHAT_TOOLS_AUTO, CHAT_TOOLS_NONE, CHAT_TOOLS_REQUIRED, CHAT_TOOLS_NAMED };
@@ -104,9 +113,15 @@ struct chat_input {
     opt_bool enable_thinking, enable_search, logprobs, preserve_thinking;
     str      reasoning_effort;
 
-    str    *stop; /* texts at which the answer ends; not part of it */
-    size_t  stop_count;
-    struct yyjson_val *stop_raw; /* as sent (token ids too), or NULL */
+    str                  *stop; /* texts at which the answer ends; not part of it */
+    size_t                stop_count;
+    struct chat_stop_ids *stop_ids; /* the same given as ids */
+    size_t                stop_ids_count;
+    struct yyjson_val    *stop_raw; /* as sent (token ids too), or NULL */
+
+    struct yyjson_val *logit_bias;       /* object of token id → [-100, 100], or NULL */
+    struct yyjson_val *search_options;   /* as sent, or NULL */
+    opt_bool           code_interpreter; /* enable_code_interpreter */
 
     bool                    stream;        /* the answer goes out piece by piece */
     bool                    include_usage; /* stream_options.include_usage */
@@ -118,31 +133,50 @@ struct chat_input {
     bool audio_out; /* modalities asks for speech */
     str  voice;     /* audio.voice */
 
-    bool thinking;     /* decided by service/chat.c: what enable_thinking and the model come to */
-    bool multimodal;   /* native multimodal endpoint: content of answers is an array */
+    bool thinking;   /* decided by service/chat.c: what enable_thinking and the model come to */
+    bool multimodal; /* native multimodal endpoint: content of answers is an array */
 
     int64_t prompt_tokens; /* of the rendered prompt, set by service/chat.c */
 };
 
 /* How an answer ended, in the words of the wire. */
-#define CHAT_FINISHES(X)                  \
-    X(CHAT_FINISH_NONE, "null")           \
-    X(CHAT_FINISH_STOP, "stop")           \
-    X(CHAT_FINISH_LENGTH, "length")       \
+#define CHAT_FINISHES(X)            \
+    X(CHAT_FINISH_NONE, "null")     \
+    X(CHAT_FINISH_STOP, "stop")     \
+    X(CHAT_FINISH_LENGTH, "length") \
     X(CHAT_FINISH_TOOL_CALLS, "tool_calls")
 
 #define CHAT_FINISH_ENUM(name, text) name,
 enum chat_finish { CHAT_FINISHES(CHAT_FINISH_ENUM) };
 #undef CHAT_FINISH_ENUM
 
-str chat_finish_name(enum chat_finish f);
+str  chat_finish_name(enum chat_finish f);
 bool chat_finish_parse(str name, enum chat_finish *ret);
 
 struct chat_usage {
-    int64_t prompt_tokens;     /* input */
-    int64_t completion_tokens; /* output, with reasoning and the text of tool calls */
-    int64_t reasoning_tokens;  /* part of completion_tokens */
-    int64_t cached_tokens;     /* part of prompt_tokens */
+    int64_t prompt_tokens;        /* input */
+    int64_t completion_tokens;    /* output, with reasoning and the text of tool calls */
+    int64_t reasoning_tokens;     /* part of completion_tokens */
+    int64_t cached_tokens;        /* part of prompt_tokens */
+    int64_t cache_created_tokens; /* part of prompt_tokens: put into the explicit cache by this call */
+    int64_t image_tokens, video_tokens, audio_tokens; /* parts of prompt_tokens */
+    int64_t audio_out_tokens;                         /* part of completion_tokens: speech */
+    int64_t searches;                                 /* how often the web was searched */
+    int64_t code_runs;                                /* how often the code interpreter ran */
+};
+
+/* One token of an answer, and the likeliest in its place. */
+struct chat_logprob {
+    str                        token; /* its bytes: possibly only a part of a character */
+    double                     logprob;
+    const struct chat_logprob *top; /* top_logprobs of them, the likeliest first; their `top` is NULL */
+    size_t                     top_count;
+};
+
+/* One page that a web search found. */
+struct chat_source {
+    int64_t index; /* from 1: what citations name */
+    str     title, url, site_name, icon;
 };
 
 enum chat_event_kind {
@@ -150,6 +184,9 @@ enum chat_event_kind {
     CHAT_EV_TEXT,      /* text */
     CHAT_EV_TOOL_CALL, /* a call begins: tool_index, tool_id, tool_name */
     CHAT_EV_TOOL_ARGS, /* text: a piece of the call's JSON arguments */
+    CHAT_EV_SEARCH,    /* sources: what a web search found; before the text that uses it */
+    CHAT_EV_CODE,      /* text: code that the code interpreter ran, whole */
+    CHAT_EV_AUDIO,     /* text: a piece of base64 PCM */
     CHAT_EV_FINISH,    /* finish; last of its choice */
     CHAT_EV_USAGE,     /* usage: the engine's own count, replaces ours */
 };
@@ -164,6 +201,11 @@ struct chat_event {
     str                  tool_id, tool_name;
     enum chat_finish     finish;
     struct chat_usage    usage;
+
+    const struct chat_logprob *logprobs; /* CHAT_EV_TEXT: of its tokens, when they were asked for */
+    size_t                     logprob_count;
+    const struct chat_source  *sources; /* CHAT_EV_SEARCH */
+    size_t                     source_count;
 };
 
 #endif

@@ -397,12 +397,12 @@ SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
 /* ---- running ---- */
 
 struct chat_choice {
-    bool       reasoned, answered; /* has had reasoning; has had text or calls behind it */
-    struct buf arguments;          /* of the call that is being written, for its count */
-    str        call_name;
-    bool       in_call;
+    bool                      reasoned, answered; /* has had reasoning; has had text or calls behind it */
+    struct buf                arguments;          /* of the call that is being written, for its count */
+    str                       call_name;
+    bool                      in_call;
     struct moderation_stream *moderation[CHAT_EV_TOOL_ARGS + 1]; /* by kind of text; NULL: no rule looks at answers */
-    struct buf guarded; /* its text, for the guard model */
+    struct buf                guarded;                           /* its text, for the guard model */
 };
 
 struct chat_run {
@@ -591,6 +591,10 @@ SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
     case CHAT_EV_FINISH:
         end_call(run, c);
         run->finished++;
+        break;
+    case CHAT_EV_SEARCH:
+    case CHAT_EV_CODE:
+    case CHAT_EV_AUDIO:
         break;
     case CHAT_EV_USAGE:
         *u = ev->usage;

@@ -320,6 +320,9 @@ static void send_event(void *arg, const struct chat_event *ev)
             add_frame(a, ev->choice, all ? buf_str(&c->text) : S(""), all ? buf_str(&c->reasoning) : S(""), S(""),
                       ev->finish);
         break;
+    case CHAT_EV_SEARCH:
+    case CHAT_EV_CODE:
+    case CHAT_EV_AUDIO:
     case CHAT_EV_USAGE:
         break;
     }

@@ -227,6 +227,9 @@ static void send_event(void *arg, const struct chat_event *ev)
             buf_add(b, S("\"content\":\"\""));
         chunk_end(a, b, ev->choice, ev->finish);
         break;
+    case CHAT_EV_SEARCH:
+    case CHAT_EV_CODE:
+    case CHAT_EV_AUDIO:
     case CHAT_EV_USAGE:
         break;
     }

@@ -996,7 +996,9 @@ static bool answer_read(struct reader *r, yaml_node_t *v, struct scenario_answer
                                        KEY("first_token", read_first_token),
                                        KEY("between_tokens", read_between_tokens) };
 
-    answer->usage = (struct chat_usage){ -1, -1, -1, -1 };
+    answer->usage = (struct chat_usage){
+        .prompt_tokens = -1, .completion_tokens = -1, .reasoning_tokens = -1, .cached_tokens = -1
+    };
     if (!map_read(r, v, keys, ARRAY_LEN(keys), "answer", answer))
         return false;
     if (answer->error.given && answer->error.after_tokens == 0 &&

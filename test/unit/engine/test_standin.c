@@ -204,6 +204,10 @@ static str run(struct engine *e)
             assert_true(ev.tool_id.len > 0);
             buf_addf(&out, "call%u(%.*s)", ev.tool_index, STR_ARG(ev.tool_name));
             break;
+        case CHAT_EV_SEARCH:
+        case CHAT_EV_CODE:
+        case CHAT_EV_AUDIO:
+            break;
         case CHAT_EV_FINISH:
             buf_addf(&out, "%s", finishes[ev.finish]);
             break;

@@ -63,6 +63,10 @@ static void drain(void)
         case CHAT_EV_TOOL_ARGS:
             buf_addf(&got, "A%u(%.*s)", ev.tool_index, STR_ARG(ev.text));
             break;
+        case CHAT_EV_SEARCH:
+        case CHAT_EV_CODE:
+        case CHAT_EV_AUDIO:
+            break;
         case CHAT_EV_FINISH:
             buf_addf(&got, "F(%d)", (int)ev.finish);
             break;
