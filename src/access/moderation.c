@@ -5,6 +5,9 @@
  * is folded a run at a time, and each machine of the set and of those it stands on goes over the run. Of a workspace's set
  * and the one below it neither is compiled for the other.
  *
+ * A conversation is sent again with every turn, so a set knows the texts again that it has lately looked at whole and found
+ * nothing in: a table of their hashes, of secrets of the set, each in the one place that its own bits name.
+ *
  * Thread: a set is shared. What the expressions learn on the way is kept in caches, which are taken from the set for a run
  * of text and given back.
  */
@@ -13,6 +16,8 @@
 #include "access/moderation_fold.h"
 #include "access/moderation_regex.h"
 #include "access/moderation_words.h"
+#include "base/hash.h"
+#include "base/rand.h"
 #include "base/utf8.h"
 #include "contract/json.h"
 
@@ -20,6 +25,8 @@
 
 #define DEPTH_MAX 4 /* sets on top of each other */
 #define SPARES    8 /* caches kept for the next text */
+#define CLEAN     4096 /* texts known as clean, a power of two */
+#define CLEAN_MIN 64   /* bytes: shorter ones are looked at sooner than they are looked up */
 
 /* ---- sets ---- */
 
@@ -34,6 +41,8 @@ struct moderation_set {
     struct words                 *words;   /* NULL: none */
     struct regexes               *regexes; /* NULL: none */
     _Atomic(struct regex_cache *) spares[SPARES];
+    uint64_t                      secrets[3];
+    _Atomic uint64_t              clean[CLEAN]; /* hashes; 0: none */
 };
 
 static const str kind_words[] = {
@@ -128,6 +137,7 @@ static struct moderation_set *set_new(const struct moderation_rule *rules, size_
 
     atomic_init(&s->holders, 1);
     arena_init(&s->arena, 0);
+    rand_secret(s->secrets, sizeof(s->secrets));
     s->rules = arena_array(&s->arena, struct moderation_rule, count);
     s->count = count;
     for (size_t i = 0; i < count; i++) {
@@ -378,16 +388,24 @@ bool moderation_check(struct moderation_set *s, unsigned side, str text, struct 
 {
     struct moderation_stream  st;
     struct moderation_verdict v;
-    bool                      found;
+    bool                      found, remember = text.len >= CLEAN_MIN;
+    uint64_t                  hash = 0;
 
     if (!moderation_looks_at(s, side))
         return false;
+    if (remember) {
+        hash = hash_secret(s->secrets, text, side);
+        if (atomic_load_explicit(&s->clean[hash % CLEAN], memory_order_relaxed) == hash && hash)
+            return false;
+    }
     stream_init(&st, s, side);
     moderation_stream_feed(&st, text, &v);
     found = moderation_stream_end(&st, &v);
     stream_close(&st);
     if (found)
         *ret = v;
+    else if (remember)
+        atomic_store_explicit(&s->clean[hash % CLEAN], hash, memory_order_relaxed);
     return found;
 }
 

@@ -18,9 +18,8 @@
  * would match
  * the empty text is refused.
  *
- * Nothing here suspends. Checking never goes back in the text, whatever the rules, keeps none of it, and needs 10 KiB of
- * stack:
- * it is for fibers. Compiling takes long and needs stack: it is for a lane.
+ * Nothing here suspends. Checking never goes back in the text, whatever the rules, keeps none of it (but a hash of texts in
+ * which nothing was found, by which they are known again), and needs 10 KiB of stack: it is for fibers. Compiling takes long and needs stack: it is for a lane.
  */
 #ifndef DASHBOX_ACCESS_MODERATION_H
 #define DASHBOX_ACCESS_MODERATION_H

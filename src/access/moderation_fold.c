@@ -85,13 +85,21 @@ uint32_t fold_next(uint32_t cp)
     return UINT32_MAX;
 }
 
-/* Eight ASCII characters at once: adds 32 to those from A to Z. */
-static inline uint64_t fold_eight(uint64_t v)
+/* Sixteen ASCII characters at once: adds 32 to those from A to Z. False, and nothing is written: they are not all ASCII. */
+static inline bool fold_sixteen(const char *p, char *to)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    uint64_t       from_a = v + (0x80 - 'A') * ones, after_z = v + (0x80 - 'Z' - 1) * ones;
+    typedef unsigned char sixteen __attribute__((vector_size(16)));
+    sixteen  v, is_capital;
+    uint64_t halves[2];
 
-    return v + ((from_a & ~after_z & 0x80 * ones) >> 2);
+    memcpy(halves, p, 16);
+    if ((halves[0] | halves[1]) & 0x8080808080808080u)
+        return false;
+    memcpy(&v, p, 16);
+    is_capital = (sixteen)(v - 'A' < (unsigned char)26);
+    v += is_capital & 32;
+    memcpy(to, &v, 16);
+    return true;
 }
 
 /* Whether more bytes could make a code point of these, which are none yet. */
@@ -140,10 +148,9 @@ static inline bool is_plain_three(const char *p)
 size_t fold_run(struct fold *f, str *rest, char out[FOLD_RUN])
 {
     const char *p = rest->ptr, *end = str_end(*rest);
-    char       *to = out, *full = out + FOLD_RUN - 12; /* settle() writes at most 12 bytes at a time */
+    char       *to = out, *full = out + FOLD_RUN - 16; /* so much is written at most at a time */
 
     while (p < end && to <= full) {
-        uint64_t eight;
         uint32_t cp;
         size_t   n;
 
@@ -152,11 +159,9 @@ size_t fold_run(struct fold *f, str *rest, char out[FOLD_RUN])
             to = settle(f, false, to);
             continue;
         }
-        if (end - p >= 8 && (memcpy(&eight, p, 8), (eight & 0x8080808080808080u) == 0)) {
-            eight = fold_eight(eight);
-            memcpy(to, &eight, 8);
-            p += 8;
-            to += 8;
+        if (end - p >= 16 && fold_sixteen(p, to)) {
+            p += 16;
+            to += 16;
             continue;
         }
         if ((unsigned char)*p < 0x80) {

@@ -6,9 +6,10 @@
  * fall back to.
  *
  * Most places of a text begin no word. They are passed over without the automaton: a bit for the first bytes of each word,
- * FILTER_BYTES of them or as many as the shortest has, says where one may begin. The automaton goes on from there until it
- * stands on fewer bytes than that. When all words are longer, the bytes behind the first ones have their bits as well, and
- * one look is for several places.
+ * FILTER_BYTES of them or as many as the shortest has, says where one may begin, and where it does a second one is asked. The
+ * automaton goes on from there until it stands on fewer bytes than that. When all words are longer, the bytes behind the
+ * first ones have their bits as well, and one look is for several places. There are no more bits than are needed, as between
+ * two requests they leave the nearest cache.
  */
 #include "access/moderation_words.h"
 
@@ -21,9 +22,11 @@
 #define ROW_CELLS     (1u << 19) /* in all rows together */
 #define FILTER_BYTES  4
 #define FILTER_LEAST  3 /* a word shorter than that, and there is no filter */
-#define FILTER_PLACES 4 /* that one look is for, at most */
-#define FILTER_BITS   16
-#define FILTER_FULL   2048 /* with more bits set it would cost more than it saves */
+#define FILTER_PLACES 8     /* that one look is for, at most */
+#define FILTER_BITS   14    /* of a hash, at least */
+#define FILTER_SPREAD 16    /* bits for one that is set, at least */
+#define FILTER_FULL   16384 /* with more set it would cost more than it saves */
+#define FILTER_ROOM   8192  /* with fewer, other places may have theirs */
 
 #define NONE UINT32_MAX
 #define HIT  0x80000000u /* in a row: a word ends in that state */
@@ -49,7 +52,8 @@ struct words {
     uint32_t           filter_places;
     uint32_t           shallow; /* the states before this one stand on fewer bytes than filter_bytes; 0: no filter */
     unsigned char      classes[256]; /* 0: in no word */
-    uint32_t           filter[(1u << FILTER_BITS) / 32];
+    uint32_t     *filter, *filter_second;
+    uint32_t      filter_shift; /* of a hash, to the number of its bit */
 };
 
 static int compare_words(const void *a, const void *b)
@@ -63,31 +67,51 @@ static inline uint32_t filter_hash(const struct words *w, const char *ptr)
     const unsigned char *p = (const unsigned char *)ptr;
     uint32_t             v = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 
-    return (v & w->filter_mask) * 0x9E3779B1u >> (32 - FILTER_BITS);
+    return (uint32_t)((v & w->filter_mask) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
 }
 
-/* The bits of the words' bytes from `at` on; how many are set now. */
-static size_t filter_add(struct words *w, const struct word *list, size_t count, size_t at)
+static inline uint32_t filter_bit(const uint32_t *filter, uint32_t number)
 {
-    size_t set = 0;
+    return filter[number / 32] >> (number % 32) & 1;
+}
 
+/* 1: a word may have these bytes there, 0: none has. */
+static inline uint32_t filter_look(const struct words *w, const char *ptr)
+{
+    return filter_bit(w->filter, filter_hash(w, ptr) >> w->filter_shift);
+}
+
+static inline uint32_t second_number(const struct words *w, uint32_t hash)
+{
+    return hash * 0x85EBCA6Bu >> w->filter_shift;
+}
+
+/* Looks again: the same with less doubt. */
+static bool filter_look_again(const struct words *w, const char *ptr)
+{
+    return filter_look(w, ptr) && filter_bit(w->filter_second, second_number(w, filter_hash(w, ptr)));
+}
+
+/* The bits of the words' bytes from `at` on. */
+static void filter_add(struct words *w, const struct word *list, size_t count, size_t at)
+{
     for (size_t i = 0; i < count; i++) {
         char     bytes[FILTER_BYTES] = { 0 };
-        uint32_t h;
+        uint32_t h, first, second;
 
         memcpy(bytes, list[i].text.ptr + at, w->filter_bytes);
         h = filter_hash(w, bytes);
-        w->filter[h / 32] |= 1u << (h % 32);
+        first = h >> w->filter_shift;
+        second = second_number(w, h);
+        w->filter[first / 32] |= 1u << (first % 32);
+        w->filter_second[second / 32] |= 1u << (second % 32);
     }
-    for (size_t i = 0; i < ARRAY_LEN(w->filter); i++)
-        set += (size_t)__builtin_popcount(w->filter[i]);
-    return set;
 }
 
-static void build_filter(struct words *w, const struct word *list, size_t count)
+static void build_filter(struct words *w, const struct word *list, size_t count, struct arena *a)
 {
-    uint32_t least, shallow = 0, beginnings = 0, before[ARRAY_LEN(w->filter)];
-    size_t   shortest = SIZE_MAX;
+    uint32_t least, shallow = 0, beginnings = 0, bits = FILTER_BITS;
+    size_t   shortest = SIZE_MAX, set;
 
     for (size_t i = 0; i < count; i++)
         shortest = min_size(shortest, list[i].text.len);
@@ -101,15 +125,16 @@ static void build_filter(struct words *w, const struct word *list, size_t count)
     w->filter_bytes = least;
     w->filter_mask = least == FILTER_BYTES ? UINT32_MAX : 0xFFFFFF;
     w->shallow = shallow;
-    (void)filter_add(w, list, count, 0);
-    for (w->filter_places = 1; w->filter_places < FILTER_PLACES && least + w->filter_places <= shortest;
-         w->filter_places++) {
-        memcpy(before, w->filter, sizeof(before));
-        if (filter_add(w, list, count, w->filter_places) > FILTER_FULL) {
-            memcpy(w->filter, before, sizeof(before));
-            break;
-        }
-    }
+    w->filter_places = (uint32_t)min_size(FILTER_PLACES, shortest - least + 1);
+    w->filter_places = (uint32_t)min_size(w->filter_places, 1 + FILTER_ROOM / count);
+    set = beginnings + (w->filter_places - 1) * count;
+    while ((size_t)1 << bits < set * FILTER_SPREAD)
+        bits++;
+    w->filter_shift = 32 - bits;
+    w->filter = arena_array(a, uint32_t, ((size_t)1 << bits) / 32);
+    w->filter_second = arena_array(a, uint32_t, ((size_t)1 << bits) / 32);
+    for (size_t place = 0; place < w->filter_places; place++)
+        filter_add(w, list, count, place);
 }
 
 static void read_bytes(struct words *w, const struct word *list, size_t count)
@@ -270,19 +295,20 @@ struct words *words_new(struct word *list, size_t count, struct arena *a)
     w->states = arena_realloc(a, w->states, most * sizeof(*w->states), w->count * sizeof(*w->states));
     link_states(w);
     build_rows(w, a);
-    build_filter(w, list, count);
+    build_filter(w, list, count, a);
     return w;
 }
 
 /* The next place at or after `p` where a word may begin, or the first for which there are too few bytes to tell. */
 static const char *filter_next(const struct words *w, const char *p, const char *end)
 {
-    uint32_t before = w->filter_places - 1; /* what the look at p is for as well */
+    uint32_t step = w->filter_places, before = step - 1; /* what the look at p is for as well */
 
-    for (p += before; end - p >= FILTER_BYTES; p += w->filter_places) {
-        uint32_t h = filter_hash(w, p);
-
-        if (w->filter[h / 32] >> (h % 32) & 1)
+    for (p += before; end - p >= FILTER_BYTES; p += step) {
+        while (end - p >= FILTER_BYTES + 3 * (ptrdiff_t)step &&
+               !(filter_look(w, p) | filter_look(w, p + step) | filter_look(w, p + 2 * step) | filter_look(w, p + 3 * step)))
+            p += 4 * step;
+        if (end - p < FILTER_BYTES || filter_look_again(w, p))
             break;
     }
     return p - before;

@@ -5,7 +5,7 @@
  *   entries   [ hash | check | length | count ] × 4 …     one cache line and a half a set
  *
  * A wrong hit would charge a client for another's text. `hash` alone would not do: its constants are public. `check`
- * multiplies with two secrets of the process, so that nobody can prepare two texts with the same.
+ * is of secrets of the process (hash_secret()), so that nobody can prepare two texts with the same.
  *
  * Thread: the worker that owns it; texts beyond COUNT_AT_ONCE are read on the memo's lane, one at a time.
  * Memory: its own, of fixed size.
@@ -87,40 +87,10 @@ struct count_memo_stats count_memo_stats(const struct count_memo *m)
     return m->stats;
 }
 
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 r = (unsigned __int128)a * b;
-
-    return (uint64_t)r ^ (uint64_t)(r >> 64);
-}
-
-/* Sixteen bytes a step, each half hidden by a secret before it is multiplied. */
-static uint64_t check_hash(const uint64_t secrets[3], str s, uint64_t h)
-{
-    const char *p = s.ptr;
-    size_t      left = s.len;
-    uint64_t    a, b;
-
-    for (; left >= 16; p += 16, left -= 16) {
-        memcpy(&a, p, 8);
-        memcpy(&b, p + 8, 8);
-        h = fold(a ^ secrets[0] ^ h, b ^ secrets[1]) + h;
-    }
-    if (left > 0) {
-        char last[16] = { 0 };
-
-        memcpy(last, p, left);
-        memcpy(&a, last, 8);
-        memcpy(&b, last + 8, 8);
-        h = fold(a ^ secrets[0] ^ h, b ^ secrets[1]) + h;
-    }
-    return fold(h ^ secrets[1], s.len ^ secrets[2]);
-}
-
 static void key_add(const struct count_memo *m, struct memo_key *key, str s)
 {
     key->hash = hash_bytes(s, key->hash);
-    key->check = check_hash(m->secrets, s, key->check);
+    key->check = hash_secret(m->secrets, s, key->check);
 }
 
 /* Where the count of the key is or will be; *ret_found says which. */

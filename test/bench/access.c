@@ -157,11 +157,23 @@ static void rates_2(void)
     admit_and_settle(2);
 }
 
+/* As a stream: a whole text would be known again. */
 static void moderate(unsigned which)
 {
     struct moderation_verdict v;
+    struct arena              a;
 
-    if (moderation_check(words[which], MODERATION_INPUT, str_of(text, sizeof(text)), &v))
+    arena_init(&a, 0);
+    if (moderation_stream_feed(moderation_stream_open(words[which], MODERATION_INPUT, &a), str_of(text, sizeof(text)), &v))
+        die("a word was found");
+    arena_free(&a);
+}
+
+static void moderate_known(void)
+{
+    struct moderation_verdict v;
+
+    if (moderation_check(words[1], MODERATION_INPUT, str_of(text, sizeof(text)), &v))
         die("a word was found");
 }
 
@@ -247,6 +259,7 @@ static struct {
     { "rates: admit, reserve, settle, 2 claims", rates_2 },
     { "faults, no rules", fault_check },
     { "faults, 10 rules that do not fit", fault_check_10 },
+    { "moderation of 2 KiB known as clean", moderate_known },
     { "moderation of 2 KiB, 10 words", moderate_10 },
     { "moderation of 2 KiB, 1,000 words", moderate_1000 },
     { "moderation of 2 KiB, 10,000 words", moderate_10000 },

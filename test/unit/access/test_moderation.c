@@ -164,6 +164,42 @@ TEST(a_rule_looks_at_its_sides_alone)
     assert_str(found(s, MODERATION_OUTPUT, S("in")), "");
 }
 
+static size_t clean_count(const struct moderation_set *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < CLEAN; i++)
+        n += s->clean[i] != 0;
+    return n;
+}
+
+TEST(a_clean_text_is_known_again_and_a_bad_one_never)
+{
+    struct moderation_rule rules[] = { word("bad"), word("answer") };
+    struct moderation_set *s;
+    str                    clean = S("A text that is long enough to be known again, with nothing that anybody minds.");
+    str                    bad = S("A text that is long enough to be known again, with a bad word near to the end.");
+    str                    half = S("A text that is long enough to be known again, refused only as an answer of ours.");
+
+    rules[1].sides = MODERATION_OUTPUT;
+    s = set_of(rules, 2);
+    for (int i = 0; i < 3; i++) {
+        assert_str(found(s, MODERATION_INPUT, clean), "");
+        assert_int_equal(clean_count(s), 1);
+        assert_str(found(s, MODERATION_INPUT, bad), "bad");
+        assert_str(found(s, MODERATION_INPUT, str_first(clean, CLEAN_MIN - 1)), "");
+        assert_int_equal(clean_count(s), 1);
+    }
+    assert_str(found(s, MODERATION_INPUT, half), "");
+    assert_str(found(s, MODERATION_OUTPUT, half), "answer");
+    assert_int_equal(clean_count(s), 2);
+    assert_str(found(s, MODERATION_OUTPUT, clean), "");
+    assert_int_equal(clean_count(s), 3);
+    /* It is looked up, not looked at: a hash in the place of a bad text's lets it through. */
+    s->clean[hash_secret(s->secrets, bad, MODERATION_INPUT) % CLEAN] = hash_secret(s->secrets, bad, MODERATION_INPUT);
+    assert_str(found(s, MODERATION_INPUT, bad), "");
+}
+
 TEST(the_verdict_has_the_kind)
 {
     struct moderation_rule    rules[] = { word("a"), word("b"), word("c"), word("d") };
@@ -522,6 +558,7 @@ int main(void)
         mod_test(expressions_match_code_points_of_folded_text),
         mod_test(the_match_that_ends_first_counts_and_then_the_first_rule),
         mod_test(a_rule_looks_at_its_sides_alone),
+        mod_test(a_clean_text_is_known_again_and_a_bad_one_never),
         mod_test(the_verdict_has_the_kind),
         mod_test(a_set_stands_on_another_and_holds_it),
         mod_test(a_set_without_rules_finds_nothing),

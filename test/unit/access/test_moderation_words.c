@@ -111,6 +111,7 @@ TEST(few_words_are_found_as_by_trying_every_place)
     compare(5, 5, 6, 3, 120, 4000);
     compare(3, 6, 8, 3, 200, 4000);
     compare(5, 7, 9, 2, 60, 2000);
+    compare(5, 10, 16, 2, 400, 2000);
     compare(1, 4, 4, 3, 90, 1000);
     both_occurred();
 }
@@ -126,24 +127,24 @@ TEST(thousands_of_words_are_found_as_by_trying_every_place)
 TEST(the_filter_is_there_for_few_words_of_some_length)
 {
     struct word   list[] = { { S("abcd"), 0, 3 }, { S("xyz"), 1, 3 } }, small = { S("ab"), 0, 3 };
-    struct word  *many = arena_array(&arena, struct word, 3000);
+    struct word  *many = arena_array(&arena, struct word, 20000);
     struct words *w = words_new(list, 2, &arena);
 
     assert_int_equal(w->filter_bytes, 3);
     assert_int_equal(w->shallow, 5); /* root, a, x, ab, xy */
     assert_int_equal(words_new(&small, 1, &arena)->shallow, 0);
-    for (size_t i = 0; i < 3000; i++)
-        many[i] = (struct word){ arena_printf(&arena, "%04zu", i), (uint32_t)i, 3 };
-    assert_int_equal(words_new(many, 3000, &arena)->shallow, 0);
-    assert_true(words_new(many, 2000, &arena)->shallow > 0);
-    assert_int_equal(words_new(many, 2000, &arena)->filter_places, 1);
+    for (size_t i = 0; i < 20000; i++)
+        many[i] = (struct word){ arena_printf(&arena, "%04zx", i), (uint32_t)i, 3 };
+    assert_int_equal(words_new(many, 20000, &arena)->shallow, 0);
+    assert_true(words_new(many, 16000, &arena)->shallow > 0);
+    assert_int_equal(words_new(many, 16000, &arena)->filter_places, 1);
     for (size_t i = 0; i < 2000; i++)
-        many[i].text = arena_printf(&arena, "word%04zu", i);
-    assert_int_equal(words_new(many, 100, &arena)->filter_places, 4);
-    assert_int_equal(words_new(many, 2000, &arena)->filter_places, 4);
-    for (size_t i = 0; i < 2000; i++)
-        many[i].text = arena_printf(&arena, "%04zu%02zu", i, i * 7 % 100);
-    assert_int_equal(words_new(many, 2000, &arena)->filter_places, 1); /* there is no room for more */
+        many[i].text = arena_printf(&arena, "wordword%04zu", i);
+    assert_int_equal(words_new(many, 100, &arena)->filter_places, 8);
+    assert_int_equal(words_new(many, 2000, &arena)->filter_places, 5);
+    for (size_t i = 0; i < 9000; i++)
+        many[i].text = arena_printf(&arena, "%04zx%02zu", i, i * 7 % 100);
+    assert_int_equal(words_new(many, 9000, &arena)->filter_places, 1); /* there is no room for more */
 }
 
 TEST(the_same_word_for_two_sides_has_two_rules)
