@@ -51,7 +51,7 @@ enum err handle_openai_embeddings(struct request *rq)
         return e;
     e = body_model_openai(rq, root, MODEL_PATH_OPENAI_EMBEDDINGS, &in->model);
     in->model_name = rq->model_name;
-    rq->service_codes = true;
+    rq->service_codes = !e;
     if (!e)
         e = admit(rq, in->model);
     if (!e)
