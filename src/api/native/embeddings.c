@@ -74,6 +74,8 @@ static enum err reply(struct request *rq, const struct embed_input *in, const st
     struct buf b;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
+    if (in->output != EMBED_SPARSE)
+        embedding_room(&b, a);
     buf_add(&b, S("{\"output\":{\"embeddings\":["));
     for (size_t i = 0; i < a->count; i++) {
         buf_add(&b, i ? S(",{") : S("{"));
@@ -144,6 +146,7 @@ static enum err reply_multimodal(struct request *rq, const struct embed_input *i
     struct buf b;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
+    embedding_room(&b, a);
     buf_add(&b, S("{\"output\":{\"embeddings\":["));
     for (size_t i = 0; i < a->count; i++) {
         json_add_count(&b, i ? S(",{\"index\":") : S("{\"index\":"), (int64_t)i);
