@@ -30,6 +30,7 @@ CHOICES = {
     'languages': ('languages', {'lite': 'MODEL_LANGUAGES_LITE'}),
     'failure': ('failure', {'computation': 'MODEL_FAILURE_COMPUTATION'}),
     'contents': ('contents', {'payload': 'MODEL_CONTENTS_PAYLOAD'}),
+    'usage': ('usage', {'media': 'MODEL_USAGE_MEDIA'}),
     'vectors': ('vectors', {'fused': 'MODEL_VECTORS_FUSED', 'either': 'MODEL_VECTORS_EITHER',
                             'object': 'MODEL_VECTORS_OBJECT'}),
 }

@@ -5,6 +5,9 @@
 
 #include <openssl/evp.h>
 
+#define NUMBER_TEXT 22 /* "-0.06951998919248581," */
+#define AROUND      64 /* bytes around a vector */
+
 static void add_base64(struct buf *b, const double *v, size_t count)
 {
     unsigned char *bytes = (unsigned char *)arena_bytes(b->arena, 4 * count);
@@ -29,4 +32,9 @@ void embedding_add(struct buf *b, const struct embed_answer *a, size_t index, en
         add_base64(b, a->vectors[index].dense, a->dimension);
     else
         json_add_nums(b, a->vectors[index].dense, a->dimension);
+}
+
+void embedding_room(struct buf *b, const struct embed_answer *a)
+{
+    (void)buf_room(b, a->count * (a->dimension * NUMBER_TEXT + AROUND) + 4 * AROUND);
 }

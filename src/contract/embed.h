@@ -20,13 +20,14 @@ struct embed_input {
     const str *texts;
     size_t     text_count;
 
-    opt_int dimension; /* set by service/embed.c when the client has not */
-    int     output;    /* enum embed_output; likewise */
+    opt_int dimension; /* .v is decided by service/embed.c (0: nobody knows); .set: the client has asked for it */
+    int     output;    /* enum embed_output; decided likewise */
     int     text_type; /* enum embed_text_type */
     int     encoding;  /* enum embed_encoding, OpenAI-compatible: what the client gets */
     str     instruct;  /* the task that queries are for, in words; may be empty */
 
-    /* Of multimodal models. They say how media are looked at. */
+    /* Of multimodal models. Their media are only counted: no engine sees them yet. */
+    size_t   images, videos, audios;
     opt_num  fps;
     opt_int  res_level, max_video_frames;
     opt_bool fusion;

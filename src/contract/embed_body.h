@@ -8,4 +8,9 @@
 /* A text, or a list of texts, none of them empty; refuses all else (E043), no list at all included. in->model is known. */
 enum err embed_read_texts(struct request *rq, yyjson_val *texts, struct embed_input *in);
 
+/* The contents of a multimodal embedding: texts, and objects of a text, an image, a video, images or audio. Refuses what is
+ * none of these (E043, E057) and what is no URL (E041). Counts the media; the texts go where those of embed_read_texts() do.
+ */
+enum err embed_read_contents(struct request *rq, yyjson_val *contents, struct embed_input *in);
+
 #endif

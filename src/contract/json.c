@@ -231,14 +231,26 @@ void json_add_num(struct buf *b, double v)
     buf_add(b, str_from_cstr(text));
 }
 
+/* yyjson writes them, some at a time in memory that is used again: no number costs an allocation. */
 void json_add_nums(struct buf *b, const double *v, size_t count)
 {
-    struct memory   m = { b->arena, SIZE_MAX };
-    yyjson_alc      alc = arena_alc(&m);
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(&alc);
-    size_t          len;
-    const char     *text = yyjson_mut_val_write_opts(yyjson_mut_arr_with_double(doc, v, count), 0, &alc, &len, NULL);
+    enum { AT_ONCE = 64 };
+    char memory[8 * 1024];
 
-    ASSERT(text);
-    buf_add(b, str_of(text, len));
+    buf_add_char(b, '[');
+    for (size_t i = 0; i < count; i += AT_ONCE) {
+        size_t          n = min_size(AT_ONCE, count - i), len;
+        yyjson_alc      alc;
+        yyjson_mut_doc *doc;
+        const char     *text;
+
+        (void)yyjson_alc_pool_init(&alc, memory, sizeof(memory));
+        doc = yyjson_mut_doc_new(&alc);
+        text = yyjson_mut_val_write_opts(yyjson_mut_arr_with_double(doc, v + i, n), 0, &alc, &len, NULL);
+        ASSERT(text);
+        if (i)
+            buf_add_char(b, ',');
+        buf_add(b, str_of(text + 1, len - 2)); /* without its brackets */
+    }
+    buf_add_char(b, ']');
 }

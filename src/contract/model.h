@@ -67,6 +67,12 @@ enum model_contents {
     MODEL_CONTENTS_PAYLOAD, /* as the older models tell it: W201, W202 */
 };
 
+/* What the usage of a multimodal embedding counts. */
+enum model_usage {
+    MODEL_USAGE_TOKENS, /* tokens, by kind */
+    MODEL_USAGE_MEDIA,  /* input tokens, images, seconds */
+};
+
 /* What a multimodal embedding gives for a request's contents. */
 enum model_vectors {
     MODEL_VECTORS_EACH,   /* one for each medium */
@@ -133,6 +139,7 @@ struct model {
     int64_t            images_max, videos_max;
     enum model_vectors vectors;
     enum model_contents contents;
+    enum model_usage    usage;
 
     bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs, can_sparse;
     bool can_required;      /* tool_choice "required" (else E030) */

@@ -21,4 +21,9 @@ SUSPENDS enum err embed_texts(struct request *rq, struct embed_input *in, struct
 /* A client's call that has been admitted (access/admission.h): all of the above, its limits, moderation, and its charge. */
 SUSPENDS enum err embed_run(struct request *rq, struct embed_input *in, struct embed_answer *ret);
 
+/* The same for the contents of a multimodal embedding: how many of each kind (E036), and no media, which no engine sees yet
+ * (E223). *ret_fused: one vector stands for all contents. */
+SUSPENDS enum err embed_run_multimodal(struct request *rq, struct embed_input *in, struct embed_answer *ret,
+                                       bool *ret_fused);
+
 #endif

@@ -9,11 +9,26 @@
 #include "service/guard.h"
 #include "service/services.h"
 
+/* All texts as the one message that a guard model judges. */
+static struct chat_message message_of(struct request *rq, const str *texts, size_t count)
+{
+    struct buf b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_add_char(&b, '\n');
+        buf_add(&b, texts[i]);
+    }
+    return (struct chat_message){ .role = CHAT_USER, .content = buf_str(&b) };
+}
+
 /* REF: E100b, E101, E179. */
 static enum err moderate(struct request *rq, const str *texts, size_t count)
 {
-    struct chat_input in = { .model = rq->admission->model, .model_name = rq->model_name, .message_count = count };
-    enum err          e = OK;
+    struct chat_message message;
+    struct chat_input   in = { .model = rq->admission->model, .messages = &message, .message_count = 1 };
+    enum err            e = OK;
 
     if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
         for (size_t i = 0; i < count && !e; i++)
@@ -21,9 +36,7 @@ static enum err moderate(struct request *rq, const str *texts, size_t count)
     }
     if (e || !guard_looks_at(rq, MODERATION_INPUT))
         return e;
-    in.messages = arena_array(rq->arena, struct chat_message, count);
-    for (size_t i = 0; i < count; i++)
-        in.messages[i] = (struct chat_message){ .role = CHAT_USER, .content = texts[i] };
+    message = message_of(rq, texts, count);
     return guard_input(rq, &in);
 }
 

@@ -416,6 +416,26 @@ const program_bench = name => async (options, report) => {
 const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
 const moderation = program_bench('moderation');
 
+// ---- embed: what the stand-in's vectors find and cost, alone and in the server ----
+
+async function embed(options, report) {
+    const program = built('embed');
+    if (program) run_program(report, [program, path.join(build, 'qwen.tok'), path.join(root, 'test/unit/engine/retrieval.txt')]);
+    else report.say(`there is no embed below ${path.join(build, 'test')}`);
+    const text = 'The night train leaves at nine and arrives in time for breakfast in the dining car. '.repeat(11);
+    const body = (count, more) => JSON.stringify({ model: 'text-embedding-v4', input: Array.from({ length: count }, (_, i) => `${i} ${text}`), ...more });
+    const box = await dashbox('dashbox');
+    const url = `http://127.0.0.1:${box.port}/compatible-mode/v1/embeddings`;
+    const candidates = [];
+    for (const [name, question] of [['one text of 200 tokens', body(1)], ['ten', body(10)], ['ten, as Base64', body(10, { encoding_format: 'base64' })]]) {
+        const answer = await ask_right('dashbox', url, question, '"object":"list"');
+        candidates.push(candidate(name, box, url, { body: write(`embed-${candidates.length}.json`, question), connections: 16, bytes_min: answer.text.length }));
+    }
+    const runs = await rounds(candidates, options, report.progress);
+    report.rows('16 connections, 1,024 numbers', rows_of(runs, candidates, { yardstick: 'one text of 200 tokens' }));
+    await stop([box]);
+}
+
 // ---- access: everything that is checked and counted, beside none of it ----
 
 function command(...words) {
@@ -537,5 +557,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, access, peers };
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, embed, access, peers };
 export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);

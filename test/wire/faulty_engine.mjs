@@ -1,5 +1,5 @@
-// An engine that speaks the OpenAI chat protocol and misbehaves when asked to. The last user message says how, as the
-// words after "engine:":
+// An engine that speaks the OpenAI protocol and misbehaves when asked to. The last user message says how, or the first text
+// of embeddings, or the query of rerank, as the words after "engine:":
 //
 //   ok TEXT             answers TEXT, whole or streamed
 //   status N            HTTP status N with an error object of the OpenAI form
@@ -19,6 +19,10 @@
 //   paced MS WORDS      a stream of the words, so far apart
 //   turn                says how often it has been asked so
 //   flaky               status 429 at the first time and every other
+//   vectors WHAT        embeddings [i, 1] of each text, or: swapped (in the other order), base64, few (one is missing),
+//                       ragged (of different lengths), words (no numbers)
+//   ranks WHAT          as many results as documents, the last the best, or: logits (any numbers), list (no object), twice (one
+//                       document again), beyond (of no document)
 //   echo                repeats the Authorization and X-Api-Key headers, and sets a cookie
 //
 // start() resolves to {url, close()}.
@@ -144,6 +148,21 @@ function behave(words, asked, answer, request) {
             return json(429, JSON.stringify({ error: { message: 'slow down', type: 'limit_requests', param: null, code: 'limit_requests' } }));
         return json(200, whole({ content: `turn ${time}` }));
     }
+    case 'vectors': {
+        const numbers = asked.input.map((_, i) => (detail === 'ragged' && i ? [i] : [i, 1]));
+        const data = numbers.map((embedding, index) => ({ object: 'embedding', index,
+            embedding: detail === 'base64' ? Buffer.from(new Float32Array(embedding).buffer).toString('base64')
+                : detail === 'words' ? ['a'] : embedding }));
+        if (detail === 'swapped') data.reverse();
+        if (detail === 'few') data.pop();
+        return json(200, JSON.stringify({ object: 'list', data, model: asked.model, usage: { prompt_tokens: 5, total_tokens: 5 } }));
+    }
+    case 'ranks': {
+        const results = asked.documents.map((_, index) => ({ index: detail === 'beyond' ? 99 : detail === 'twice' ? 0 : index,
+            relevance_score: detail === 'logits' ? 3 * index - 1 : index / 10 }));
+        if (detail === 'list') return json(200, JSON.stringify(results.map(({ index, relevance_score: score }) => ({ index, score }))));
+        return json(200, JSON.stringify({ id: 'rerank-1', model: asked.model, results, usage: { total_tokens: 9 } }));
+    }
     case 'echo':
         answer.setHeader('set-cookie', 'session=secret-of-the-cookie');
         return json(200, whole({ content: `you are ${request.headers.authorization} ${request.headers['x-api-key'] ?? ''}` }));
@@ -159,7 +178,7 @@ export async function start() {
         request.on('end', () => {
             let asked = {};
             try { asked = JSON.parse(text); } catch { /* the default behaviour says so */ }
-            const last = (asked.messages ?? []).filter(m => m.role === 'user').pop()?.content ?? '';
+            const last = asked.query ?? asked.input?.[0] ?? (asked.messages ?? []).filter(m => m.role === 'user').pop()?.content ?? '';
             behave(String(last).replace(/^engine:\s*/, '').split(' '), asked, answer, request);
         });
         answer.on('error', () => {});

@@ -1,6 +1,7 @@
-/* embeddings.c - POST /api/v1/services/embeddings/text-embedding/text-embedding.
+/* embeddings.c - POST /api/v1/services/embeddings/text-embedding/text-embedding and
+ * …/multimodal-embedding/multimodal-embedding.
  *
- * Spec: platform.md §3.1, §3.2.
+ * Spec: platform.md §3.1, §3.2, §3.5.
  */
 #include "access/admission.h"
 #include "api/body_model.h"
@@ -10,26 +11,49 @@
 #include "contract/embed_body.h"
 #include "service/embed.h"
 
-/* The list is called texts; contents in the words of refusals, and by some clients. */
-static enum err read_body(struct request *rq, yyjson_val *root, struct embed_input *in)
+static enum err read_parameters(struct request *rq, yyjson_val *root, const struct param_table *t,
+                                struct embed_input *in)
 {
-    yyjson_val *input = json_get(root, "input"), *parameters = json_get(root, "parameters");
-    yyjson_val *texts = json_get(input, "texts");
-    enum err    e;
+    yyjson_val *parameters = json_get(root, "parameters");
 
-    if (!input)
-        return fail_input_missing(&rq->fault); /* REF: E159 */
-    if (!yyjson_is_obj(input))
-        return fail_input_not_object(&rq->fault); /* REF: E162 */
-    if (!texts)
-        texts = json_get(input, "contents");
-    e = embed_read_texts(rq, texts, in);
-    if (e)
-        return e;
     if (parameters && !yyjson_is_obj(parameters))
         return fail_parameter_missing_named(&rq->fault, S("parameters"));
-    return params_read(rq, &embed_params_native_parameters, parameters, in->model, in);
+    return params_read(rq, t, parameters, in->model, in);
 }
+
+/* REF: E159, E162. */
+static enum err read_input(struct request *rq, yyjson_val *root, yyjson_val **ret)
+{
+    *ret = json_get(root, "input");
+    if (!*ret)
+        return fail_input_missing(&rq->fault);
+    return yyjson_is_obj(*ret) ? OK : fail_input_not_object(&rq->fault);
+}
+
+/* The list is called texts; contents in the words of refusals, and by some clients. */
+static enum err read_texts(struct request *rq, yyjson_val *root, struct embed_input *in)
+{
+    yyjson_val *input, *texts;
+    enum err    e = read_input(rq, root, &input);
+
+    if (e)
+        return e;
+    texts = json_get(input, "texts");
+    e = embed_read_texts(rq, texts ? texts : json_get(input, "contents"), in);
+    return e ? e : read_parameters(rq, root, &embed_params_native_parameters, in);
+}
+
+static enum err read_contents(struct request *rq, yyjson_val *root, struct embed_input *in)
+{
+    yyjson_val *input;
+    enum err    e = read_input(rq, root, &input);
+
+    if (!e)
+        e = embed_read_contents(rq, json_get(input, "contents"), in);
+    return e ? e : read_parameters(rq, root, &embed_params_native_multimodal, in);
+}
+
+/* ---- texts ---- */
 
 static void add_sparse(struct buf *b, const struct embed_vector *v)
 {
@@ -50,6 +74,8 @@ static enum err reply(struct request *rq, const struct embed_input *in, const st
     struct buf b;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
+    if (in->output != EMBED_SPARSE)
+        embedding_room(&b, a);
     buf_add(&b, S("{\"output\":{\"embeddings\":["));
     for (size_t i = 0; i < a->count; i++) {
         buf_add(&b, i ? S(",{") : S("{"));
@@ -69,24 +95,83 @@ static enum err reply(struct request *rq, const struct embed_input *in, const st
     return reply_json(rq, buf_str(&b));
 }
 
-enum err handle_native_text_embedding(struct request *rq)
+/* Until the request is let in. */
+static enum err begin(struct request *rq, enum model_path path, yyjson_val **ret_root, struct embed_input *in)
 {
-    struct embed_input *in = arena_new(rq->arena, struct embed_input);
-    struct embed_answer answer;
-    yyjson_val         *root;
-    enum err            e = request_json(rq, &root);
+    enum err e = request_json(rq, ret_root);
 
     if (e)
         return e;
-    e = body_model_native(rq, root, MODEL_PATH_TEXT_EMBEDDING, &in->model);
+    e = body_model_native(rq, *ret_root, path, &in->model);
     in->model_name = rq->model_name;
     if (!e)
         e = admit(rq, in->model);
     if (!e && !(in->model->calls & BIT(MODEL_CALL_SYNC)))
         e = fail_sync_not_supported(&rq->fault); /* REF: E189 */
+    return e;
+}
+
+enum err handle_native_text_embedding(struct request *rq)
+{
+    struct embed_input *in = arena_new(rq->arena, struct embed_input);
+    struct embed_answer answer;
+    yyjson_val         *root;
+    enum err            e = begin(rq, MODEL_PATH_TEXT_EMBEDDING, &root, in);
+
     if (!e)
-        e = read_body(rq, root, in);
+        e = read_texts(rq, root, in);
     if (!e)
         e = embed_run(rq, in, &answer);
     return e ? e : reply(rq, in, &answer);
+}
+
+/* ---- multimodal ---- */
+
+/* Older models count what they have seen, the others tokens by their kind. */
+static void add_usage(struct buf *b, const struct model *m, int64_t tokens)
+{
+    json_add_count(b, S("\"usage\":{\"input_tokens\":"), tokens);
+    if (m->usage == MODEL_USAGE_MEDIA) {
+        buf_add(b, S(",\"image_tokens\":0,\"image_count\":0,\"duration\":0}"));
+        return;
+    }
+    json_add_count(b, S(",\"input_tokens_details\":{\"image_tokens\":0,\"text_tokens\":"), tokens);
+    json_add_count(b, S("},\"output_tokens\":1,\"total_tokens\":"), tokens + 1);
+    buf_add_char(b, '}');
+}
+
+static enum err reply_multimodal(struct request *rq, const struct embed_input *in, const struct embed_answer *a,
+                                 bool fused)
+{
+    struct buf b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    embedding_room(&b, a);
+    buf_add(&b, S("{\"output\":{\"embeddings\":["));
+    for (size_t i = 0; i < a->count; i++) {
+        json_add_count(&b, i ? S(",{\"index\":") : S("{\"index\":"), (int64_t)i);
+        buf_add(&b, S(",\"embedding\":"));
+        embedding_add(&b, a, i, EMBED_FLOAT);
+        buf_add(&b, fused ? S(",\"type\":\"fused\"}") : S(",\"type\":\"text\"}"));
+    }
+    buf_add(&b, S("]},"));
+    add_usage(&b, in->model, rq->usage.prompt_tokens);
+    reply_add_request_id(&b, rq);
+    return reply_json(rq, buf_str(&b));
+}
+
+enum err handle_native_multimodal_embedding(struct request *rq)
+{
+    struct embed_input *in = arena_new(rq->arena, struct embed_input);
+    struct embed_answer answer;
+    yyjson_val         *root;
+    bool                fused;
+    enum err            e = begin(rq, MODEL_PATH_MULTIMODAL_EMBEDDING, &root, in);
+
+    rq->multimodal = true;
+    if (!e)
+        e = read_contents(rq, root, in);
+    if (!e)
+        e = embed_run_multimodal(rq, in, &answer, &fused);
+    return e ? e : reply_multimodal(rq, in, &answer, fused);
 }

@@ -8,6 +8,8 @@
 SUSPENDS enum err handle_native_text_generation(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_generation(struct request *rq);
 SUSPENDS enum err handle_native_text_embedding(struct request *rq);
+SUSPENDS enum err handle_native_multimodal_embedding(struct request *rq);
+SUSPENDS enum err handle_native_rerank(struct request *rq);
 SUSPENDS enum err handle_native_tokens(struct request *rq);
 
 #endif

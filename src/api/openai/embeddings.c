@@ -23,6 +23,8 @@ static enum err reply(struct request *rq, const struct embed_input *in, const st
     struct buf b;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
+    if (in->encoding != EMBED_BASE64)
+        embedding_room(&b, a);
     buf_add(&b, S("{\"data\":["));
     for (size_t i = 0; i < a->count; i++) {
         buf_add(&b, i ? S(",{\"embedding\":") : S("{\"embedding\":"));
@@ -51,7 +53,7 @@ enum err handle_openai_embeddings(struct request *rq)
         return e;
     e = body_model_openai(rq, root, MODEL_PATH_OPENAI_EMBEDDINGS, &in->model);
     in->model_name = rq->model_name;
-    rq->service_codes = true;
+    rq->service_codes = !e;
     if (!e)
         e = admit(rq, in->model);
     if (!e)

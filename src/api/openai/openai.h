@@ -9,5 +9,6 @@ SUSPENDS enum err handle_openai_chat_completions(struct request *rq);
 SUSPENDS enum err handle_openai_embeddings(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);
+SUSPENDS enum err handle_openai_reranks(struct request *rq);
 
 #endif

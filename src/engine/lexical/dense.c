@@ -1,8 +1,9 @@
 /* dense.c - hashed features.
  *
- *   text --> words --> features, each distinct one once, with its count --> numbers --> unit length
+ *   text --> words --> features, each distinct one once, with its count --> numbers --> turned --> unit length
  *
- * A feature's hash says, for every 64 numbers of the vector, which of them it changes and by which sign.
+ * A feature's hash says, for every 64 numbers of the vector, which of them it changes and by which sign. So few features
+ * leave most numbers 0, each 64 are turned in the end: a vector that is rounded to bits or bytes still says something.
  */
 #include "engine/lexical/dense.h"
 
@@ -15,21 +16,21 @@
 #define BLOCK         64
 #define BITS          7    /* of a hash for a block: the place and the sign */
 #define STRETCH       2048 /* code points: longer texts are taken in stretches, whose vectors are added */
-#define FEATURES_MAX  (6 * STRETCH)
-#define SLOTS         (32 * 1024) /* a power of two, some twice as many as features */
+#define FEATURES_EACH 3    /* at most, of a code point */
 #define REPEATS_KNOWN 16
+#define RARITY_LEAST  24 /* the commonest words count a little, too */
 
 enum seed { STEM = 1, WORD, PAIR, PIECE, SIGN, NEIGHBOURS, THREE, WHOLE };
 
 /* What a feature counts, in 256ths, beside its rarity. */
 enum {
     WEIGHT_STEM = 256,
-    WEIGHT_WORD = 96,
-    WEIGHT_PAIR = 128,
-    WEIGHT_PIECE = 64,
-    WEIGHT_SIGN = 128,
+    WEIGHT_WORD = 64,
+    WEIGHT_PAIR = 64,
+    WEIGHT_PIECE = 80,
+    WEIGHT_SIGN = 160,
     WEIGHT_NEIGHBOURS = 256,
-    WEIGHT_THREE = 128,
+    WEIGHT_THREE = 96,
 };
 
 struct feature {
@@ -40,19 +41,25 @@ struct feature {
 struct dense {
     struct arena           *arena;
     const struct tokenizer *tokenizer;
-    struct feature          slots[SLOTS];
-    uint32_t                used[FEATURES_MAX];
-    size_t                  used_count;
+    struct feature         *slots;
+    size_t                  slot_count; /* a power of two, at least twice as many as there can be features */
+    uint32_t               *used;       /* the slots that are taken */
+    size_t                  used_count, used_max;
     size_t                  blocks;
     int64_t                 sums[LEXICAL_DIMENSION_MAX];
 };
 
-struct dense *dense_new(struct arena *a, const struct tokenizer *t)
+struct dense *dense_new(struct arena *a, const struct tokenizer *t, size_t longest)
 {
     struct dense *d = arena_new(a, struct dense);
 
     d->arena = a;
     d->tokenizer = t;
+    d->used_max = FEATURES_EACH * min_size(longest, STRETCH);
+    for (d->slot_count = 16; d->slot_count < 2 * d->used_max;)
+        d->slot_count *= 2;
+    d->slots = arena_array(a, struct feature, d->slot_count);
+    d->used = arena_array(a, uint32_t, d->used_max);
     return d;
 }
 
@@ -61,20 +68,25 @@ static void add(struct dense *d, uint64_t hash, unsigned weight)
     size_t slot;
 
     hash |= !hash;
-    for (slot = hash & (SLOTS - 1); d->slots[slot].hash; slot = (slot + 1) & (SLOTS - 1)) {
+    for (slot = hash & (d->slot_count - 1); d->slots[slot].hash; slot = (slot + 1) & (d->slot_count - 1)) {
         if (d->slots[slot].hash == hash) {
             d->slots[slot].count++;
             return;
         }
     }
-    ASSERT(d->used_count < FEATURES_MAX);
+    ASSERT(d->used_count < d->used_max);
     d->used[d->used_count++] = (uint32_t)slot;
     d->slots[slot] = (struct feature){ .hash = hash, .count = 1, .weight = weight };
 }
 
 /* ---- features ---- */
 
-/* The pieces of three and four letters of " word ". */
+static unsigned max_u(unsigned a, unsigned b)
+{
+    return a > b ? a : b;
+}
+
+/* Its pieces of three and four letters. */
 static void add_pieces(struct dense *d, const struct word *w, unsigned rarity)
 {
     for (uint32_t len = 3; len <= 4; len++) {
@@ -83,10 +95,9 @@ static void add_pieces(struct dense *d, const struct word *w, unsigned rarity)
     }
 }
 
-/* Returns what the word says of its neighbour. */
 static void add_word(struct dense *d, const struct word *w, const struct word *before)
 {
-    unsigned rarity = 24 + rarity_of_word(d->tokenizer, w) * 232 / 256;
+    unsigned rarity = RARITY_LEAST + rarity_of_word(d->tokenizer, w) * (RARITY_ONE - RARITY_LEAST) / RARITY_ONE;
     uint64_t stem = word_stem(w);
 
     add(d, stem, WEIGHT_STEM * rarity / RARITY_ONE);
@@ -99,14 +110,21 @@ static void add_word(struct dense *d, const struct word *w, const struct word *b
     }
 }
 
+/* The characters, each two neighbours, each three: as rare as the rarest of them. */
 static void add_run(struct dense *d, const struct word *w)
 {
+    unsigned before = 0, last = 0;
+
     for (uint32_t i = 0; i < w->len; i++) {
-        add(d, word_hash(w->cps + i, 1, SIGN), WEIGHT_SIGN);
-        if (i + 1 < w->len)
-            add(d, word_hash(w->cps + i, 2, NEIGHBOURS), WEIGHT_NEIGHBOURS);
-        if (i + 2 < w->len)
-            add(d, word_hash(w->cps + i, 3, THREE), WEIGHT_THREE);
+        unsigned rarity = rarity_of_sign(d->tokenizer, w->cps[i]), two = max_u(rarity, last), three = max_u(two, before);
+
+        add(d, word_hash(w->cps + i, 1, SIGN), WEIGHT_SIGN * rarity / RARITY_ONE);
+        if (i >= 1)
+            add(d, word_hash(w->cps + i - 1, 2, NEIGHBOURS), WEIGHT_NEIGHBOURS * two / RARITY_ONE);
+        if (i >= 2)
+            add(d, word_hash(w->cps + i - 2, 3, THREE), WEIGHT_THREE * three / RARITY_ONE);
+        before = last;
+        last = rarity;
     }
 }
 
@@ -141,6 +159,21 @@ static void flush(struct dense *d)
         *f = (struct feature){ 0 };
     }
     d->used_count = 0;
+}
+
+/* A turn of 64 numbers that spreads each over all of them and changes no distance (Walsh and Hadamard's). */
+static void turn(int64_t *v)
+{
+    for (size_t step = 1; step < BLOCK; step *= 2) {
+        for (size_t i = 0; i < BLOCK; i++) {
+            int64_t a = v[i], b = v[i | step];
+
+            if (i & step)
+                continue;
+            v[i] = a + b;
+            v[i | step] = a - b;
+        }
+    }
 }
 
 /* Every float is a double, so that both forms of the wire say the same. */
@@ -193,5 +226,7 @@ void dense_vector(struct dense *d, str text, size_t dimension, double *ret)
         }
     }
     flush(d);
+    for (size_t b = 0; b < d->blocks; b++)
+        turn(d->sums + b * BLOCK);
     to_unit(d, dimension, ret);
 }

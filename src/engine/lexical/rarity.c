@@ -40,6 +40,14 @@ unsigned rarity_of_id(uint32_t id, bool run)
     return between(log2_256(id < ADDED ? 1 + id / COMMON_STEP : id - ADDED + ADDED_RANK), RUN_LOW, RUN_HIGH);
 }
 
+unsigned rarity_of_sign(const struct tokenizer *t, uint32_t cp)
+{
+    char     text[4];
+    uint32_t id;
+
+    return tokenizer_encode(t, str_of(text, utf8_encode(text, cp)), &id, 1) == 1 ? rarity_of_id(id, true) : RARITY_ONE;
+}
+
 unsigned rarity_of_word(const struct tokenizer *t, const struct word *w)
 {
     char     text[1 + 4 * WORD_MAX] = " "; /* as it stands inside a sentence */

@@ -10,6 +10,8 @@ struct tokenizer;
 
 /* 0 (the commonest) to RARITY_ONE of a token. */
 unsigned rarity_of_id(uint32_t id, bool run);
+/* Of one character of a run. */
+unsigned rarity_of_sign(const struct tokenizer *t, uint32_t cp);
 /* Of a word that is not a run. */
 unsigned rarity_of_word(const struct tokenizer *t, const struct word *w);
 

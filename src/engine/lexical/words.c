@@ -23,6 +23,8 @@ static uint32_t fold(uint32_t c)
         return c + 0x50;
     if (within(c, 0x100, 0x137) || within(c, 0x14A, 0x177) || within(c, 0x460, 0x481) || within(c, 0x48A, 0x4BF))
         return c | 1; /* pairs: the even one is the capital */
+    if (within(c, 0x139, 0x148) || within(c, 0x179, 0x17E))
+        return c + (c & 1); /* … and the odd one */
     return c;
 }
 
@@ -113,6 +115,16 @@ static bool ends(const uint32_t *cps, size_t len, const char *ending)
     return true;
 }
 
+/* "str" of "string" is no word. */
+static bool has_vowel(const uint32_t *cps, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (within(cps[i], 'a', 'z') && strchr("aeiouy", (int)cps[i]))
+            return true;
+    }
+    return false;
+}
+
 uint64_t word_stem(const struct word *w)
 {
     const uint32_t *cps = w->cps;
@@ -128,9 +140,9 @@ uint64_t word_stem(const struct word *w)
     } else if (ends(cps, len, "s") && cps[len - 2] != 's' && cps[len - 2] != 'u') {
         len--;
     }
-    if (ends(cps, len, "ing"))
+    if (ends(cps, len, "ing") && has_vowel(cps, len - 3))
         len -= 3;
-    else if (ends(cps, len, "ed"))
+    else if (ends(cps, len, "ed") && has_vowel(cps, len - 2))
         len -= 2;
     if (ends(cps, len, "y")) {
         len--;

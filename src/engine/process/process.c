@@ -516,8 +516,7 @@ static void say_not_ready(struct request *rq, struct child *c)
                            arena_printf(rq->arena, "the engine's process is %s", child_state_name(child_state(c))));
 }
 
-static SUSPENDS enum err process_open(struct engine *e, struct request *rq, const struct chat_input *in,
-                                      struct engine_stream **ret)
+static SUSPENDS enum err process_ask(struct engine *e, struct request *rq, const struct engine_question *q)
 {
     struct process_engine *pe = CONTAINER_OF(e, struct process_engine, engine);
     bool                   elsewhere = false;
@@ -528,7 +527,7 @@ static SUSPENDS enum err process_open(struct engine *e, struct request *rq, cons
     rq->action = "waiting for the engine's process";
     for (unsigned tries = 1; !(err = child_wait(pe->child)); tries++) {
         /* The stream is the upstream's, and so are its functions. */
-        err = upstream_ask(pe->upstream, rq, in, &elsewhere, ret);
+        err = upstream_ask(pe->upstream, rq, q, &elsewhere);
         if (!elsewhere)
             return err;
         if (rq->fault.row != &error_rows[ERROR_MODEL_UNAVAILABLE] || tries == OPEN_TRIES)
@@ -543,7 +542,25 @@ static SUSPENDS enum err process_open(struct engine *e, struct request *rq, cons
         return err;
     if (!elsewhere)
         say_not_ready(rq, pe->child);
-    return pe->fallback ? engine_fall_back(&pe->engine, pe->fallback, rq, in, ret) : ERR_FAULT;
+    return pe->fallback ? engine_fall_back(&pe->engine, pe->fallback, rq, q) : ERR_FAULT;
+}
+
+static SUSPENDS enum err process_open(struct engine *e, struct request *rq, const struct chat_input *in,
+                                      struct engine_stream **ret)
+{
+    return process_ask(e, rq, &(struct engine_question){ .chat = in, .stream = ret });
+}
+
+static SUSPENDS enum err process_embed(struct engine *e, struct request *rq, const struct embed_input *in,
+                                       struct embed_answer *ret)
+{
+    return process_ask(e, rq, &(struct engine_question){ .embed = in, .vectors = ret });
+}
+
+static SUSPENDS enum err process_rerank(struct engine *e, struct request *rq, const struct rerank_input *in,
+                                        struct rerank_answer *ret)
+{
+    return process_ask(e, rq, &(struct engine_question){ .rerank = in, .ranking = ret });
 }
 
 const struct child *process_engine_child(const struct engine *e)
@@ -566,6 +583,8 @@ static const struct engine_ops process_ops = {
     .open = process_open,
     .next = process_next,
     .ready = process_ready,
+    .embed = process_embed,
+    .rerank = process_rerank,
 };
 
 enum err process_engine_open(struct loop *l, struct child *c, const struct upstream_options *o, struct engine **ret)

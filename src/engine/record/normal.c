@@ -219,6 +219,21 @@ static str model_slug(struct arena *a, str model)
     return s.len ? str_of(text, s.len) : S("request");
 }
 
+/* What is asked: the messages of chat; the texts of embeddings, the query and documents of rerank. */
+static str asked_text(struct writer *w, yyjson_val *root)
+{
+    static const char *const members[] = { "messages", "input", "query", "documents" };
+    str                      all = { 0 };
+
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        yyjson_val *v = json_get(root, members[i]);
+
+        if (v)
+            all = arena_printf(w->arena, "%.*s%.*s", STR_ARG(all), STR_ARG(value_text(w, v, 1)));
+    }
+    return all;
+}
+
 void normal_of(struct arena *a, str method, str path, str body, struct normal *ret)
 {
     yyjson_val   *root = json_parse_copy(a, body);
@@ -228,7 +243,7 @@ void normal_of(struct arena *a, str method, str path, str body, struct normal *r
     struct buf    clean;
 
     map_init(&w.ids);
-    messages = value_text(&w, json_get(root, "messages"), 1);
+    messages = asked_text(&w, root);
     if (root) {
         text = value_text(&w, root, 0);
     } else {

@@ -11,11 +11,14 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "contract/errors.gen.h"
+#include "contract/json.h"
+#include "contract/model.h"
 #include "engine/record/exchange.h"
 #include "engine/upstream/answer.h"
 #include "engine/upstream/body.h"
 #include "engine/upstream/notice.h"
 #include "engine/upstream/refusal.h"
+#include "engine/upstream/vectors.h"
 #include "loop/loop.h"
 #include "net/http_client.h"
 #include "net/sse_parser.h"
@@ -24,7 +27,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define CHAT_PATH      S("/chat/completions")
+#define CLOUD_BASE     S("/compatible-mode/v1")
+#define CLOUD_RERANK   S("/compatible-api/v1") /* the base of its rerank alone */
 #define ERROR_BODY_MAX ((size_t)256 * 1024)
 #define HEALTH_MS      5000
 #define FIELDS_OWN     4 /* content-type, accept, x-request-id, authorization */
@@ -34,7 +38,7 @@ struct endpoint {
     struct http_pool *pool, *health_pool;
     const char       *url; /* for the log */
     struct notice    *notice;
-    str               target;
+    str               base; /* of the paths that are asked */
     str               authorization; /* "Bearer …" or empty */
     unsigned          weight, outstanding, failures;
     int64_t           down_until_us, backoff_us;
@@ -61,7 +65,7 @@ struct upstream_stream {
     struct endpoint     *endpoint; /* NULL when it does not count any more */
     struct request      *rq;
     struct exchange      exchange;
-    struct answer        answer;
+    struct answer        answer; /* of chat; of all, input_max */
     struct sse_parser    sse;
     bool                 streamed; /* the answer is a stream of events */
     enum err             failed;   /* what next() answers from now on */
@@ -423,13 +427,32 @@ static SUSPENDS enum outcome not_ok(struct upstream_stream *st, int status, stru
     return refused(st, ERR_FAULT);
 }
 
-static SUSPENDS enum outcome read_whole(struct upstream_stream *st)
+/* An answer of embeddings or rerank. */
+static enum err read_vectors(struct upstream_stream *st, const struct engine_question *q, char *body, size_t len)
+{
+    struct arena  *a = st->rq->arena;
+    yyjson_val    *root = json_parse(a, body, len);
+    struct refusal said;
+    const char    *problem;
+
+    static_assert(HTTP_CLIENT_PADDING >= YYJSON_PADDING_SIZE, "it is parsed in place");
+    if (refusal_read(root, &said))
+        return refusal_in_answer(&st->rq->fault, a, st->up->o.cloud, st->answer.input_max, &said);
+    problem = q->embed ? vectors_embed_read(a, root, q->embed, q->vectors)
+                       : vectors_rerank_read(a, root, q->rerank, q->ranking);
+    return problem ? refusal_of_protocol(&st->rq->fault, a, problem, S("")) : OK;
+}
+
+static SUSPENDS enum outcome read_whole(struct upstream_stream *st, const struct engine_question *q)
 {
     char    *body;
     size_t   len;
     enum err e = exchange_body(&st->exchange, st->up->o.answer_max, &body, &len);
 
-    e = e ? broke_off(st, e) : answer_whole(&st->answer, body, len);
+    if (e)
+        e = broke_off(st, e);
+    else
+        e = q->chat ? answer_whole(&st->answer, body, len) : read_vectors(st, q, body, len);
     stream_over(st, e ? e : ERR_EOF);
     return e ? REFUSED : ANSWERED;
 }
@@ -456,7 +479,25 @@ static size_t fields_make(struct endpoint *ep, struct request *rq, bool stream, 
     return n;
 }
 
-static SUSPENDS enum outcome ask(struct upstream_stream *st, const struct chat_input *in, str body,
+/* What stands behind an endpoint's base. */
+static str path_of(const struct engine_question *q, bool cloud)
+{
+    if (q->chat)
+        return S("/chat/completions");
+    if (q->embed)
+        return S("/embeddings");
+    return cloud ? S("/reranks") : S("/rerank");
+}
+
+static str target_of(const struct endpoint *ep, const struct engine_question *q, struct arena *a)
+{
+    bool cloud = ep->up->o.cloud;
+    str  base = q->rerank && cloud && str_ends(ep->base, CLOUD_BASE) ? CLOUD_RERANK : ep->base;
+
+    return arena_printf(a, "%.*s%.*s", STR_ARG(base), STR_ARG(path_of(q, cloud)));
+}
+
+static SUSPENDS enum outcome ask(struct upstream_stream *st, const struct engine_question *q, str body,
                                  struct fault *problem)
 {
     struct endpoint           *ep = st->endpoint;
@@ -464,15 +505,15 @@ static SUSPENDS enum outcome ask(struct upstream_stream *st, const struct chat_i
     struct http_field          fields[FIELDS_OWN + HTTP_FIELDS_MAX];
     struct http_client_request hr = {
         .method = S("POST"),
-        .target = ep->target,
+        .target = target_of(ep, q, st->rq->arena),
         .fields = fields,
-        .field_count = fields_make(ep, st->rq, in->stream, fields),
+        .field_count = fields_make(ep, st->rq, st->streamed, fields),
         .body = body,
         .first_ms = o->first_ms,
         .between_ms = o->between_ms,
-        .total_ms = in->stream ? 0 : o->total_ms,
+        .total_ms = st->streamed ? 0 : o->total_ms,
     };
-    struct exchange_asker asker = { .engine = ep->up->engine.name, .path = CHAT_PATH, .cloud = o->cloud };
+    struct exchange_asker asker = { .engine = ep->up->engine.name, .path = path_of(q, o->cloud), .cloud = o->cloud };
     str                   type;
     enum err              e = exchange_open(&st->exchange, o->tapes, ep->pool, st->rq, &asker, &hr);
     int                   status;
@@ -486,10 +527,10 @@ static SUSPENDS enum outcome ask(struct upstream_stream *st, const struct chat_i
     /* A server may answer the other way round; when it does not say, as it was asked to. */
     type = http_head_field(exchange_head(&st->exchange), S("content-type"));
     if (str_starts_nocase(type, S("text/event-stream")))
-        st->streamed = true;
+        st->streamed = q->chat != NULL;
     else if (str_starts_nocase(type, S("application/json")))
         st->streamed = false;
-    return st->streamed ? read_first(st) : read_whole(st);
+    return st->streamed ? read_first(st) : read_whole(st, q);
 }
 
 /* ---- the engine ---- */
@@ -497,35 +538,53 @@ static SUSPENDS enum outcome ask(struct upstream_stream *st, const struct chat_i
 static const struct engine_ops upstream_ops;
 
 static struct upstream_stream *stream_new(struct upstream *up, struct endpoint *ep, struct request *rq,
-                                          const struct chat_input *in)
+                                          const struct engine_question *q)
 {
     struct upstream_stream *st = arena_new(rq->arena, struct upstream_stream);
 
     st->base.ops = &upstream_ops;
     st->up = up;
     st->rq = rq;
-    st->streamed = in->stream;
+    st->streamed = q->chat && q->chat->stream;
     st->endpoint = ep;
     ep->outstanding++;
     ep->probing = endpoint_is_down(ep);
     count_active(up, 1);
     up->refs++;
     arena_defer(rq->arena, stream_gone, st);
-    answer_init(&st->answer, rq->arena, &rq->fault, in, up->o.cloud);
+    if (q->chat)
+        answer_init(&st->answer, rq->arena, &rq->fault, q->chat, up->o.cloud);
+    else
+        st->answer.input_max = q->embed ? q->embed->model->input_max : q->rerank->model->tokens_max;
     return st;
 }
 
-SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct chat_input *in, bool *ret_elsewhere,
-                               struct engine_stream **ret)
+static str body_of(const struct upstream *up, struct arena *a, const struct engine_question *q)
+{
+    bool cloud = up->o.cloud;
+
+    if (q->chat)
+        return body_write(a, q->chat, model_to(up, q->chat->model_name), &up->reader);
+    if (q->embed)
+        return vectors_embed_body(a, q->embed, model_to(up, q->embed->model_name), cloud);
+    return vectors_rerank_body(a, q->rerank, model_to(up, q->rerank->model_name), cloud);
+}
+
+SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct engine_question *q,
+                               bool *ret_elsewhere)
 {
     struct upstream *up = CONTAINER_OF(e, struct upstream, engine);
     struct fault     problem;
-    str              body = body_write(rq->arena, in, model_to(up, in->model_name), &up->reader);
+    str              body = body_of(up, rq->arena, q);
     uint64_t         tried = 0;
     bool             here = true;
 
     might_suspend();
     *ret_elsewhere = false;
+    if (q->embed && q->embed->output != EMBED_DENSE) {
+        (void)fail_engine_rejected(&rq->fault);
+        return fault_detail(&rq->fault, S("the upstream's protocol has no sparse vectors"));
+    }
     rq->action = "asking the upstream";
     rq->engine = up->engine.name;
     up->state.requests++;
@@ -539,10 +598,11 @@ SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struc
             break;
         up->state.retries += i > 0;
         tried |= (uint64_t)1 << (ep - up->endpoints);
-        st = stream_new(up, ep, rq, in);
-        switch (ask(st, in, body, &problem)) {
+        st = stream_new(up, ep, rq, q);
+        switch (ask(st, q, body, &problem)) {
         case ANSWERED:
-            *ret = &st->base;
+            if (q->chat)
+                *q->stream = &st->base;
             return OK;
         case REFUSED:
             return st->failed;
@@ -559,7 +619,7 @@ SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struc
 }
 
 SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struct request *rq,
-                                   const struct chat_input *in, struct engine_stream **ret)
+                                   const struct engine_question *q)
 {
     might_suspend();
     log_debug("engine %.*s: %.*s, asking %.*s", STR_ARG(from->name), STR_ARG(rq->fault.detail), STR_ARG(to->name));
@@ -567,22 +627,41 @@ SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struc
         rq->fallback_from = from->name; /* lives as long as the setup that the request holds */
     rq->engine = to->name;              /* the log says who really answered, and why not the other */
     rq->fault = (struct fault){ .detail = rq->fault.detail };
-    return to->ops->open(to, rq, in, ret);
+    if (q->chat)
+        return to->ops->open(to, rq, q->chat, q->stream);
+    return q->embed ? to->ops->embed(to, rq, q->embed, q->vectors) : to->ops->rerank(to, rq, q->rerank, q->ranking);
 }
 
-static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, const struct chat_input *in,
-                                       struct engine_stream **ret)
+static SUSPENDS enum err ask_or_fall_back(struct engine *e, struct request *rq, const struct engine_question *q)
 {
     struct upstream *up = CONTAINER_OF(e, struct upstream, engine);
     bool             elsewhere;
     enum err         err;
 
     might_suspend();
-    err = upstream_ask(e, rq, in, &elsewhere, ret);
+    err = upstream_ask(e, rq, q, &elsewhere);
     if (!elsewhere || !up->o.fallback || up->closing)
         return err;
     up->state.fallbacks++;
-    return engine_fall_back(e, up->o.fallback, rq, in, ret);
+    return engine_fall_back(e, up->o.fallback, rq, q);
+}
+
+static SUSPENDS enum err upstream_chat(struct engine *e, struct request *rq, const struct chat_input *in,
+                                       struct engine_stream **ret)
+{
+    return ask_or_fall_back(e, rq, &(struct engine_question){ .chat = in, .stream = ret });
+}
+
+static SUSPENDS enum err upstream_embed(struct engine *e, struct request *rq, const struct embed_input *in,
+                                        struct embed_answer *ret)
+{
+    return ask_or_fall_back(e, rq, &(struct engine_question){ .embed = in, .vectors = ret });
+}
+
+static SUSPENDS enum err upstream_rerank(struct engine *e, struct request *rq, const struct rerank_input *in,
+                                         struct rerank_answer *ret)
+{
+    return ask_or_fall_back(e, rq, &(struct engine_question){ .rerank = in, .ranking = ret });
 }
 
 static const struct engine_ops upstream_ops = {
@@ -590,6 +669,8 @@ static const struct engine_ops upstream_ops = {
     .open = upstream_chat,
     .next = upstream_next,
     .ready = upstream_ready,
+    .embed = upstream_embed,
+    .rerank = upstream_rerank,
 };
 
 /* ---- set-up ---- */
@@ -649,7 +730,7 @@ static enum err endpoint_init(struct upstream *up, struct endpoint *ep, const st
         log_error("engine %.*s: \"%s\" is no URL that can be asked", STR_ARG(up->o.name), ep->url);
         return ERR_INVALID;
     }
-    ep->target = arena_printf(&up->arena, "%.*s%.*s", STR_ARG(base), STR_ARG(CHAT_PATH));
+    ep->base = arena_str(&up->arena, base);
     if (from->api_key.len)
         ep->authorization = arena_printf(&up->arena, "Bearer %.*s", STR_ARG(from->api_key));
     if (po.origin.tls && !up->o.tls)

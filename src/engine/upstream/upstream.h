@@ -1,5 +1,6 @@
-/* upstream.h - an engine that asks other servers: any that speak the OpenAI chat protocol (llama.cpp, vLLM, SGLang,
- * Ollama, …), another dashbox, or the cloud itself.
+/* upstream.h - an engine that asks other servers: any that speak the OpenAI protocol (llama.cpp, vLLM, SGLang, Ollama, …),
+ * another dashbox, or the cloud itself. Chat goes to …/chat/completions (body.h, answer.h), embeddings to …/embeddings, rerank
+ * to …/rerank, or to …/reranks of the cloud (vectors.h).
  *
  * An upstream is a pool of endpoints that answer alike. Each request goes to the one with the fewest under way (by weight).
  * It is tried on another one only while nothing of an answer has come, and only when the endpoint could not be connected
@@ -34,6 +35,7 @@
  * a stream that stalls for between_ms                                    X092 RESPONSE_STREAM_TIMEOUT
  * arguments of a tool call in a whole answer that are not JSON           E217 TOOL_CALL_BAD_JSON
  *   (unless the answer was cut by its length limit)
+ * sparse vectors are asked for: the protocol has none                    E219 ENGINE_REJECTED
  * it is replayed, and there is no recording of the request               D010 REPLAY_MISSING
  *
  * With `cloud`, a refusal in the contract's own form is passed on word for word instead, but for 401: that is about
@@ -51,7 +53,7 @@ struct tapes;
 struct tls_context;
 
 struct upstream_endpoint {
-    str      url;     /* "http://127.0.0.1:8000/v1", "unix:/run/llama.sock:/v1"; "/chat/completions" is added */
+    str      url;     /* "http://127.0.0.1:8000/v1", "unix:/run/llama.sock:/v1"; paths are added */
     str      api_key; /* sent as "Authorization: Bearer …"; empty: none */
     unsigned weight;  /* 0 means 1 */
 };
@@ -105,13 +107,23 @@ enum err upstream_open(struct loop *l, const struct upstream_options *o, struct 
 /* Streams under way end as they end. */
 void upstream_close(struct engine *e);
 
-/* The open() of such an engine, without its fallback. *ret_elsewhere: it could not be asked (ERR_FAULT says why), and
- * another engine may do it. */
-SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct chat_input *in, bool *ret_elsewhere,
-                               struct engine_stream **ret);
+/* What an engine is asked for, one of the three, and where its answer goes. */
+struct engine_question {
+    const struct chat_input   *chat;
+    struct engine_stream     **stream;
+    const struct embed_input  *embed;
+    struct embed_answer       *vectors;
+    const struct rerank_input *rerank;
+    struct rerank_answer      *ranking;
+};
+
+/* Asks such an engine, without its fallback. *ret_elsewhere: it could not be asked (ERR_FAULT says why), and another engine
+ * may do it. */
+SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struct engine_question *q,
+                               bool *ret_elsewhere);
 /* Asks `to` because `from` could not be asked: the fault in the request becomes what the log says of it. */
 SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struct request *rq,
-                                   const struct chat_input *in, struct engine_stream **ret);
+                                   const struct engine_question *q);
 
 /* Now, for metrics. */
 struct upstream_state {

@@ -180,10 +180,29 @@ static void every_byte_is_escaped_wherever_it_stands(void **state)
     }
 }
 
+static void lists_of_numbers_read_back_the_same(void **state)
+{
+    static const double numbers[] = { 0, -0.06951998919248581, 1e-7, 1, -1, 0.1, 3.4028234663852886e38 };
+    struct buf          b;
+    yyjson_val         *list;
+
+    (void)state;
+    buf_init(&b, &arena, SIZE_MAX / 2);
+    json_add_nums(&b, numbers, ARRAY_LEN(numbers));
+    list = json_parse_copy(&arena, buf_str(&b));
+    assert_int_equal(yyjson_arr_size(list), ARRAY_LEN(numbers));
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        assert_true(yyjson_get_num(yyjson_arr_get(list, i)) == numbers[i]);
+    buf_reset(&b);
+    json_add_nums(&b, numbers, 0);
+    assert_true(str_eq(buf_str(&b), S("[]")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_json_is_null),
+        cmocka_unit_test(lists_of_numbers_read_back_the_same),
         cmocka_unit_test(null_and_what_is_not_there_are_the_same),
         cmocka_unit_test(whole_numbers),
         cmocka_unit_test(texts_are_escaped_where_they_must_be),

@@ -170,6 +170,20 @@ TEST(likeness_is_what_two_texts_begin_and_end_with)
     assert_int_equal(normal_likeness(S(""), S("a")), 0);
 }
 
+static void texts_and_queries_are_what_is_asked(void **state)
+{
+    struct normal a = normal("{\"model\":\"m\",\"input\":[\"a\"]}"), b = normal("{\"model\":\"m\",\"input\":[\"b\"]}");
+    struct normal c = normal("{\"model\":\"m\",\"input\":[\"a\"],\"dimensions\":64}");
+    struct normal q = normal("{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a\"]}");
+    struct normal r = normal("{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"b\"]}");
+
+    (void)state;
+    assert_false(str_eq(a.family, b.family));
+    assert_true(str_eq(a.family, c.family));
+    assert_false(str_eq(a.name, c.name));
+    assert_false(str_eq(q.family, r.family));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_name_is_of_the_request_alone_and_fits_every_file_system),
         cmocka_unit_test(deep_values_stay_as_they_came),
         cmocka_unit_test(the_first_difference_is_named),
+        cmocka_unit_test(texts_and_queries_are_what_is_asked),
         cmocka_unit_test(likeness_is_what_two_texts_begin_and_end_with),
     };
 
