@@ -20,7 +20,8 @@ ARG_KINDS = {'str': ('FAULT_ARG_STR', 'str', 's'), 'int': ('FAULT_ARG_INT', 'int
              'num': ('FAULT_ARG_NUM', 'double', 'n')}
 ROW_KEYS = {'id', 'area', 'status', 'native', 'compat', 'args', 'text', 'wire', 'wire.status', 'wire.native',
             'wire.compat', 'level', 'anchor', 'older', 'words', 'cause', 'fix', 'cause.zh', 'fix.zh'}
-CODE_KEYS = {'compat', 'wire'}
+CODE_KEYS = {'compat', 'wire', 'anthropic'}
+HTTP_CLASSES = ('400', '500')  # what a status without a stanza of its own is told as
 ID = re.compile(r'([EXWD])([0-9]{3})([a-z]?)$')
 ID_ORDER = 'EXWD'
 NAME = re.compile(r'[A-Z][A-Z0-9_]*$')
@@ -47,6 +48,13 @@ def read_code(s):
     s.need('compat')
     reference = read_pair(s, 'compat')
     return reference, read_pair(s, 'wire') if 'wire' in s.values else reference
+
+
+def read_http(s, types):
+    s.only({'anthropic'})
+    if not re.match(r'[45][0-9][0-9]$', s.name) or s.name in types:
+        s.fail('a status of HTTP, once')
+    types[s.name] = s.need('anthropic')
 
 
 def map_code(codes, native):
@@ -150,11 +158,19 @@ def read_all(folder):
     paths = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith('.txt'))
     codes_path = os.path.join(folder, 'codes.txt')
     codes, rows, by_name, by_id = {}, [], {}, {}
+    anthropic = {'status': {}, 'code': {}}
 
-    for s in st.read_file(codes_path, ['code']):
+    for s in st.read_file(codes_path, ['code', 'http']):
+        if s.kind == 'http':
+            read_http(s, anthropic['status'])
+            continue
         if s.name in codes:
             s.fail('is there twice')
         codes[s.name] = read_code(s)
+        anthropic['code'][s.name] = s.get('anthropic', '')
+    for status in HTTP_CLASSES:
+        if status not in anthropic['status']:
+            raise st.BadData(f'{codes_path}: there is no http {status}')
     for path in paths:
         if path == codes_path:
             continue
@@ -184,7 +200,7 @@ def read_all(folder):
                 row.stanza.fail(f'the older row {older} needs the argument {name}:{kind}', 'older')
         if row.older.stanza.get('older'):
             row.stanza.fail(f'the older row {older} has an older row itself', 'older')
-    return codes, rows, paths
+    return codes, anthropic, rows, paths
 
 
 # --- C ----------------------------------------------------------------------------------------------------------------
@@ -219,7 +235,7 @@ def c_form(status, native, compat, text):
             f'.compat_type = {st.c_str(compat[1])},\n          .text = {st.c_str(text)} }}')
 
 
-def write_source(path, codes, rows):
+def write_source(path, codes, anthropic, rows):
     index = {row.name: i for i, row in enumerate(rows)}
     out = ['/* Made by tools/gen_errors.py from data/errors; not to be edited. */',
            '#include "contract/errors.gen.h"', '', 'const struct error_row error_rows[] = {']
@@ -241,8 +257,11 @@ def write_source(path, codes, rows):
     out += ['};', '', 'const unsigned error_row_count = ERROR_COUNT;', '', 'const struct error_code error_codes[] = {']
     for native in codes:
         pairs = ', '.join(f'{{ {st.c_str(code)}, {st.c_str(kind)} }}' for code, kind in codes[native])
-        out += [f'    {{ {st.c_str(native)}, {{ {pairs} }} }},']
-    out += ['};', '', f'const unsigned error_code_count = {len(codes)};', '']
+        out += [f'    {{ {st.c_str(native)}, {{ {pairs} }}, {st.c_str(anthropic["code"][native])} }},']
+    out += ['};', '', f'const unsigned error_code_count = {len(codes)};', '',
+            'const struct error_http error_https[] = {']
+    out += [f'    {{ {status}, {st.c_str(name)} }},' for status, name in anthropic['status'].items()]
+    out += ['};', '', f'const unsigned error_http_count = {len(anthropic["status"])};', '']
     write(path, '\n'.join(out))
 
 
@@ -322,11 +341,11 @@ def main():
     parser.add_argument('--doc', help='folder for errors.md and errors.zh.md')
     args = parser.parse_args()
 
-    codes, rows, paths = read_all(args.data)
+    codes, anthropic, rows, paths = read_all(args.data)
     if args.header:
         write_header(args.header, rows)
     if args.source:
-        write_source(args.source, codes, rows)
+        write_source(args.source, codes, anthropic, rows)
     if args.doc:
         os.makedirs(args.doc, exist_ok=True)
         write_doc(os.path.join(args.doc, 'errors.md'), rows, 'en')

@@ -45,8 +45,9 @@ def read_range(s, key):
 # ---- params ----
 
 PARAM_KINDS = {'param', 'limit', 'name'}
-PARAM_KEYS = {'type', 'into', 'native', 'openai', 'range', 'native.range', 'openai.range', 'choice', 'read',
-              'type_error', 'range_error'}
+PARAM_SURFACES = ('native', 'openai', 'anthropic')
+PARAM_KEYS = {'type', 'into', 'range', 'choice', 'read', 'type_error', 'range_error', *PARAM_SURFACES,
+              *(surface + '.range' for surface in PARAM_SURFACES)}
 PARAM_TYPES = {'num', 'int', 'bool', 'str', 'choice', 'any', 'read'}
 
 
@@ -101,12 +102,12 @@ def params(args):
             s.fail('"read" goes with type read', 'read')
         else:
             s.need('into')
-        if 'native' not in s.values and 'openai' not in s.values:
+        if not s.values.keys() & set(PARAM_SURFACES):
             s.fail('on no surface')
         choices = s.get('choice', '').split()
         if (kind == 'choice') != bool(choices):
             s.fail('"choice" goes with type choice, and is needed there')
-        for surface in ('native', 'openai'):
+        for surface in PARAM_SURFACES:
             if surface not in s.values:
                 continue
             place, _, name = s.get(surface).partition('.')
@@ -148,7 +149,7 @@ def params(args):
 # ---- routes ----
 
 ROUTE_KEYS = {'method', 'surface', 'handler', 'auth', 'body', 'manages'}
-SURFACES = {'native', 'openai', 'admin', 'plain'}
+SURFACES = {'native', 'openai', 'anthropic', 'admin', 'plain'}
 ROUTE_AUTHS = ('none', 'key', 'plan', 'admin')
 METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH']
 
@@ -350,12 +351,13 @@ def doc(args):
     page = '# Parameters\n\nIn the order in which they are checked. Names in capitals are rows of the [error reference](errors.md).\n'
     for path in args.params:
         page += f'\n## {os.path.splitext(os.path.basename(path))[0]}\n\n' \
-            '| parameter | type | range | DashScope | OpenAI-compatible | refused with |\n| --- | --- | --- | --- | --- | --- |\n'
+            '| parameter | type | range | DashScope | OpenAI-compatible | Anthropic-compatible | refused with |\n' \
+            '| --- | --- | --- | --- | --- | --- | --- |\n'
         for s in st.read_file(path, PARAM_KINDS):
             if s.kind != 'param':
                 continue
             ranges = s.get('range', '')
-            for surface in ('native', 'openai'):
+            for surface in PARAM_SURFACES:
                 if f'{surface}.range' in s.values:
                     ranges += f'; {surface}: {s.get(surface + ".range")}'
             if 'choice' in s.values:
@@ -370,7 +372,7 @@ def doc(args):
                 name = name or s.name
                 return f'`{name}`' if where == 'top' else f'`{where}.{name}`'
             page += f'| {s.name} | {"own rules" if s.get("type") == "read" else s.get("type")} | {ranges} | {place("native")} | ' \
-                f'{place("openai")} | {", ".join(errors)} |\n'
+                f'{place("openai")} | {place("anthropic")} | {", ".join(errors)} |\n'
     write(os.path.join(args.doc, 'parameters.md'), page)
 
 

@@ -70,7 +70,7 @@ static enum err check_async(struct request *rq, const struct model *m)
  * protocol has two sentences for requests: they tell the two apart. */
 static enum err refuse_rate(struct request *rq, enum rate_refusal why, bool own)
 {
-    bool native = rq->surface == SURFACE_NATIVE;
+    bool native = rq->surface != SURFACE_OPENAI;
 
     switch (why) {
     case RATE_REQUESTS:

@@ -57,3 +57,14 @@ enum err body_model_openai(struct request *rq, yyjson_val *root, enum model_path
     *ret = m;
     return OK;
 }
+
+/* What the OpenAI-compatible chat serves is served here; another model is told the path (wire-forms.md §3).
+ * REF: E096, E198b, E198c, E052. */
+enum err body_model_anthropic(struct request *rq, yyjson_val *root, const struct model **ret)
+{
+    enum err e = body_model_openai(rq, root, MODEL_PATH_OPENAI, ret);
+
+    if (e == ERR_FAULT && rq->fault.row == &error_rows[ERROR_MODEL_NO_OPENAI_MODE])
+        return fail_url_model_mismatch(&rq->fault);
+    return e;
+}

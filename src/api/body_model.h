@@ -10,5 +10,6 @@
  * path. */
 enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret);
 enum err body_model_openai(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret);
+enum err body_model_anthropic(struct request *rq, yyjson_val *root, const struct model **ret);
 
 #endif

@@ -64,6 +64,7 @@ void gather_event(struct gathered *all, const struct chat_event *ev)
         break;
     case CHAT_EV_FINISH:
         g->finish = ev->finish;
+        g->stop = arena_str(g->arena, ev->stop);
         break;
     case CHAT_EV_SEARCH:
     case CHAT_EV_CODE:

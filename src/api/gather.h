@@ -20,6 +20,7 @@ struct gathered {
     struct gathered_call *calls;
     size_t                call_count, call_cap;
     enum chat_finish      finish;
+    str                   stop; /* the text that ended it, if the engine told */
 };
 
 struct gathered *gather_new(struct arena *a, unsigned choices);

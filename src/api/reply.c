@@ -4,6 +4,7 @@
 #include "access/admission.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "contract/catalog.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "net/http_server.h"
@@ -75,10 +76,14 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
 
     add(f, S("content-type"), content_type);
     add(f, S("x-request-id"), str_of(rq->id, UUID_LEN));
-    if (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI) {
+    if (rq->surface == SURFACE_ANTHROPIC)
+        add(f, S("request-id"), str_of(rq->id, UUID_LEN)); /* what Anthropic's clients read */
+    if (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI || rq->surface == SURFACE_ANTHROPIC) {
         add(f, S("req-cost-time"), number(rq->arena, cost_ms));
         add(f, S("req-arrive-time"), number(rq->arena, rq->arrived_ms));
         add(f, S("resp-start-time"), number(rq->arena, rq->arrived_ms + cost_ms));
+    }
+    if (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI) {
         add(f, S("x-dashscope-finished"), rq->stream ? S("false") : S("true"));
         add(f, S("x-dashscope-timeout"), number(rq->arena, rq->settings->call_ms / 1000));
     }
@@ -89,7 +94,8 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
     add(f, S("server"), S("dashbox"));
     if (origin.len && rq->settings->cors) {
         add(f, S("access-control-allow-origin"), origin);
-        add(f, S("access-control-expose-headers"), S("x-request-id"));
+        add(f, S("access-control-expose-headers"),
+            rq->surface == SURFACE_ANTHROPIC ? S("request-id,x-request-id") : S("x-request-id"));
     }
 }
 
@@ -171,6 +177,33 @@ static void openai_body(struct request *rq, const struct fault_view *v, struct b
     reply_add_request_id(b, rq);
 }
 
+/* {"type":"error","error":{"type","message"},"code","message","request_id"}, which readers of both forms understand; or the
+ * flat one that the service was seen to send, {"request_id","code","type","message"} (chat.md §7.5). */
+static void anthropic_body(struct request *rq, const struct fault_view *v, struct buf *b)
+{
+    if (rq->settings->anthropic_flat) {
+        buf_add(b, S("{\"request_id\":\""));
+        buf_add(b, str_of(rq->id, UUID_LEN));
+        buf_add(b, S("\",\"code\":"));
+        json_add_str(b, v->code);
+        buf_add(b, S(",\"type\":"));
+        json_add_str(b, v->code);
+        buf_add(b, S(",\"message\":"));
+        json_add_str(b, v->message);
+        buf_add_char(b, '}');
+        return;
+    }
+    buf_add(b, S("{\"type\":\"error\",\"error\":{\"type\":"));
+    json_add_str(b, error_anthropic_type(v->status, v->code));
+    buf_add(b, S(",\"message\":"));
+    json_add_str(b, v->message);
+    buf_add(b, S("},\"code\":"));
+    json_add_str(b, v->code);
+    buf_add(b, S(",\"message\":"));
+    json_add_str(b, v->message);
+    reply_add_request_id(b, rq);
+}
+
 /* {"error":{"code","message"}}: the admin API's own form. */
 static void admin_body(const struct fault_view *v, struct buf *b)
 {
@@ -188,6 +221,8 @@ str reply_fault_body(struct request *rq, const struct fault_view *v)
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     if (rq->surface == SURFACE_OPENAI)
         openai_body(rq, v, &b);
+    else if (rq->surface == SURFACE_ANTHROPIC)
+        anthropic_body(rq, v, &b);
     else if (rq->surface == SURFACE_ADMIN)
         admin_body(v, &b);
     else
@@ -213,6 +248,27 @@ void reply_native_fault(struct request *rq, struct buf *b, int64_t id, const str
     buf_add(b, S("\n\n"));
 }
 
+void reply_anthropic_event(struct request *rq, struct buf *b, str event)
+{
+    str space = rq->settings->anthropic_space ? S(" ") : S("");
+
+    buf_add(b, S("event:"));
+    buf_add(b, space);
+    buf_add(b, event);
+    buf_add(b, S("\ndata:"));
+    buf_add(b, space);
+}
+
+void reply_anthropic_fault(struct request *rq, struct buf *b)
+{
+    struct fault_view v;
+
+    fault_render(&rq->fault, &rq->settings->wording, rq->arena, &v);
+    reply_anthropic_event(rq, b, S("error"));
+    buf_add(b, reply_fault_body(rq, &v));
+    buf_add(b, S("\n\n"));
+}
+
 enum err reply_fault(struct request *rq, bool as_event)
 {
     struct fault_view v;
@@ -225,7 +281,10 @@ enum err reply_fault(struct request *rq, bool as_event)
         return http_answer(rq->x, v.status, f.at, f.count, reply_fault_body(rq, &v));
     }
     buf_init(&b, rq->arena, SIZE_MAX / 2);
-    reply_native_fault(rq, &b, 1, &v);
+    if (rq->surface == SURFACE_ANTHROPIC)
+        reply_anthropic_fault(rq, &b);
+    else
+        reply_native_fault(rq, &b, 1, &v);
     common_fields(rq, &f, S("text/event-stream;charset=UTF-8"));
-    return http_answer(rq->x, rq->settings->sse_error_status_200 ? 200 : v.status, f.at, f.count, buf_str(&b));
+    return http_answer(rq->x, rq->surface == SURFACE_NATIVE && rq->settings->sse_error_status_200 ? 200 : v.status, f.at, f.count, buf_str(&b));
 }

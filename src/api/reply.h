@@ -17,8 +17,8 @@ SUSPENDS enum err reply_empty(struct request *rq, int status);
 /* The head of a stream of events; frames are then added to http_stream_buf(). */
 void reply_stream_begin(struct request *rq, int status);
 
-/* Answers with rq->fault, before anything has been sent. A native request for a stream gets it as the stream's only event
- * when `as_event` is set. */
+/* Answers with rq->fault, before anything has been sent. A native request for a stream (or a flat Anthropic one) gets it as the stream's
+ * only event when `as_event` is set. */
 SUSPENDS enum err reply_fault(struct request *rq, bool as_event);
 
 /* The fault as the surface's body. */
@@ -29,6 +29,12 @@ void reply_native_event(struct buf *b, int64_t id, str event, int status);
 
 /* The whole event of a refusal. */
 void reply_native_fault(struct request *rq, struct buf *b, int64_t id, const struct fault_view *v);
+
+/* One event of the Anthropic-compatible protocol: its name; the caller adds the JSON and then two line ends. */
+void reply_anthropic_event(struct request *rq, struct buf *b, str event);
+
+/* The whole event of its refusal, rq->fault. */
+void reply_anthropic_fault(struct request *rq, struct buf *b);
 
 /* The last member of a body, and its end. */
 void reply_add_request_id(struct buf *b, const struct request *rq);

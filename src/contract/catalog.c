@@ -56,3 +56,19 @@ const struct error_code *error_code_by_compat(str code)
     }
     return stem;
 }
+
+static str http_type(int status)
+{
+    for (unsigned i = 0; i < error_http_count; i++) {
+        if (error_https[i].status == status)
+            return error_https[i].anthropic;
+    }
+    return http_type(status < 500 ? 400 : 500); /* these two are there: tools/gen_errors.py sees to it */
+}
+
+str error_anthropic_type(int status, str native)
+{
+    const struct error_code *code = error_code_by_native(native);
+
+    return code && code->anthropic.len ? code->anthropic : http_type(status);
+}

@@ -51,11 +51,24 @@ struct error_code {
     str native;
     struct {
         str code, type;
-    } compat[2]; /* by enum wording */
+    } compat[2];    /* by enum wording */
+    str anthropic; /* error.type of the Anthropic-compatible protocol; empty: the status says it */
 };
 
 extern const struct error_code error_codes[];
 extern const unsigned          error_code_count;
+
+/* The error.type of a status. */
+struct error_http {
+    int status;
+    str anthropic;
+};
+
+extern const struct error_http error_https[];
+extern const unsigned          error_http_count;
+
+/* What error.type the Anthropic-compatible protocol tells for a status and a native code (chat.md §7.5). */
+str error_anthropic_type(int status, str native);
 
 /* The line of a native code, sub-codes included, or the first one that has this compatible code. NULL when there is
  * none. */

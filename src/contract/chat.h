@@ -200,6 +200,7 @@ struct chat_event {
     unsigned             tool_index;
     str                  tool_id, tool_name;
     enum chat_finish     finish;
+    str                  stop; /* CHAT_EV_FINISH: the text of `stop` that ended the answer, when the engine tells */
     struct chat_usage    usage;
 
     const struct chat_logprob *logprobs; /* CHAT_EV_TEXT: of its tokens, when they were asked for */

@@ -55,7 +55,7 @@ bool chat_finish_parse(str name, enum chat_finish *ret)
 /* ---- content ---- */
 
 /* REF: E041. What an SDK should have turned into one of these (a local path, file://) is refused. */
-static enum err check_media_url(struct request *rq, str url)
+enum err chat_check_media_url(struct request *rq, str url)
 {
     if (str_starts_nocase(url, S("http://")) || str_starts_nocase(url, S("https://")))
         return OK;
@@ -79,14 +79,14 @@ static enum err read_medium(struct request *rq, yyjson_val *v, struct chat_part 
 
     if (yyjson_is_str(v)) {
         part->text = json_str(v);
-        return check_media_url(rq, part->text);
+        return chat_check_media_url(rq, part->text);
     }
     if (part->kind != CHAT_PART_VIDEO || !yyjson_is_arr(v))
         return fail_media_url_invalid(&rq->fault);
     part->frames = v;
     yyjson_arr_foreach(v, i, n, frame)
     {
-        enum err e = yyjson_is_str(frame) ? check_media_url(rq, json_str(frame)) : fail_media_url_invalid(&rq->fault);
+        enum err e = yyjson_is_str(frame) ? chat_check_media_url(rq, json_str(frame)) : fail_media_url_invalid(&rq->fault);
 
         if (e)
             return e;
@@ -142,11 +142,36 @@ static enum err read_part(struct request *rq, yyjson_val *item, enum chat_conten
     return fail_content_item_modality(&rq->fault); /* REF: E054 */
 }
 
+str chat_parts_text(struct arena *a, const struct chat_part *parts, size_t count)
+{
+    size_t len = 0, texts = 0;
+    str    all = { 0 };
+    char  *text;
+
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].kind != CHAT_PART_TEXT)
+            continue;
+        len += parts[i].text.len;
+        all = parts[i].text;
+        texts++;
+    }
+    if (texts <= 1)
+        return all;
+    text = arena_bytes(a, len);
+    all = str_of(text, len);
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].kind == CHAT_PART_TEXT && parts[i].text.len) {
+            memcpy(text, parts[i].text.ptr, parts[i].text.len);
+            text += parts[i].text.len;
+        }
+    }
+    return all;
+}
+
 static enum err read_parts(struct request *rq, yyjson_val *content, enum chat_content_form form, struct chat_message *m)
 {
-    size_t      i, n, text_len = 0, text_count = 0;
+    size_t      i, n;
     yyjson_val *item;
-    char       *text;
 
     m->content_is_array = true;
     m->part_count = yyjson_arr_size(content);
@@ -157,22 +182,8 @@ static enum err read_parts(struct request *rq, yyjson_val *content, enum chat_co
 
         if (e)
             return e;
-        if (m->parts[i].kind == CHAT_PART_TEXT) {
-            text_len += m->parts[i].text.len;
-            m->content = m->parts[i].text;
-            text_count++;
-        }
     }
-    if (text_count <= 1)
-        return OK;
-    text = arena_bytes(rq->arena, text_len);
-    m->content = str_of(text, text_len);
-    for (i = 0; i < m->part_count; i++) {
-        if (m->parts[i].kind == CHAT_PART_TEXT && m->parts[i].text.len) {
-            memcpy(text, m->parts[i].text.ptr, m->parts[i].text.len);
-            text += m->parts[i].text.len;
-        }
-    }
+    m->content = chat_parts_text(rq->arena, m->parts, m->part_count);
     return OK;
 }
 
@@ -185,8 +196,7 @@ static bool only_text(const struct chat_message *m)
     return true;
 }
 
-/* A text model was given an array. */
-static enum err refuse_array(struct request *rq, const struct chat_input *in)
+enum err chat_refuse_array(struct request *rq, const struct chat_input *in)
 {
     if (in->model->content == MODEL_CONTENT_PREPROCESS)
         return fail_preprocess_content_array(&rq->fault); /* REF: E090 */
@@ -206,13 +216,13 @@ static enum err read_content(struct request *rq, yyjson_val *content, enum chat_
     if (!yyjson_is_arr(content))
         return fail_string_expected(&rq->fault, arena_printf(rq->arena, "%.*s.%zu.content", STR_ARG(where), at));
     if (form == CHAT_CONTENT_TEXT && !takes_parts)
-        return refuse_array(rq, in);
+        return chat_refuse_array(rq, in);
     e = read_parts(rq, content, form, m);
     if (e)
         return e;
     /* OpenAI clients send plain text as an array of one part: that is a string. */
     if (form == CHAT_CONTENT_OPENAI && !takes_parts && !only_text(m))
-        return refuse_array(rq, in);
+        return chat_refuse_array(rq, in);
     return OK;
 }
 
@@ -445,6 +455,15 @@ static bool schema_ok(yyjson_val *schema)
     return false;
 }
 
+enum err chat_check_tool(struct request *rq, str name, str where, yyjson_val *schema)
+{
+    if (!param_name_ok(&chat_tool_name, name))
+        return fail_parameter_missing_named(&rq->fault, where);
+    if (param_name_reserved(&chat_tool_name, name))
+        return fail_tool_name_reserved(&rq->fault); /* REF: E026 */
+    return schema && !schema_ok(schema) ? fail_tool_schema_invalid(&rq->fault, name) : OK;
+}
+
 enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {
     struct chat_input *in = into;
@@ -459,18 +478,16 @@ enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *
     {
         yyjson_val       *function = json_get(item, "function"), *parameters = json_get(function, "parameters");
         struct chat_tool *t = &in->tools[i];
+        enum err          e;
 
         t->raw = item;
         t->name = json_str(json_get(function, "name"));
         t->description = json_str(json_get(function, "description"));
         if (!yyjson_is_obj(function))
             return param_refuse_type(rq, p, v, in->model);
-        if (!param_name_ok(&chat_tool_name, t->name))
-            return fail_parameter_missing_named(&rq->fault, S("tools.function.name"));
-        if (param_name_reserved(&chat_tool_name, t->name))
-            return fail_tool_name_reserved(&rq->fault); /* REF: E026 */
-        if (parameters && !schema_ok(parameters))
-            return fail_tool_schema_invalid(&rq->fault, t->name);
+        e = chat_check_tool(rq, t->name, S("tools.function.name"), parameters);
+        if (e)
+            return e;
         t->parameters = parameters;
         t->text = json_text(rq->arena, item);
     }

@@ -22,4 +22,18 @@ enum err chat_read_messages(struct request *rq, yyjson_val *messages, enum chat_
 /* The old single-turn form: `prompt`, with `history` of {"user", "bot"} turns before it; both may be NULL. */
 enum err chat_read_prompt(struct request *rq, yyjson_val *prompt, yyjson_val *history, struct chat_input *in);
 
+/* ---- what other bodies of chat have in common with these ---- */
+
+/* E041, E045a: what is no URL of a medium, or a data URI that is too large. */
+enum err chat_check_media_url(struct request *rq, str url);
+
+/* The texts among the parts, put together. */
+str chat_parts_text(struct arena *a, const struct chat_part *parts, size_t count);
+
+/* A text model was given an array with media. */
+enum err chat_refuse_array(struct request *rq, const struct chat_input *in);
+
+/* E026 and its like: a tool's name, which stands at `where` of the body, and its schema, which may be NULL. */
+enum err chat_check_tool(struct request *rq, str name, str where, yyjson_val *schema);
+
 #endif

@@ -24,7 +24,7 @@ struct services;
 struct workspace;
 
 /* Which protocol the client speaks: decides the form of answers and of refusals. */
-enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ADMIN };
+enum surface { SURFACE_PLAIN, SURFACE_NATIVE, SURFACE_OPENAI, SURFACE_ANTHROPIC, SURFACE_ADMIN };
 
 /* The phases whose times the log line shows, in order: the route and the key; the body comes; it is read against the
  * tables;
@@ -65,6 +65,8 @@ struct request_guard {
 struct request_settings {
     struct wording_options wording;
     bool                   sse_error_status_200; /* native: a refused stream is HTTP 200 with the error as its event */
+    bool                   anthropic_flat;       /* Anthropic: refusals in the flat form alone */
+    bool                   anthropic_space;      /* Anthropic: a blank behind the colons of events */
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
     struct request_limits  limits;

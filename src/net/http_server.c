@@ -783,6 +783,21 @@ str http_query(const struct http_exchange *x)
     return at == STR_NONE ? (str){ 0 } : str_from(x->head.target, at + 1);
 }
 
+bool http_query_get(struct http_exchange *x, str name, str *ret)
+{
+    str rest = http_query(x);
+
+    while (rest.len) {
+        str pair = str_cut(&rest, '&'), key = str_cut(&pair, '=');
+
+        if (str_eq(key, name)) {
+            *ret = http_unescape(http_arena(x), pair);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool http_expectation_known(const struct http_exchange *x)
 {
     str expect = http_head_field(&x->head, S("expect"));

@@ -66,6 +66,9 @@ void http_server_options_set(struct http_server *s, const struct http_server_opt
 const struct http_head *http_request(const struct http_exchange *x);
 str http_path(const struct http_exchange *x);  /* the target without its query */
 str http_query(const struct http_exchange *x); /* behind the "?", undecoded */
+
+/* One parameter of the query, unescaped; false when it is not there. */
+bool http_query_get(struct http_exchange *x, str name, str *ret);
 static inline str http_field(const struct http_exchange *x, str name)
 {
     return http_head_field(http_request(x), name);

@@ -72,13 +72,13 @@ static enum err answer_empty(struct request *rq, int status)
 
 /* ---- authenticate ---- */
 
-/* The key of "Authorization: Bearer sk-…"; empty when there is none. */
+/* The key of "Authorization: Bearer sk-…", for Anthropic's clients also of x-api-key; empty when there is none. */
 static str bearer(const struct request *rq)
 {
     str value = request_header(rq, S("authorization"));
 
     if (!str_starts_nocase(value, S("bearer ")))
-        return (str){ 0 };
+        return rq->surface == SURFACE_ANTHROPIC ? request_header(rq, S("x-api-key")) : (str){ 0 };
     return str_trim(str_from(value, 7));
 }
 
@@ -247,6 +247,7 @@ static void count(struct worker *w, const struct request *rq, int status)
         [SURFACE_PLAIN] = COUNTER_REQUESTS_TOTAL_PLAIN,
         [SURFACE_NATIVE] = COUNTER_REQUESTS_TOTAL_NATIVE,
         [SURFACE_OPENAI] = COUNTER_REQUESTS_TOTAL_OPENAI,
+        [SURFACE_ANTHROPIC] = COUNTER_REQUESTS_TOTAL_ANTHROPIC,
         [SURFACE_ADMIN] = COUNTER_REQUESTS_TOTAL_ADMIN,
     };
     struct counters *c = &w->counters;
@@ -370,7 +371,8 @@ SUSPENDS static void note_answered(void *request)
 
 static bool is_for_journal(const struct request *rq)
 {
-    return rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI);
+    return rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI ||
+                           rq->surface == SURFACE_ANTHROPIC);
 }
 
 void request_handle(void *worker, struct http_exchange *x)

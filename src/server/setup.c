@@ -147,6 +147,8 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
     s->settings = (struct request_settings){
         .wording = c->wording,
         .sse_error_status_200 = o->sse_error_status_200,
+        .anthropic_flat = o->anthropic_errors == 1,
+        .anthropic_space = o->anthropic_space,
         .cors = o->cors,
         .call_ms = o->time_call_ms,
         .key_max = o->keys_max,

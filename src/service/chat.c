@@ -394,6 +394,15 @@ SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
     return e;
 }
 
+enum err chat_count(struct request *rq, struct chat_input *in)
+{
+    enum err e = decide_thinking(rq, in);
+
+    might_suspend();
+    request_phase(rq, PHASE_CHECK);
+    return e ? e : check_length(rq, in);
+}
+
 /* ---- running ---- */
 
 struct chat_choice {

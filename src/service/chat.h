@@ -18,6 +18,9 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in);
  * length of the prompt. Then waits until the answer begins, or is refused. */
 SUSPENDS enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret);
 
+/* What the prompt comes to, in in->prompt_tokens, for a conversation that is not run. */
+SUSPENDS enum err chat_count(struct request *rq, struct chat_input *in);
+
 /* Until the next event: text, reasoning, tool calls, and a finish for each choice. ERR_EOF after the last. Keeps
  * rq->usage up to date, so that it holds for all events given so far. */
 SUSPENDS enum err chat_next(struct chat_run *run, struct chat_event *ret);

@@ -146,6 +146,14 @@ static bool counted_enough(struct count_memo *m, size_t len)
     return m->lane; /* without one, it is counted here */
 }
 
+void count_memo_run(struct count_memo *m, size_t len, void (*fn)(void *arg), void *arg)
+{
+    if (counted_enough(m, len))
+        lane_run(m->lane, fn, arg);
+    else
+        fn(arg);
+}
+
 SUSPENDS static size_t count_text(struct count_memo *m, const struct tokenizer *t, str text)
 {
     struct count_job job = { .tokenizer = t, .text = text };

@@ -33,6 +33,9 @@ SUSPENDS size_t count_memo_get(struct count_memo *m, const struct tokenizer *t, 
  * be counted in parts: ".\n" may be one token. */
 SUSPENDS size_t count_memo_get_joined(struct count_memo *m, const struct tokenizer *t, str before, str text, str after);
 
+/* fn(arg), which reads so many bytes or tokens: on the lane where a text of that length would be counted there. */
+SUSPENDS void count_memo_run(struct count_memo *m, size_t len, void (*fn)(void *arg), void *arg);
+
 /* For metrics. */
 struct count_memo_stats {
     uint64_t hits, misses;

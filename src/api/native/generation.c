@@ -26,7 +26,7 @@ static bool wants_stream(const struct request *rq)
 }
 
 /* REF: E159, E162, E023, E176. */
-static enum err read_input(struct request *rq, yyjson_val *root, struct chat_input *in)
+enum err native_read_input(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
     yyjson_val *input = json_get(root, "input");
     yyjson_val *messages, *prompt, *history;
@@ -53,7 +53,7 @@ static enum err read_input(struct request *rq, yyjson_val *root, struct chat_inp
 static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
     yyjson_val *parameters = json_get(root, "parameters");
-    enum err    e = read_input(rq, root, in);
+    enum err    e = native_read_input(rq, root, in);
 
     if (!e)
         e = chat_check_messages(rq, in);

@@ -2,6 +2,7 @@
 #ifndef DASHBOX_API_NATIVE_NATIVE_H
 #define DASHBOX_API_NATIVE_NATIVE_H
 
+#include "contract/json.h"
 #include "contract/request.h"
 #include "loop/fiber.h"
 
@@ -10,6 +11,12 @@ SUSPENDS enum err handle_native_multimodal_generation(struct request *rq);
 SUSPENDS enum err handle_native_text_embedding(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_embedding(struct request *rq);
 SUSPENDS enum err handle_native_rerank(struct request *rq);
+SUSPENDS enum err handle_native_models(struct request *rq);
+SUSPENDS enum err handle_native_model(struct request *rq);
+SUSPENDS enum err handle_native_tokenizer(struct request *rq);
 SUSPENDS enum err handle_native_tokens(struct request *rq);
+
+/* The input of a body of chat: messages, or a prompt with its history. in->model and in->multimodal are set. */
+enum err native_read_input(struct request *rq, yyjson_val *root, struct chat_input *in);
 
 #endif

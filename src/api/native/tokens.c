@@ -14,15 +14,11 @@
 /* The query's expire_in_seconds; false when it is no number in range. */
 static bool read_life(struct request *rq, int64_t *ret)
 {
-    str     rest = http_query(rq->x);
+    str     text;
     int64_t n = LIFE_DEFAULT_S;
 
-    while (rest.len) {
-        str pair = str_cut(&rest, '&'), name = str_cut(&pair, '=');
-
-        if (str_eq(name, S("expire_in_seconds")) && !str_to_i64(http_unescape(rq->arena, pair), &n))
-            return false;
-    }
+    if (http_query_get(rq->x, S("expire_in_seconds"), &text) && !str_to_i64(text, &n))
+        return false;
     *ret = n;
     return n >= 1 && n <= LIFE_MAX_S;
 }

@@ -31,6 +31,7 @@
 #define STOP_IDS_MAX  64 /* in one stop sequence */
 #define UNLIMITED     INT64_MAX
 #define CALL_ID_HEX   22
+#define CALL_ID_HEX_ANTHROPIC 24
 
 enum part_kind { PART_REASONING, PART_TEXT, PART_CALL };
 
@@ -76,6 +77,7 @@ struct standin_stream {
     bool             usage_sent;
     unsigned         pieces;
     enum chat_finish finish;
+    str              stop; /* the text that ended the choice */
 };
 
 /* --- What is said ------------------------------------------------------------------------------------------------ */
@@ -202,18 +204,21 @@ static struct yyjson_val *tool_schema(const struct chat_input *in, str name)
 
 static str call_id_make(struct standin_stream *st)
 {
-    char    *text = arena_bytes(st->rq->arena, 5 + CALL_ID_HEX);
+    bool     anthropic = st->rq->surface == SURFACE_ANTHROPIC;
+    str      head = anthropic ? S("toolu_") : S("call_");
+    size_t   digits = anthropic ? CALL_ID_HEX_ANTHROPIC : CALL_ID_HEX;
+    char    *text = arena_bytes(st->rq->arena, head.len + digits);
     uint64_t bits[2];
 
-    memcpy(text, "call_", 5);
+    memcpy(text, head.ptr, head.len);
     if (st->in->seed.set) {
         bits[0] = rand_next(&st->dice);
         bits[1] = rand_next(&st->dice);
-        num_hex(text + 5, bits, CALL_ID_HEX / 2);
+        num_hex(text + head.len, bits, digits / 2);
     } else {
-        rand_hex(text + 5, CALL_ID_HEX);
+        rand_hex(text + head.len, digits);
     }
-    return str_of(text, 5 + CALL_ID_HEX);
+    return str_of(text, head.len + digits);
 }
 
 /* --- Planning a choice ------------------------------------------------------------------------------------------- */
@@ -320,14 +325,17 @@ static void plan_end(struct standin_stream *st, size_t part, enum chat_finish fi
     st->finish = finish;
 }
 
-static size_t stop_text_find(const struct chat_input *in, str text)
+static size_t stop_text_find(const struct chat_input *in, str text, str *ret_stop)
 {
     size_t first = STR_NONE;
 
     for (size_t i = 0; i < in->stop_count; i++) {
         size_t at = in->stop[i].len ? str_find_str(text, in->stop[i]) : STR_NONE;
 
-        first = min_size(first, at);
+        if (at < first) {
+            first = at;
+            *ret_stop = in->stop[i];
+        }
     }
     return first;
 }
@@ -380,11 +388,15 @@ static void plan_stops(struct standin_stream *st)
         return;
     for (size_t i = 0; i < st->part_count; i++) {
         struct part *p = &st->parts[i];
-        size_t       at;
+        str          stop = { 0 };
+        size_t       at, id_at;
 
         if (p->kind != PART_TEXT)
             continue;
-        at = min_size(stop_text_find(st->in, p->text), stop_token_find(st, p->text));
+        at = stop_text_find(st->in, p->text, &stop);
+        id_at = stop_token_find(st, p->text);
+        st->stop = at <= id_at ? stop : (str){ 0 };
+        at = min_size(at, id_at);
         if (at == STR_NONE)
             continue;
         p->text = str_first(p->text, at);
@@ -487,6 +499,7 @@ SUSPENDS static enum err choice_begin(struct standin_stream *st)
     st->pieces = 0;
     st->finish = CHAT_FINISH_STOP;
     st->announced = false;
+    st->stop = S("");
     st->begun = true;
     plan_reasoning(st);
     e = st->answer ? plan_by_scenario(st) : plan_by_rules(st);
@@ -707,7 +720,7 @@ SUSPENDS static enum err standin_next(struct engine_stream *base, struct chat_ev
         usage_event(st, ret);
         return OK;
     }
-    *ret = (struct chat_event){ .kind = CHAT_EV_FINISH, .choice = st->choice, .finish = st->finish };
+    *ret = (struct chat_event){ .kind = CHAT_EV_FINISH, .choice = st->choice, .finish = st->finish, .stop = st->stop };
     st->choice++;
     st->begun = false;
     return OK;

@@ -268,9 +268,11 @@ static enum err calls_read(struct answer *an, struct answer_choice *ch, yyjson_v
     return OK;
 }
 
-static enum err finish_read(struct answer *an, struct answer_choice *ch, str reason)
+/* `stop`: what the engine says of the text that ended the choice, or empty. */
+static enum err finish_read(struct answer *an, struct answer_choice *ch, str reason, str stop)
 {
-    enum chat_finish finish = CHAT_FINISH_STOP;
+    enum chat_finish   finish = CHAT_FINISH_STOP;
+    struct chat_event *ev;
 
     if (str_eq(reason, S("error")) || str_eq(reason, S("abort"))) {
         (void)fail_algorithm_runtime(an->fault); /* REF: E220 */
@@ -292,8 +294,18 @@ static enum err finish_read(struct answer *an, struct answer_choice *ch, str rea
             call_begin(an, ch, &ch->calls[i]);
     }
     ch->finished = true;
-    queue_add(an, CHAT_EV_FINISH, (unsigned)(ch - an->choices))->finish = finish;
+    ev = queue_add(an, CHAT_EV_FINISH, (unsigned)(ch - an->choices));
+    ev->finish = finish;
+    ev->stop = stop;
     return OK;
+}
+
+/* vLLM's and SGLang's names for the text of `stop` that ended the choice; a number there is a token, and none of ours. */
+static str stop_read(yyjson_val *choice)
+{
+    str matched = json_str(json_get(choice, "stop_reason"));
+
+    return matched.len ? matched : json_str(json_get(choice, "matched_stop"));
 }
 
 static enum err choice_read(struct answer *an, yyjson_val *v)
@@ -325,7 +337,7 @@ static enum err choice_read(struct answer *an, yyjson_val *v)
         return e;
     reason = json_get(v, "finish_reason");
     if (yyjson_is_str(reason) && yyjson_get_len(reason))
-        return finish_read(an, ch, json_str(reason));
+        return finish_read(an, ch, json_str(reason), stop_read(v));
     return OK;
 }
 
@@ -477,7 +489,7 @@ enum err answer_event(struct answer *an, const struct sse_event *ev)
         /* It says that all is well: some leave the reason out. */
         for (unsigned i = 0; i < an->choice_count && !e; i++) {
             if (an->choices[i].begun && !an->choices[i].finished)
-                e = finish_read(an, &an->choices[i], S("stop"));
+                e = finish_read(an, &an->choices[i], S("stop"), S(""));
         }
         return e ? e : answer_end(an);
     }
@@ -577,7 +589,7 @@ enum err answer_whole(struct answer *an, char *json, size_t len)
     e = choices_read(an, choices);
     for (i = 0; !e && i < an->choice_count; i++) { /* without a reason: it is all there is */
         if (an->choices[i].begun && !an->choices[i].finished)
-            e = finish_read(an, &an->choices[i], S("stop"));
+            e = finish_read(an, &an->choices[i], S("stop"), S(""));
     }
     return e ? e : answer_end(an);
 }
