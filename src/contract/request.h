@@ -134,6 +134,10 @@ const struct model *request_model(const struct request *rq, str id);
 
 struct yyjson_val;
 
+/* For the journal's sake, of a request that is refused before its body is read. Whatever is wrong with that: then it is not
+ * kept. */
+SUSPENDS void request_body_for_journal(struct request *rq);
+
 /* The body as a JSON object, parsed in place: it and its texts live as long as the request. Refuses a body that is too
  * large, is not JSON, or is no object (E019, E280). */
 SUSPENDS enum err request_json(struct request *rq, struct yyjson_val **ret);
