@@ -99,6 +99,7 @@ struct request {
     str          model_name; /* as sent */
     bool         stream;
     bool         service_codes; /* OpenAI-compatible: refusals keep the native code, ids are bare (embeddings, rerank) */
+    str          allow;   /* methods, for the header field of a 405 */
     bool         cut_off; /* the server stopped before its answer was out */
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
