@@ -19,6 +19,9 @@ int cli_members(int argc, char **argv);
 int cli_models(int argc, char **argv);
 int cli_workspaces(int argc, char **argv);
 
+/* Rules of what may be said: they ask a running server's admin API. */
+int cli_moderation(int argc, char **argv);
+
 /* What was used and what it cost; balance, payments, free quota. */
 int cli_usage(int argc, char **argv);
 int cli_account(int argc, char **argv);

@@ -102,6 +102,13 @@ static void line(const char *name, str value)
     printf("%-14s %.*s\n", name, STR_ARG(value.len ? value : S("-")));
 }
 
+/* models.md §4. */
+static const char prices[] =
+    "\n"
+    "price: cn and eu, intl, global, us are regions in CNY, usd is intl in USD (~: converted). For each 1M tokens,\n"
+    "  input/output, or input/output/output of a call that thinks; t are the input tokens of one call, all of which\n"
+    "  it pays at its tier. Other units and tuples: data/models/paths.txt. Billed are cn or usd, by the option region.\n";
+
 static enum err show(struct cli *c)
 {
     const struct model  *m = model_find(cli_word(c, 0));
@@ -109,6 +116,7 @@ static enum err show(struct cli *c)
     struct account_model s;
     str                  facts;
     struct buf           b;
+    bool                 has_price = false;
     enum err             e;
 
     if (!m)
@@ -136,8 +144,11 @@ static enum err show(struct cli *c)
     for (facts = m->facts; facts.len;) {
         str value = str_cut(&facts, '\n'), key = str_cut(&value, ' ');
 
+        has_price = has_price || str_starts(key, S("price."));
         line(str_to_cstr(a, key), str_trim(value));
     }
+    if (has_price)
+        fputs(prices, stdout);
     return OK;
 }
 

@@ -97,7 +97,10 @@ static enum err show(struct cli *c)
     struct usage_query all;
     struct usage_row   total = { .group = S("total") };
     struct quota_state state = { .arena = a };
-    enum err           e = !by || usage_by_parse(str_from_cstr(by), &q.by) ? OK : ERR_INVALID;
+    enum err           e = OK;
+
+    if (by && !usage_by_parse(str_from_cstr(by), &q.by))
+        e = edit_refuse(&c->edit, ERR_INVALID, "--by is day, month, model, key or workspace, not \"%s\"", by);
 
     if (!e)
         e = cli_time(c, "--since", since, &q.since_ms);

@@ -18,7 +18,7 @@ import stanza as st  # noqa: E402
 
 FIELD_KEYS = {'type', 'range', 'choice', 'doc'}
 OBJECT_KEYS = {'fields', 'doc', 'example'}
-ADMIN_KEYS = {'tag', 'summary', 'job', 'handler', 'query', 'body', 'answer'}
+ADMIN_KEYS = {'tag', 'summary', 'tests', 'job', 'handler', 'query', 'body', 'answer'}
 METHODS = ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')
 IN_C = {'text': 'ADMIN_TEXT', 'int': 'ADMIN_INT', 'bool': 'ADMIN_BOOL', 'choice': 'ADMIN_CHOICE', 'texts': 'ADMIN_TEXTS',
         'time': 'ADMIN_TIME'}
@@ -78,6 +78,8 @@ class Table:
         method, _, path = s.name.partition(' ')
         if method not in METHODS or not path.startswith('/admin/v1/'):
             s.fail('is no METHOD and path below /admin/v1/')
+        if s.get('tests', 'yes') != 'yes':
+            s.fail('"tests" is yes, or absent', 'tests')
         if ('job' in s.values) == ('handler' in s.values):
             s.fail('has one of "job" and "handler"')
         for key in ('query', 'body'):
@@ -120,7 +122,7 @@ def uses(s, key, table, extra=()):
         [n.rstrip('!') for n in names]
 
 
-def c_source(table, data_name, header, openapi):
+def c_source(table, data_name, header, openapi, openapi_production):
     used, out, rows = [], [], []
     for index, s in enumerate(table.functions):
         method, _, path = s.name.partition(' ')
@@ -134,7 +136,8 @@ def c_source(table, data_name, header, openapi):
         function = f'.job = admin_job_{s.get("job")}' if 'job' in s.values else f'.handler = admin_handle_{s.get("handler")}'
         rows.append(f'    {{ .method = {st.c_str(method)}, .path = {st.c_str(path)}, .query = {lists["query"][0]}, '
                     f'.query_count = {lists["query"][1]}, .body = {lists["body"][0]}, .body_count = {lists["body"][1]}, '
-                    f'.writes = {"false" if method == "GET" else "true"}, {function} }},\n')
+                    f'.writes = {"false" if method == "GET" else "true"}, .for_tests = {"true" if "tests" in s.values else "false"}, '
+                    f'{function} }},\n')
     fields = []
     for name in dict.fromkeys(used):
         s = table.fields[name]
@@ -147,7 +150,8 @@ def c_source(table, data_name, header, openapi):
                       f'.choices = {"choices_" + symbol(name) if choices else "NULL"}, .choice_count = {len(choices)} }};\n')
     return f'/* Made by tools/gen_admin.py from {data_name}. */\n#include "{os.path.basename(header)}"\n\n' + \
         ''.join(fields) + '\n' + ''.join(out) + f'\nconst struct admin_op admin_ops[] = {{\n{"".join(rows)}}};\n' \
-        f'const unsigned admin_op_count = {len(rows)};\n\nconst str admin_openapi = {st.c_str(openapi)};\n'
+        f'const unsigned admin_op_count = {len(rows)};\n\nconst str admin_openapi = {st.c_str(openapi)};\n' \
+        f'const str admin_openapi_production = {st.c_str(openapi_production)};\n'
 
 
 def c_header(table, data_name, path):
@@ -157,7 +161,7 @@ def c_header(table, data_name, path):
     return f'/* Made by tools/gen_admin.py from {data_name}. */\n#ifndef {guard}\n#define {guard}\n\n#include "api/admin/admin.h"\n\n' + \
         ''.join(f'enum err admin_job_{n}(struct admin_call *c);\n' for n in jobs) + \
         ''.join(f'SUSPENDS enum err admin_handle_{n}(struct admin_call *c);\n' for n in handlers) + \
-        '\nextern const str admin_openapi;\n\n#endif\n'
+        '\nextern const str admin_openapi, admin_openapi_production;\n\n#endif\n'
 
 
 # ---- OpenAPI 3.1 ----
@@ -245,9 +249,11 @@ def operation(s, table):
     return out
 
 
-def openapi(table, version):
+def openapi(table, version, production=False):
     paths = {}
     for s in table.functions:
+        if production and 'tests' in s.values:
+            continue
         method, _, path = s.name.partition(' ')
         if method.lower() in paths.setdefault(path, {}):
             s.fail('is there twice')
@@ -341,11 +347,12 @@ def main():
         return doc(table, args.doc)
     parts = args.data.split('/')
     data_name = '/'.join(parts[parts.index('data'):]) if 'data' in parts else args.data
-    description = json.dumps(openapi(table, args.version), ensure_ascii=False, separators=(',', ':'))
+    descriptions = [json.dumps(openapi(table, args.version, production), ensure_ascii=False, separators=(',', ':'))
+                    for production in (False, True)]
     with open(args.header, 'w', encoding='utf-8') as file:
         file.write(c_header(table, data_name, args.header))
     with open(args.source, 'w', encoding='utf-8') as file:
-        file.write(c_source(table, data_name, args.header, description))
+        file.write(c_source(table, data_name, args.header, *descriptions))
 
 
 st.run(main)

@@ -515,6 +515,32 @@ static enum err refuse_policy(struct edit *e, str id)
     return edit_refuse(e, ERR_NOT_FOUND, "there is no policy \"%.*s\"", STR_ARG(id));
 }
 
+/* A workspace's policies are one set (moderation.h), which has its limits. */
+static enum err policy_fits(struct edit *e, const struct policy *p)
+{
+    sqlite3_stmt *st;
+    int64_t       count, bytes;
+    enum err      r = edit_query(e, &st,
+                                 "SELECT COUNT(*), COALESCE(SUM(CASE is_regex WHEN 0 THEN LENGTH(CAST(pattern AS BLOB)) END), 0) "
+                                 "FROM policies WHERE workspace = ?", "s", p->workspace);
+
+    if (r)
+        return r;
+    if (sqlite3_step(st) != SQLITE_ROW) {
+        sqlite3_finalize(st);
+        return ERR_IO;
+    }
+    count = sqlite3_column_int64(st, 0);
+    bytes = sqlite3_column_int64(st, 1) + (p->is_regex ? 0 : (int64_t)p->pattern.len);
+    sqlite3_finalize(st);
+    if (count >= MODERATION_RULES_MAX)
+        return edit_refuse(e, ERR_LIMIT, "the workspace has %d policies, and that is the limit", MODERATION_RULES_MAX);
+    if (bytes > MODERATION_WORDS_MAX)
+        return edit_refuse(e, ERR_LIMIT, "the words of the workspace's policies would be %lld bytes, and %d are the limit",
+                           (long long)bytes, MODERATION_WORDS_MAX);
+    return OK;
+}
+
 enum err policy_create(struct edit *e, struct policy *p)
 {
     struct moderation_policy policy = {
@@ -529,6 +555,9 @@ enum err policy_create(struct edit *e, struct policy *p)
     r = moderation_policy_check(&policy, e->arena, &problem);
     if (r)
         return edit_refuse(e, r, "%.*s", STR_ARG(problem));
+    r = policy_fits(e, p);
+    if (r)
+        return r;
     rand_hex(hex, sizeof(hex));
     p->id = arena_printf(e->arena, "policy-%.8s", hex);
     p->created_ms = clock_unix_ms();

@@ -19,14 +19,11 @@
 
 static bool parse_ms(str text, int64_t *ret)
 {
-    int64_t unit = 1;
+    int64_t unit = str_ends(text, S("ms")) ? 1 : 1000;
 
-    if (str_ends(text, S("ms"))) {
-        text.len -= 2;
-    } else if (str_ends(text, S("s"))) {
-        text.len -= 1;
-        unit = 1000;
-    }
+    if (!str_ends(text, S("s")))
+        return false;
+    text.len -= unit == 1 ? 2 : 1;
     if (!str_to_i64(text, ret) || *ret < 0 || *ret > PAUSE_MAX_MS / unit)
         return false;
     *ret *= unit;
@@ -102,6 +99,11 @@ static enum err parse_what(str what, struct arena *a, struct fault_plan *ret, st
     return OK;
 }
 
+static bool word_matters(str name, enum fault_act act)
+{
+    return str_eq(name, S("args")) || (str_eq(name, S("for")) ? act == FAULT_ACT_STALL : act == FAULT_ACT_SLOW);
+}
+
 enum err fault_plan_parse(str text, struct arena *a, struct fault_plan *ret, str *ret_problem)
 {
     enum err e;
@@ -120,9 +122,18 @@ enum err fault_plan_parse(str text, struct arena *a, struct fault_plan *ret, str
         if (!good) {
             *ret_problem = arena_printf(
                 a,
-                "\"%.*s\" is not understood: first=, between=, for= with times such as 50ms, or args=", STR_ARG(word));
+                "\"%.*s\" is not understood: first=, between=, for= with times such as 50ms or 2s, or args=", STR_ARG(word));
             e = ERR_INVALID;
         }
+        if (!e && !word_matters(name, ret->act)) {
+            *ret_problem = arena_printf(a, "\"%.*s=\" does nothing here: first= and between= are for slow, for= is for stall",
+                                        STR_ARG(name));
+            e = ERR_INVALID;
+        }
+    }
+    if (!e && ret->act == FAULT_ACT_SLOW && !ret->first.max_ms && !ret->between.max_ms) {
+        *ret_problem = S("slow needs first= or between=, with a time such as 500ms");
+        e = ERR_INVALID;
     }
     return e;
 }

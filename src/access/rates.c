@@ -11,9 +11,12 @@
 
 #include "access/rates_redis.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/num.h"
 #include "base/rand.h"
+#include "loop/loop.h"
+#include "loop/timer.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,7 +26,8 @@
 #define CLOCK_BACK_MS ((int64_t)60 * 1000)
 #define SECOND_MS     ((int64_t)1000)
 #define MINUTE_MS     ((int64_t)60 * 1000)
-#define LEASE_MS      ((int64_t)30 * 60 * 1000)
+#define LEASE_MS      MINUTE_MS
+#define RENEWALS      3 /* in the time of a lease */
 #define TIMEOUT_MS    100
 
 /* Windows of the requests that are no limits: what the burst is measured by. */
@@ -74,9 +78,22 @@ struct rates {
     struct redis_server server;
 };
 
+/* A call under way that counts against a limit of calls at once, in the server. */
+struct rate_lease {
+    struct rate_lease  *next, **prev;
+    struct rate_ticket  ticket;
+    uint64_t            renewed; /* in that round last */
+};
+
 struct rates_view {
-    struct rates *rates;
-    struct redis *redis; /* NULL: counted in this process */
+    struct rates      *rates;
+    struct loop       *loop;
+    struct redis      *redis; /* NULL: counted in this process */
+    struct rate_lease *leases;
+    uint64_t           rounds;
+    struct timer       renew_timer;
+    struct fiber      *renewer; /* while a round is under way */
+    bool               closing;
 };
 
 /* ---- logs and windows ---- */
@@ -656,6 +673,85 @@ static enum err server_away(const struct rates *r, struct rate_ticket *t, struct
     return OK;
 }
 
+static void lease_begin(struct rates_view *v, struct rate_ticket *t)
+{
+    struct rate_lease *l;
+    bool               counts_calls = false;
+
+    for (unsigned i = 0; i < t->count; i++)
+        counts_calls = counts_calls || t->claims[i].counts_calls;
+    if (!counts_calls)
+        return;
+    l = xcalloc(1, sizeof(*l));
+    l->ticket = *t;
+    l->renewed = v->rounds;
+    l->next = v->leases;
+    l->prev = &v->leases;
+    if (l->next)
+        l->next->prev = &l->next;
+    v->leases = t->lease = l;
+}
+
+/* Before the server is told that the call has ended, so that no renewal comes behind that. */
+static void lease_end(struct rate_ticket *t)
+{
+    struct rate_lease *l = t->lease;
+
+    if (!l)
+        return;
+    *l->prev = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    free(l);
+    t->lease = NULL;
+}
+
+static struct rate_lease *lease_due(const struct rates_view *v)
+{
+    struct rate_lease *l = v->leases;
+
+    while (l && l->renewed == v->rounds)
+        l = l->next;
+    return l;
+}
+
+static void renew_timer_set(struct rates_view *v, struct loop *l)
+{
+    timer_set(l, &v->renew_timer, loop_now_us(l) + v->rates->lease_ms * 1000 / RENEWALS);
+}
+
+/* A round over all leases. While the server is away none is renewed: what it then still has of them it keeps, and what it lost
+ * is not made up. */
+static void renew_main(void *arg)
+{
+    struct rates_view *v = arg;
+    struct rate_lease *l;
+
+    v->rounds++;
+    while (!v->closing && redis_is_ready(v->redis) && (l = lease_due(v))) {
+        struct rate_ticket copy = l->ticket; /* the call may end meanwhile */
+        struct rate_state  unused;
+
+        l->renewed = v->rounds;
+        (void)ask(v, "renew", NULL, &copy, 0, clock_unix_ms(), &unused);
+    }
+    v->renewer = NULL;
+    if (v->closing)
+        free(v);
+    else
+        renew_timer_set(v, fiber_loop());
+}
+
+static void on_renew_timer(void *arg)
+{
+    struct rates_view *v = arg;
+
+    if (v->leases)
+        v->renewer = fiber_start(v->loop, renew_main, v);
+    else
+        renew_timer_set(v, v->loop);
+}
+
 static enum err admit_there(struct rates_view *v, const struct rate_claim *claims, size_t count, int64_t now_ms,
                             struct rate_ticket *t, struct rate_state *ret)
 {
@@ -695,10 +791,13 @@ enum err rates_admit(struct rates_view *v, const struct rate_claim *claims, size
     enum err e;
 
     might_suspend();
+    ticket->lease = NULL;
     e = v->redis ? admit_there(v, claims, count, now_ms, ticket, ret)
                  : admit_here(v->rates, claims, count, now_ms, ticket, ret);
     if (e)
         ticket->count = 0;
+    else if (v->redis)
+        lease_begin(v, ticket);
     return e;
 }
 
@@ -711,8 +810,10 @@ enum err rates_reserve(struct rates_view *v, struct rate_ticket *ticket, int64_t
     ASSERT(!ticket->count || ticket->reserved == 0);
     ASSERT(tokens >= 0);
     e = v->redis ? reserve_there(v, ticket, tokens, now_ms, ret) : reserve_here(v->rates, ticket, tokens, now_ms, ret);
-    if (e)
+    if (e) {
+        lease_end(ticket);
         ticket->count = 0;
+    }
     return e;
 }
 
@@ -722,6 +823,7 @@ void rates_settle(struct rates_view *v, struct rate_ticket *ticket, int64_t toke
 
     might_suspend();
     ASSERT(tokens >= 0);
+    lease_end(ticket);
     if (ticket->count && v->redis)
         (void)ask(v, "settle", NULL, ticket, tokens, now_ms, &unused); /* away: then it is not booked */
     else if (ticket->count)
@@ -734,6 +836,7 @@ void rates_undo(struct rates_view *v, struct rate_ticket *ticket, int64_t now_ms
     struct rate_state unused;
 
     might_suspend();
+    lease_end(ticket);
     if (ticket->count && v->redis)
         (void)ask(v, "undo", NULL, ticket, 0, now_ms,
                   &unused); /* away: it stays counted until its windows have passed */
@@ -810,8 +913,12 @@ struct rates_view *rates_view_open(struct rates *r, struct loop *l)
     struct rates_view *v = xcalloc(1, sizeof(*v));
 
     v->rates = r;
-    if (r->remote)
+    v->loop = l;
+    timer_init(&v->renew_timer, on_renew_timer, v);
+    if (r->remote) {
         v->redis = redis_open(&r->server, l);
+        renew_timer_set(v, l);
+    }
     return v;
 }
 
@@ -819,8 +926,16 @@ void rates_view_close(struct rates_view *v)
 {
     if (!v)
         return;
-    redis_close(v->redis);
-    free(v);
+    v->closing = true;
+    timer_remove(v->loop, &v->renew_timer);
+    redis_close(v->redis); /* the renewer's question gets no answer then */
+    for (struct rate_lease *l = v->leases, *next; l; l = next) {
+        next = l->next;
+        free(l);
+    }
+    v->leases = NULL;
+    if (!v->renewer)
+        free(v);
 }
 
 /* ---- the catalogue ---- */

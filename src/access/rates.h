@@ -15,6 +15,8 @@
  *
  * The state is in this process, or in a Valkey or Redis server that several processes share; both count the same way. When
  * that server is away, the policy decides at once: RATES_OPEN admits uncounted, RATES_CLOSED fails with ERR_UNREACHABLE.
+ * A call under way holds a lease there, which its view renews until it ends: so a place is held however long a stream is, and
+ * not much longer than the lease when a process died, or the server was away as the call ended.
  *
  * Thread: struct rates is shared; a view belongs to one worker's loop.
  * Time:   the service's clock (clock_unix_ms()). When it is moved back by more than a minute, what was counted counts as
@@ -76,6 +78,7 @@ struct rate_state {
 /* What a request holds, in the request's memory. All zero is a ticket that holds nothing, and so is one that was settled,
  * undone or refused: settling and undoing it does nothing. */
 struct rate_key;
+struct rate_lease;
 struct rate_ticket {
     struct {
         struct rate_key   *key;
@@ -87,6 +90,7 @@ struct rate_ticket {
     unsigned count; /* 0: holds nothing */
     int64_t  reserved;
     char     id[24]; /* in the shared server */
+    struct rate_lease *lease; /* of its place there */
 };
 
 /* ---- life ---- */
@@ -98,7 +102,7 @@ struct rates_options {
     str             url;
     enum rates_away away;
     int64_t         timeout_ms; /* of a question to the server; 0: 100 */
-    int64_t lease_ms; /* a call of a process that died counts so long; longer than any call takes; 0: 30 minutes */
+    int64_t lease_ms; /* a call counts so long after its process was last heard of; 0: a minute */
 };
 
 struct rates;
@@ -111,7 +115,8 @@ void rates_close(struct rates *r);
 
 /* A worker's view, on its loop's thread. */
 struct rates_view *rates_view_open(struct rates *r, struct loop *l);
-/* When no request is under way any more. Its connection ends before the loop does. */
+/* When no request is under way any more. Its connection ends before the loop does; what was neither settled nor undone counts
+ * until its lease is over. */
 void rates_view_close(struct rates_view *v);
 
 /* Forgets everything that was counted, but not the calls under way. */

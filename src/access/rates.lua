@@ -60,6 +60,17 @@ end
 local server_time = redis.call('TIME')
 local server_ms = tonumber(server_time[1]) * 1000 + math.floor(tonumber(server_time[2]) / 1000)
 
+-- Only what is there: the call may have ended, or been admitted uncounted. No time passes for what is counted.
+if op == 'renew' then
+    for i = 3, #KEYS, 4 do
+        if redis.call('ZSCORE', KEYS[i], ticket) then
+            redis.call('ZADD', KEYS[i], server_ms + lease, ticket)
+            redis.call('PEXPIRE', KEYS[i], lease)
+        end
+    end
+    return {0, 0, 0, -1, -1, 0, -1, -1, 0}
+end
+
 local function claim_of(i)
     local c = {requests = KEYS[4 * i - 3], tokens = KEYS[4 * i - 2], calls = KEYS[4 * i - 1], state = KEYS[4 * i]}
     c.burst, c.concurrency = argument(), argument()

@@ -61,6 +61,7 @@ struct redis {
     struct waiter             *waiters;  /* for the first connection */
     unsigned                   failures; /* since the server last answered */
     bool                       told;     /* that it is away, in the log */
+    bool                       told_error; /* that it answers with an error */
     bool                       overdue;  /* the oldest call was late when the timer last looked */
     bool                       closing;
     struct timer               answer_timer, pause_timer;
@@ -498,6 +499,21 @@ static redisReply *eval(struct redis *r, str command, str script, const str *arg
     return link_ask(r->link, all, 2 + count);
 }
 
+bool redis_is_ready(const struct redis *r)
+{
+    return r->state == REDIS_READY;
+}
+
+/* Once when its answers begin to be errors, and once when they are good again (`what` NULL). */
+static void tell_error(struct redis *r, const char *what)
+{
+    if (what && !r->told_error)
+        log_warn("rates: the server of the limits answers: %s, %s until that ends", what, r->server->away);
+    if (!what && r->told_error)
+        log_info("rates: the server of the limits answers well again");
+    r->told_error = what != NULL;
+}
+
 enum err redis_run(struct redis *r, const str *args, size_t count, int64_t *ret, size_t max)
 {
     redisReply *reply;
@@ -513,8 +529,8 @@ enum err redis_run(struct redis *r, const str *args, size_t count, int64_t *ret,
         freeReplyObject(reply);
         reply = eval(r, S("EVAL"), str_of(rates_lua, rates_lua_len), args, count);
     }
-    if (reply && reply->type == REDIS_REPLY_ERROR)
-        log_warn("rates: the server of the limits answers: %s, %s", reply->str, r->server->away);
+    if (reply)
+        tell_error(r, reply->type == REDIS_REPLY_ERROR ? reply->str : NULL);
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == max) {
         e = OK;
         for (size_t i = 0; i < max; i++) {

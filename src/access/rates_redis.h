@@ -26,8 +26,10 @@ struct redis;
 
 /* On the loop's thread. `server` outlives it. */
 struct redis *redis_open(const struct redis_server *server, struct loop *l);
-/* No question is under way. Frees itself. */
+/* A question under way gets no answer. Frees itself. */
 void redis_close(struct redis *r);
+/* Whether a question now would be sent. */
+bool redis_is_ready(const struct redis *r);
 
 #define REDIS_ARGS_MAX 128
 

@@ -90,6 +90,8 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
     if (rq->surface == SURFACE_NATIVE)
         add(f, S("x-dashscope-call-gateway"), S("true"));
     rate_fields(rq, f);
+    if (rq->allow.len)
+        add(f, S("allow"), rq->allow);
     add(f, S("vary"), S("Origin,Access-Control-Request-Method,Access-Control-Request-Headers,Accept-Encoding"));
     add(f, S("server"), S("dashbox"));
     if (origin.len && rq->settings->cors) {

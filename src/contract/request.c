@@ -52,6 +52,17 @@ static void keep_body(struct request *rq, str body)
     rq->body = str_of(copy, body.len);
 }
 
+void request_body_for_journal(struct request *rq)
+{
+    char  *text;
+    size_t len;
+
+    might_suspend();
+    /* A client that asks before it sends is not told to. */
+    if (rq->journal && !rq->body.ptr && !request_header(rq, S("expect")).len && !http_body(rq->x, &text, &len))
+        keep_body(rq, str_first(str_of(text, len), REQUEST_BODY_KEPT));
+}
+
 enum err request_json(struct request *rq, struct yyjson_val **ret)
 {
     char       *text;

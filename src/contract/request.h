@@ -101,6 +101,7 @@ struct request {
     str          model_name; /* as sent */
     bool         stream;
     bool         service_codes; /* OpenAI-compatible: refusals keep the native code, ids are bare (embeddings, rerank) */
+    str          allow;   /* methods, for the header field of a 405 */
     bool         cut_off; /* the server stopped before its answer was out */
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
@@ -135,6 +136,10 @@ str phase_name(enum phase p);
 const struct model *request_model(const struct request *rq, str id);
 
 struct yyjson_val;
+
+/* For the journal's sake, of a request that is refused before its body is read. Whatever is wrong with that: then it is not
+ * kept. */
+SUSPENDS void request_body_for_journal(struct request *rq);
 
 /* The body as a JSON object, parsed in place: it and its texts live as long as the request. Refuses a body that is too
  * large, is not JSON, or is no object (E019, E280). */

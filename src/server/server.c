@@ -128,7 +128,7 @@ static enum err open_access(struct server *p, const struct shared *s)
     const struct options       *o = &c->options;
     const struct rates_options  rates = { .url = o->rates_url,
                                           .away = o->rates_away == 0 ? RATES_OPEN : RATES_CLOSED,
-                                          .lease_ms = 2 * o->time_call_ms };
+                                          .timeout_ms = o->rates_timeout_ms };
     const struct quota_options  quota = { .region = o->region == 0 ? PRICE_CN : PRICE_INTL,
                                           .billing = o->billing_enforce,
                                           .grants = o->billing_free_quota };

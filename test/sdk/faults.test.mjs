@@ -419,6 +419,20 @@ describe('the commands', () => {
         assert.deepEqual(await journal(), []);
     });
 
+    test('moderation', async () => {
+        const say = async content => (await fetch(`${box.compatible}/chat/completions`, { method: 'POST', headers: { authorization: `Bearer ${KEY}` },
+            body: JSON.stringify({ model: 'qwen-plus', messages: [{ role: 'user', content }] }) })).json();
+        const id = (await good('moderation', 'add', '/case \\d+/')).trim();
+        const word = JSON.parse(await good('moderation', 'add', 'forbidden', '--kind', 'block', '--json'));
+        assert.equal((await say('Case 17')).error.code, 'CustomRoleBlocked');
+        assert.equal((await say('it is forbidden')).error.code, 'data_inspection_failed');
+        const lines = (await good('moderation', 'list')).trim().split('\n').slice(1).map(line => line.split(/  +/).slice(0, 4));
+        assert.deepEqual(lines.sort(), [[id, 'default', 'custom', '/case \\d+/'], [word.id, 'default', 'block', 'forbidden']].sort());
+        await good('moderation', 'remove', id, word.id);
+        assert.equal(await good('moderation', 'list', '--workspace', 'default', '--json'), '');
+        assert((await say('Case 17')).choices);
+    });
+
     test('clock and reset', async () => {
         assert.match(await good('clock', 'set', '2031-05-06T07:08:09Z'), /^2031-05-06T07:08:09\.\d{3}Z  running, \d+ d( \d+ h)? ahead of/);
         assert.match(await good('clock', 'stop'), /^2031-05-06T07:08:\d\d\.\d{3}Z  stopped/);
@@ -473,6 +487,13 @@ describe('--production', () => {
             assert.equal(refused.status, 404, `${method} ${path}`);
             assert.match(refused.body.error.message, /--production/);
         }
+    });
+
+    test('what is for tests is not described, and refused before anything asked of it is looked at', async () => {
+        const paths = async at => Object.keys((await admin('GET', '/openapi.json', undefined, at)).body.paths);
+        assert.deepEqual((await paths(box)).filter(path => !/\/(faults|journal|clock|reset)\b/.test(path)), await paths(sealed));
+        const refused = await fetch(`${sealed.url}/admin/v1/faults?color=red`, { method: 'POST', headers: { authorization: `Bearer ${ADMIN}` } });
+        assert.equal(refused.status, 404);
     });
 
     test('header and suffixes have no effect', async () => {

@@ -57,6 +57,12 @@ static bool path_fits(str pattern, str path, str name, str *ret_value)
     return true;
 }
 
+/* Failures on purpose, journal, clock and reset are off together. */
+static bool is_off(const struct request *rq, const struct admin_op *op)
+{
+    return op->for_tests && !rq->faults;
+}
+
 static const struct admin_op *find_op(str method, str path)
 {
     for (unsigned i = 0; i < admin_op_count; i++) {
@@ -64,6 +70,36 @@ static const struct admin_op *find_op(str method, str path)
             return &admin_ops[i];
     }
     return NULL;
+}
+
+/* "GET, HEAD, POST": the methods of the path; empty when there is none. */
+static str methods_of(const struct request *rq)
+{
+    struct buf b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    for (unsigned i = 0; i < admin_op_count; i++) {
+        const struct admin_op *op = &admin_ops[i];
+
+        if (is_off(rq, op) || !path_fits(op->path, http_path(rq->x), (str){ 0 }, NULL))
+            continue;
+        if (b.len)
+            buf_add(&b, S(", "));
+        buf_add(&b, op->method);
+        if (str_eq(op->method, S("GET")))
+            buf_add(&b, S(", HEAD"));
+    }
+    return buf_str(&b);
+}
+
+static enum err refuse_path(struct request *rq)
+{
+    str method = http_request(rq->x)->method, path = http_path(rq->x);
+
+    rq->allow = methods_of(rq);
+    if (rq->allow.len)
+        return fail_admin_method(&rq->fault, path, rq->allow, method); /* REF: D106 */
+    return fail_admin_path_unknown(&rq->fault, method, path);          /* REF: D105 */
 }
 
 str admin_path(const struct admin_call *c, str name)
@@ -357,8 +393,11 @@ static enum err run_job(sqlite3 *db, void *arg)
     }
     if (!c->op->writes)
         return OK;
+    /* It is done, whatever comes now: both are tried, and the answer says so. */
     e = account_changed(accounts, db);
-    return e ? e : quota_reload(c->rq->access->quota, db);
+    rolled = quota_reload(c->rq->access->quota, db);
+    c->unseen = e || rolled;
+    return OK;
 }
 
 static enum err run(struct admin_call *c)
@@ -371,6 +410,8 @@ static enum err run(struct admin_call *c)
     e = store_run(c->rq->services->store, run_job, c);
     if (e && e != ERR_FAULT && c->edit.problem.len)
         return admin_refuse(c, e, "%.*s", STR_ARG(c->edit.problem));
+    if (!e && c->unseen)
+        return fail_admin_unseen(&c->rq->fault); /* REF: D107 */
     return e;
 }
 
@@ -383,7 +424,9 @@ enum err handle_admin(struct request *rq)
     might_suspend();
     c.op = find_op(str_eq(method, S("HEAD")) ? S("GET") : method, http_path(rq->x));
     if (!c.op)
-        return fail_admin_path_unknown(&rq->fault, method, http_path(rq->x)); /* REF: D105 */
+        return refuse_path(rq);
+    if (is_off(rq, c.op))
+        return admin_refuse(&c, ERR_NOT_FOUND, "this is for tests, and off under --production");
     buf_init(&c.out, rq->arena, ANSWER_MAX);
     e = check_query(&c);
     if (!e && c.op->body_count) {
@@ -404,6 +447,6 @@ enum err handle_admin(struct request *rq)
 
 enum err admin_handle_openapi(struct admin_call *c)
 {
-    buf_add(&c->out, admin_openapi);
+    buf_add(&c->out, c->rq->faults ? admin_openapi : admin_openapi_production);
     return OK;
 }

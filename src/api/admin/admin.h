@@ -41,7 +41,8 @@ struct admin_op {
     str                     method, path; /* "/admin/v1/keys/{key}" */
     const struct admin_use *query, *body;
     unsigned                query_count, body_count;
-    bool                    writes; /* a job that changes the store */
+    bool                    writes;    /* a job that changes the store */
+    bool                    for_tests; /* not under --production */
     enum err (*job)(struct admin_call *c);
     SUSPENDS enum err (*handler)(struct admin_call *c);
 };
@@ -50,6 +51,7 @@ struct admin_call {
     struct request        *rq;
     const struct admin_op *op;
     struct edit            edit; /* for jobs */
+    bool                   unseen; /* the job has committed, but calls do not see it yet */
     yyjson_val            *body; /* NULL: none */
     struct buf             out;  /* the answer's JSON */
 };

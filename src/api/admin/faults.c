@@ -23,22 +23,12 @@ static void add_rule(struct buf *b, const struct fault_rule *r)
     buf_add_char(b, '}');
 }
 
-/* NULL, and a refusal, under --production. */
-static struct faults *faults_of(struct admin_call *c)
-{
-    if (!c->rq->faults)
-        (void)admin_refuse(c, ERR_NOT_FOUND, "failures on purpose are off under --production");
-    return c->rq->faults;
-}
-
 enum err admin_handle_faults(struct admin_call *c)
 {
-    struct faults     *f = faults_of(c);
+    struct faults     *f = c->rq->faults;
     struct fault_rule *all;
     size_t             count;
 
-    if (!f)
-        return ERR_FAULT;
     faults_list(f, c->rq->arena, &all, &count);
     buf_add(&c->out, S("{\"data\":["));
     for (size_t i = 0; i < count; i++) {
@@ -52,7 +42,7 @@ enum err admin_handle_faults(struct admin_call *c)
 
 enum err admin_handle_fault_add(struct admin_call *c)
 {
-    struct faults    *f = faults_of(c);
+    struct faults    *f = c->rq->faults;
     struct fault_rule r = {
         .fault = admin_text(c, "fault"),
         .model = admin_text(c, "model"),
@@ -67,8 +57,6 @@ enum err admin_handle_fault_add(struct admin_call *c)
     str      problem = { 0 };
     enum err e;
 
-    if (!f)
-        return ERR_FAULT;
     e = faults_add(f, &r, c->rq->arena, id, &problem);
     if (e)
         return admin_refuse(c, e, "%.*s", STR_ARG(problem));
@@ -79,11 +67,9 @@ enum err admin_handle_fault_add(struct admin_call *c)
 
 enum err admin_handle_fault_remove(struct admin_call *c)
 {
-    struct faults *f = faults_of(c);
+    struct faults *f = c->rq->faults;
     str            id = admin_path(c, S("rule"));
 
-    if (!f)
-        return ERR_FAULT;
     if (faults_remove(f, id))
         return admin_refuse(c, ERR_NOT_FOUND, "there is no rule \"%.*s\"", STR_ARG(id));
     return OK;
@@ -91,10 +77,8 @@ enum err admin_handle_fault_remove(struct admin_call *c)
 
 enum err admin_handle_faults_clear(struct admin_call *c)
 {
-    struct faults *f = faults_of(c);
+    struct faults *f = c->rq->faults;
 
-    if (!f)
-        return ERR_FAULT;
     faults_clear(f);
     return OK;
 }

@@ -50,7 +50,7 @@ static void add_entry(struct buf *b, const struct journal_entry *e)
 static struct journal *journal_of(struct admin_call *c)
 {
     if (!c->rq->journal)
-        (void)admin_refuse(c, ERR_NOT_FOUND, "the journal is off: by the option journal, or under --production");
+        (void)admin_refuse(c, ERR_NOT_FOUND, "the journal is off, by the option journal");
     return c->rq->journal;
 }
 

@@ -161,6 +161,26 @@ TEST(models_settings_and_policies_are_kept)
     assert_int_equal(policy_delete(e, id), ERR_NOT_FOUND);
 }
 
+/* Refused when they are added, and not left out when they are loaded. */
+TEST(a_workspace_has_so_many_policies_and_no_more)
+{
+    struct policy made = { .workspace = S("default"), .kind = S("block"), .pattern = S("x") };
+    struct edit  *e = edit_on(store);
+
+    assert_int_equal(store_exec(e->db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) INSERT INTO "
+                                       "policies SELECT 'policy-' || i, 'default', 'block', 'x' || i, 0, 0 FROM n"), OK);
+    assert_int_equal(policy_create(e, &made), OK);
+    assert_int_equal(policy_create(e, &made), ERR_LIMIT);
+    assert_str(e->problem, "the workspace has 100000 policies, and that is the limit");
+    assert_int_equal(store_exec(e->db, "DELETE FROM policies WHERE id <> 'policy-1'"), OK);
+    assert_int_equal(store_exec(e->db, "UPDATE policies SET pattern = printf('%.*c', 3999999, 'x')"), OK);
+    assert_int_equal(policy_create(e, &made), OK);
+    assert_int_equal(policy_create(e, &made), ERR_LIMIT);
+    assert_str(e->problem, "the words of the workspace's policies would be 4000001 bytes, and 4000000 are the limit");
+    made.is_regex = true;
+    assert_int_equal(policy_create(e, &made), OK);
+}
+
 #define edit_test(name) cmocka_unit_test_setup_teardown(name, stores_setup, stores_teardown)
 
 int main(void)
@@ -171,6 +191,7 @@ int main(void)
         edit_test(the_default_workspace_stays_and_has_no_limits),
         edit_test(members_join_and_leave),
         edit_test(models_settings_and_policies_are_kept),
+        edit_test(a_workspace_has_so_many_policies_and_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,13 @@ TEST(nonsense_is_named)
     refused("slow between=80ms-20ms", "between=80ms-20ms");
     refused("slow first=2h", "first=2h");
     refused("stall for=-1s", "for=-1s");
+    refused("stall for=1", "for=1");
+    refused("slow", "slow needs first=");
+    refused("slow first=0ms", "slow needs first=");
+    refused("slow first=1s for=2s", "\"for=\" does nothing here");
+    refused("stall first=1s", "\"first=\" does nothing here");
+    refused("E205 between=1s", "\"between=\" does nothing here");
+    refused("cut for=1s", "\"for=\" does nothing here");
     refused("cut args=x", "args=x");
     refused("E205 args=x", "args=x");
     refused("E205 why", "why");

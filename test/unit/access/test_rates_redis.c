@@ -422,10 +422,54 @@ FIBER_TEST(a_call_of_a_dead_process_ends_with_its_lease)
 
     hold_and_end(v);
     begun_us = clock_mono_us();
-    CHECK(admit(v, &one, 0) == OK); /* and never ends */
+    CHECK(admit(v, &one, 0) == OK); /* and never ends: its process dies */
+    close_view(v);
+    v = open_view(socket_url, RATES_CLOSED);
     while (admit(v, &one, 0) == ERR_LIMIT)
         CHECK(fiber_sleep_until(after_ms(10)) == OK);
     CHECK(ms_since(begun_us) >= 390 && ms_since(begun_us) < 5000);
+    close_view(v);
+}
+
+FIBER_TEST(a_call_that_takes_longer_than_its_lease_keeps_its_place)
+{
+    static const struct rate_limits one = { .concurrency = 1 };
+    struct rates_view              *v = open_view(socket_url, RATES_CLOSED);
+    struct rate_ticket              t;
+
+    wait_back(v);
+    CHECK(admit(v, &one, 0) == OK);
+    t = last_ticket;
+    for (int i = 0; i < 120; i++) { /* three leases */
+        CHECK(fiber_sleep_until(after_ms(10)) == OK);
+        CHECK(admit(v, &one, 0) == ERR_LIMIT && last_state.refusal == RATE_CONCURRENCY);
+    }
+    rates_settle(v, &t, 0, T0);
+    hold_and_end(v);
+    close_view(v);
+}
+
+/* Nobody renews it, so it is free again when its lease is over. */
+FIBER_TEST(a_call_that_ends_while_the_server_is_away_is_forgotten)
+{
+    static const struct rate_limits one = { .concurrency = 1 };
+    struct rates_view              *v = open_view(tcp_url, RATES_CLOSED);
+    struct rate_ticket              t;
+    int64_t                         begun_us;
+
+    wait_back(v);
+    CHECK(admit(v, &one, 0) == OK);
+    t = last_ticket;
+    kill(server_pid, SIGSTOP);
+    while (admit(v, &many, 0) == OK)
+        ;
+    rates_settle(v, &t, 0, T0); /* is not heard */
+    kill(server_pid, SIGCONT);
+    begun_us = clock_mono_us();
+    wait_back(v);
+    while (admit(v, &one, 0) == ERR_LIMIT)
+        CHECK(fiber_sleep_until(after_ms(10)) == OK);
+    CHECK(ms_since(begun_us) < 5000);
     close_view(v);
 }
 
@@ -584,6 +628,8 @@ int main(void)
         server_test(a_stopped_server_closed),
         server_test(a_stopped_server_open),
         server_test(a_call_of_a_dead_process_ends_with_its_lease),
+        server_test(a_call_that_takes_longer_than_its_lease_keeps_its_place),
+        server_test(a_call_that_ends_while_the_server_is_away_is_forgotten),
         server_test(a_cancelled_fiber_settles),
         server_test(a_script_that_was_forgotten_is_sent_again),
         server_test(all_keys_expire),

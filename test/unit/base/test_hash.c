@@ -76,6 +76,34 @@ TEST(low_bits_fill_a_table_evenly)
     assert_true(chi > 800 && chi < 1250);
 }
 
+TEST(a_hash_of_secrets_depends_on_every_bit_and_its_place)
+{
+    static const uint64_t secrets[3] = { 0x0123456789ABCDEFu, 0x5DEECE66D1CE4E5Bu, 0xA0761D6478BD642Fu };
+    char                  text[100], other[100];
+
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)('a' + i % 26);
+    for (size_t len = 1; len <= sizeof(text); len++) {
+        uint64_t h = hash_secret(secrets, str_of(text, len), 7);
+        int      changed = 0;
+
+        for (size_t bit = 0; bit < 8 * len; bit++) {
+            memcpy(other, text, len);
+            other[bit / 8] = (char)(other[bit / 8] ^ (1 << bit % 8));
+            changed += __builtin_popcountll(h ^ hash_secret(secrets, str_of(other, len), 7));
+        }
+        assert_in_range(changed, 20 * 8 * len, 44 * 8 * len);
+        assert_true(h != hash_secret(secrets, str_of(text, len - 1), 7));
+        assert_true(h != hash_secret(secrets, str_of(text, len), 8));
+    }
+    for (size_t i = 0; i + 32 <= 96; i += 16) { /* blocks change places */
+        memcpy(other, text, sizeof(text));
+        memcpy(other + i, text + i + 16, 16);
+        memcpy(other + i + 16, text + i, 16);
+        assert_true(hash_secret(secrets, str_of(text, 96), 0) != hash_secret(secrets, str_of(other, 96), 0));
+    }
+}
+
 TEST(numbers_are_mixed_into_a_hash_in_order)
 {
     assert_true(hash_u64(hash_u64(1, 2), 3) != hash_u64(hash_u64(1, 3), 2));
@@ -91,6 +119,7 @@ int main(void)
         cmocka_unit_test(every_bit_of_text_and_seed_changes_about_half_of_the_hash),
         cmocka_unit_test(the_length_counts),
         cmocka_unit_test(low_bits_fill_a_table_evenly),
+        cmocka_unit_test(a_hash_of_secrets_depends_on_every_bit_and_its_place),
         cmocka_unit_test(numbers_are_mixed_into_a_hash_in_order),
     };
 
