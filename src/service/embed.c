@@ -59,7 +59,7 @@ enum err embed_check(struct request *rq, struct embed_input *in)
     return decide_dimension(rq, in);
 }
 
-/* REF: E008, of each text. */
+/* REF: E008, of each text and of all together. */
 SUSPENDS static enum err count(struct request *rq, struct embed_input *in)
 {
     struct services *s = rq->services;
@@ -72,6 +72,8 @@ SUSPENDS static enum err count(struct request *rq, struct embed_input *in)
             return fail_input_length_range(&rq->fault, in->model->input_max);
         in->tokens += tokens;
     }
+    if (in->model->tokens_max > 0 && in->tokens > in->model->tokens_max)
+        return fail_input_length_range(&rq->fault, in->model->tokens_max);
     rq->usage = (struct chat_usage){ .prompt_tokens = in->tokens };
     return OK;
 }
