@@ -28,8 +28,10 @@ static void check_unit(const struct embed_answer *a)
 
 static void make(struct arena *a, str text)
 {
-    str                  texts[] = { text, str_first(text, text.len / 2), S("one two three") };
-    struct embed_input   in = { .texts = texts, .text_count = 3, .dimension = { 128, true }, .output = EMBED_DENSE_AND_SPARSE };
+    str                texts[] = { text, str_first(text, text.len / 2), S("one two three") };
+    struct embed_input in = {
+        .texts = texts, .text_count = 3, .dimension = { 128, true }, .output = EMBED_DENSE_AND_SPARSE
+    };
     struct rerank_input  ranking = { .query = texts[1], .documents = texts, .document_count = 3 };
     struct embed_answer  vectors;
     struct rerank_answer ranks;
@@ -44,13 +46,14 @@ static void make(struct arena *a, str text)
 
 static void read_bodies(struct arena *a, yyjson_val *root, const struct model *m)
 {
-    struct request      rq = { .arena = a };
-    struct embed_input  in[2] = { { .model = m }, { .model = m } };
-    struct rerank_input ranking = { .model = m };
+    struct request       rq = { .arena = a };
+    struct embed_input   in[2] = { { .model = m }, { .model = m } };
+    struct rerank_input  ranking = { .model = m };
     struct embed_answer  vectors;
     struct rerank_answer ranks;
 
-    if (!embed_read_texts(&rq, json_get(root, "input"), &in[0]) && !params_read(&rq, &embed_params_openai_top, root, m, &in[0])) {
+    if (!embed_read_texts(&rq, json_get(root, "input"), &in[0]) &&
+        !params_read(&rq, &embed_params_openai_top, root, m, &in[0])) {
         (void)vectors_embed_body(a, &in[0], m->id, true);
         (void)vectors_embed_read(a, root, &in[0], &vectors);
     }
