@@ -16,7 +16,9 @@ enum err embed_read_texts(struct request *rq, yyjson_val *texts, struct embed_in
 
     if (yyjson_is_arr(texts)) {
         yyjson_arr_foreach(texts, i, n, v)
+        {
             all[i] = json_str(v);
+        }
     } else {
         all[0] = json_str(texts);
     }

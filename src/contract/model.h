@@ -135,7 +135,7 @@ struct model {
     str                dimensions; /* that a vector may have, parted by blanks, the default first; empty: not known */
     int64_t            dimension;  /* the default */
     int64_t            rows_max;   /* texts or documents of one request; 0: not known, as all below */
-    int64_t            tokens_max; /* rerank: of the query, once a document, and the documents together */
+    int64_t            tokens_max; /* of one request; rerank: of the query, once a document, and the documents together */
     int64_t            images_max, videos_max;
     enum model_vectors vectors;
     enum model_contents contents;

@@ -59,19 +59,29 @@ enum err embed_check(struct request *rq, struct embed_input *in)
     return decide_dimension(rq, in);
 }
 
-/* REF: E008, of each text. */
+/* REF: E008. */
+static enum err refuse_length(struct request *rq, const struct model *m, int64_t max)
+{
+    return m->contents == MODEL_CONTENTS_PAYLOAD ? fail_embedding_length_old(&rq->fault, max)
+                                                 : fail_input_length_range(&rq->fault, max);
+}
+
+/* Of each text, and of all together. */
 SUSPENDS static enum err count(struct request *rq, struct embed_input *in)
 {
-    struct services *s = rq->services;
+    struct services    *s = rq->services;
+    const struct model *m = in->model;
 
     in->tokens = 0;
     for (size_t i = 0; i < in->text_count; i++) {
         int64_t tokens = (int64_t)count_memo_get(s->memo, s->tokenizer, in->texts[i]);
 
-        if (tokens < 1 || (in->model->input_max > 0 && tokens > in->model->input_max))
-            return fail_input_length_range(&rq->fault, in->model->input_max);
+        if (tokens < 1 || (m->input_max > 0 && tokens > m->input_max))
+            return refuse_length(rq, m, m->input_max);
         in->tokens += tokens;
     }
+    if (m->tokens_max > 0 && in->tokens > m->tokens_max)
+        return refuse_length(rq, m, m->tokens_max);
     rq->usage = (struct chat_usage){ .prompt_tokens = in->tokens };
     return OK;
 }
@@ -115,7 +125,7 @@ static enum err check_media(struct request *rq, const struct embed_input *in)
 {
     const struct model *m = in->model;
     int64_t             texts_max = m->vectors == MODEL_VECTORS_FUSED ? 1 : 0; /* each kind at most once */
-    enum err e = check_count(rq, m, in->text_count + in->images + in->videos + in->audios, m->rows_max);
+    enum err            e = check_count(rq, m, in->text_count + in->images + in->videos + in->audios, m->rows_max);
 
     if (!e)
         e = check_count(rq, m, in->text_count, texts_max);

@@ -16,7 +16,8 @@ static enum err check(struct request *rq, const struct rerank_input *in)
     if (rows > 0 && in->document_count > (size_t)rows)
         return fail_rerank_document_count(&rq->fault, rows);
     for (size_t i = 0; i < in->document_count; i++) {
-        if (in->documents[i].len > RERANK_DOCUMENT_CHARS_MAX && utf8_count(in->documents[i]) > RERANK_DOCUMENT_CHARS_MAX)
+        if (in->documents[i].len > RERANK_DOCUMENT_CHARS_MAX &&
+            utf8_count(in->documents[i]) > RERANK_DOCUMENT_CHARS_MAX)
             return fail_rerank_document_size(&rq->fault, (int64_t)i, RERANK_DOCUMENT_CHARS_MAX);
     }
     return OK;

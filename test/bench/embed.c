@@ -19,8 +19,10 @@ static void print_found(const char *what, const struct found *f)
 
 static void print_cost(const struct tokenizer *t, const str *texts, size_t dimension, int output, const char *what)
 {
-    struct embed_input in = { .texts = texts, .text_count = 10, .output = output, .dimension = { (int64_t)dimension, true } };
-    int64_t            best = INT64_MAX;
+    struct embed_input in = {
+        .texts = texts, .text_count = 10, .output = output, .dimension = { (int64_t)dimension, true }
+    };
+    int64_t best = INT64_MAX;
 
     for (int i = 0; i < ROUNDS; i++) {
         struct arena        a;

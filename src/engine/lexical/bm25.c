@@ -10,12 +10,12 @@
 #define B  0.75
 
 struct query {
-    uint64_t *terms; /* open addressing; 0 is free */
-    uint32_t *counts; /* in the document that is being read */
+    uint64_t *terms;     /* open addressing; 0 is free */
+    uint32_t *counts;    /* in the document that is being read */
     uint32_t *documents; /* that have it */
     double   *weights;
-    size_t    slots;      /* a power of two */
-    size_t    length;     /* terms of the document that is being read */
+    size_t    slots;  /* a power of two */
+    size_t    length; /* terms of the document that is being read */
 };
 
 /* The natural logarithm by its series: no two libraries need give the same last bit. v >= 1. */

@@ -116,7 +116,8 @@ static void add_run(struct dense *d, const struct word *w)
     unsigned before = 0, last = 0;
 
     for (uint32_t i = 0; i < w->len; i++) {
-        unsigned rarity = rarity_of_sign(d->tokenizer, w->cps[i]), two = max_u(rarity, last), three = max_u(two, before);
+        unsigned rarity = rarity_of_sign(d->tokenizer, w->cps[i]), two = max_u(rarity, last),
+                 three = max_u(two, before);
 
         add(d, word_hash(w->cps + i, 1, SIGN), WEIGHT_SIGN * rarity / RARITY_ONE);
         if (i >= 1)
@@ -133,7 +134,7 @@ static void add_run(struct dense *d, const struct word *w)
 /* 1 + log2 of the count, in 256ths. */
 static int64_t damped(uint32_t count)
 {
-    static const uint16_t known[REPEATS_KNOWN + 1] = { 0,   256, 512, 662, 768, 850, 918, 975, 1024,
+    static const uint16_t known[REPEATS_KNOWN + 1] = { 0,    256,  512,  662,  768,  850,  918,  975, 1024,
                                                        1067, 1106, 1142, 1174, 1203, 1231, 1256, 1280 };
 
     return known[min_size(count, REPEATS_KNOWN)];

@@ -11,9 +11,9 @@
 /* What is no single token, a rare character, has a number behind the vocabulary. */
 #define BEHIND      (1 << 18)
 #define BEHIND_MASK ((1 << 20) - 1)
-#define LEAST       0.05   /* of the rarity of the commonest token */
-#define ONCE        0.2    /* the damping of repeats: one is 1 / 1.2 of the rarity */
-#define STEPS       10000  /* four decimals */
+#define LEAST       0.05  /* of the rarity of the commonest token */
+#define ONCE        0.2   /* the damping of repeats: one is 1 / 1.2 of the rarity */
+#define STEPS       10000 /* four decimals */
 
 struct member {
     int64_t  index;

@@ -5,7 +5,7 @@
 
 #define SEED_TERM 1
 
-enum class { SIGN, LETTER, RUN };
+enum script { SIGN, LETTER, RUN };
 
 static bool within(uint32_t c, uint32_t first, uint32_t last)
 {
@@ -17,7 +17,8 @@ static uint32_t fold(uint32_t c)
 {
     if (within(c, 0xFF01, 0xFF5E))
         c -= 0xFEE0;
-    if (within(c, 'A', 'Z') || (within(c, 0xC0, 0xDE) && c != 0xD7) || within(c, 0x391, 0x3A9) || within(c, 0x410, 0x42F))
+    if (within(c, 'A', 'Z') || (within(c, 0xC0, 0xDE) && c != 0xD7) || within(c, 0x391, 0x3A9) ||
+        within(c, 0x410, 0x42F))
         return c + 0x20;
     if (within(c, 0x400, 0x40F))
         return c + 0x50;
@@ -28,7 +29,7 @@ static uint32_t fold(uint32_t c)
     return c;
 }
 
-static enum class class_of(uint32_t c)
+static enum script script_of(uint32_t c)
 {
     if (c < 0x80)
         return within(c, 'a', 'z') || within(c, '0', '9') ? LETTER : SIGN;
@@ -46,16 +47,16 @@ void words_read(struct arena *a, str text, struct words *ret)
 {
     uint32_t   *cps = arena_alloc(a, mul_size_or_die(text.len + 1, sizeof(*cps)));
     const char *p = text.ptr, *end = str_end(text);
-    enum class  last = SIGN;
+    enum script last = SIGN;
     size_t      count = 0, n = 0;
 
     while (p < end) { /* signs become 0, and so part what they stand between */
-        uint32_t   c = 0;
-        size_t     len = utf8_decode(p, end, &c);
-        enum class k;
+        uint32_t    c = 0;
+        size_t      len = utf8_decode(p, end, &c);
+        enum script k;
 
         c = len ? fold(c) : ' ';
-        k = class_of(c);
+        k = script_of(c);
         count += k != SIGN && k != last;
         cps[n++] = k == SIGN ? 0 : c;
         last = k;
@@ -65,7 +66,7 @@ void words_read(struct arena *a, str text, struct words *ret)
     ret->count = 0;
     last = SIGN;
     for (size_t i = 0; i < n; i++) {
-        enum class k = cps[i] ? class_of(cps[i]) : SIGN;
+        enum script k = cps[i] ? script_of(cps[i]) : SIGN;
 
         if (k != SIGN && k != last)
             ret->all[ret->count++] = (struct word){ .cps = cps + i, .run = k == RUN };

@@ -9,8 +9,8 @@
  * - Secrets are taken out (scrub.h).
  * A body that is not JSON is only scrubbed.
  *
- * The name is MODEL-FAMILY-REST: eight hexadecimal digits of the SHA-256 of method, path, model and messages, and eight
- * of all.
+ * The name is MODEL-FAMILY-REST: eight hexadecimal digits of the SHA-256 of method, path, model and what is asked (messages;
+ * input; query and documents), and eight of all.
  *
  * Recurses up to 64 levels, so it belongs on a lane. Memory: the arena.
  */

@@ -18,6 +18,8 @@
  *   seed          the same request with the same seed has the same answer, ids of calls included. Without one, ids are
  *                 new each time and made-up values follow the seed of the configuration.
  *
+ * Embeddings and rerank are lexical.h's, and no scenario's.
+ *
  * Not streamed, each text is one event and its tokens are counted by the caller, unless a limit or a delay needs them.
  * Streamed, three events of one token come first, then up to eight tokens each.
  *

@@ -135,7 +135,8 @@ static const double *read_vector(struct arena *a, yyjson_val *v, size_t *ret_cou
     return out;
 }
 
-const char *vectors_embed_read(struct arena *a, yyjson_val *root, const struct embed_input *in, struct embed_answer *ret)
+const char *vectors_embed_read(struct arena *a, yyjson_val *root, const struct embed_input *in,
+                               struct embed_answer *ret)
 {
     yyjson_val *data = json_get(root, "data"), *item;
     size_t      i, n;

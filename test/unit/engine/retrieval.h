@@ -57,7 +57,9 @@ static struct found found_by_bm25(struct arena *a, const struct retrieval *r)
     struct found f = { 0 };
 
     for (size_t q = 0; q < r->question_count; q++) {
-        struct rerank_input  in = { .query = r->questions[q], .documents = r->documents, .document_count = r->document_count };
+        struct rerank_input  in = { .query = r->questions[q],
+                                    .documents = r->documents,
+                                    .document_count = r->document_count };
         struct rerank_answer answer;
         size_t               place = 0;
 
@@ -78,10 +80,13 @@ static double dot(const double *x, const double *y, size_t n)
     return sum;
 }
 
-static struct found found_by_vectors(const struct tokenizer *t, struct arena *a, const struct retrieval *r, size_t dimension)
+static struct found found_by_vectors(const struct tokenizer *t, struct arena *a, const struct retrieval *r,
+                                     size_t dimension)
 {
-    struct embed_input in = { .texts = r->documents, .text_count = r->document_count, .output = EMBED_DENSE,
-                              .dimension = { (int64_t)dimension, true } };
+    struct embed_input  in = { .texts = r->documents,
+                               .text_count = r->document_count,
+                               .output = EMBED_DENSE,
+                               .dimension = { (int64_t)dimension, true } };
     struct embed_answer documents, questions;
     struct found        f = { 0 };
 

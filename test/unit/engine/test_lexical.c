@@ -27,8 +27,10 @@ static int teardown(void **state)
 
 static const double *vector(const char *text, size_t dimension)
 {
-    str                 texts[] = { str_from_cstr(text) };
-    struct embed_input  in = { .texts = texts, .text_count = 1, .output = EMBED_DENSE, .dimension = { (int64_t)dimension, true } };
+    str                texts[] = { str_from_cstr(text) };
+    struct embed_input in = {
+        .texts = texts, .text_count = 1, .output = EMBED_DENSE, .dimension = { (int64_t)dimension, true }
+    };
     struct embed_answer answer;
 
     lexical_embed(tokenizer, &arena, &in, &answer);
@@ -41,8 +43,18 @@ static double near(const char *one, const char *other)
     return dot(vector(one, 1024), vector(other, 1024), 1024);
 }
 
-static const char *const any_texts[] = { "wind", "The cat sat on the mat.", "怎么样", "a", "!!! ???", "\xff\xfe", " ",
-                                         "word word word word", "x1 y2 z3", "Ünïcödé Ärger", "日本語のテキスト", "한국어" };
+static const char *const any_texts[] = { "wind",
+                                         "The cat sat on the mat.",
+                                         "怎么样",
+                                         "a",
+                                         "!!! ???",
+                                         "\xff\xfe",
+                                         " ",
+                                         "word word word word",
+                                         "x1 y2 z3",
+                                         "Ünïcödé Ärger",
+                                         "日本語のテキスト",
+                                         "한국어" };
 
 static void vectors_have_unit_length_and_hold_floats(void **state)
 {
@@ -112,7 +124,8 @@ static void what_says_the_same_is_near(void **state)
 {
     (void)state;
     assert_true(near("How do I bake bread?", "Baking breads") > 0.4);
-    assert_true(near("How do I bake bread?", "Baking breads") > 3 * near("How do I bake bread?", "How do I mend a tyre?"));
+    assert_true(near("How do I bake bread?", "Baking breads") >
+                3 * near("How do I bake bread?", "How do I mend a tyre?"));
     assert_true(near("THE CAT", "the cat") > 0.9999);
     assert_true(near("ＡＢＣ１２３", "abc123") > 0.9999); /* full width */
     assert_true(near("colour", "colours") > 0.6);
@@ -188,8 +201,8 @@ static void rerank(const char *query, const str *documents, size_t count, struct
 
 static void rerank_puts_the_best_first(void **state)
 {
-    str                  documents[] = { S("nothing of it"), S("bread, and much else that is not asked for here"), S("bread"),
-                                         S("bread from the oven"), S("nothing at all") };
+    str documents[] = { S("nothing of it"), S("bread, and much else that is not asked for here"), S("bread"),
+                        S("bread from the oven"), S("nothing at all") };
     struct rerank_answer a;
 
     (void)state;

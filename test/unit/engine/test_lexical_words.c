@@ -67,12 +67,12 @@ static uint64_t stem(const char *word)
 
 TEST(words_of_one_stem_are_one_term)
 {
-    static const char *const same[][2] = { { "bake", "baking" },   { "bakes", "baked" },     { "run", "running" },
-                                           { "party", "parties" }, { "box", "boxes" },       { "class", "classes" },
+    static const char *const same[][2] = { { "bake", "baking" },   { "bakes", "baked" },       { "run", "running" },
+                                           { "party", "parties" }, { "box", "boxes" },         { "class", "classes" },
                                            { "bush", "bushes" },   { "stretch", "stretches" }, { "prune", "pruned" },
                                            { "glass", "glasses" }, { "cat", "cats" } };
-    static const char *const other[][2] = { { "bus", "bu" }, { "is", "i" }, { "ring", "r" }, { "red", "r" }, { "party", "part" },
-                                            { "was", "wa" }, { "string", "str" } };
+    static const char *const other[][2] = { { "bus", "bu" },     { "is", "i" },   { "ring", "r" },    { "red", "r" },
+                                            { "party", "part" }, { "was", "wa" }, { "string", "str" } };
 
     for (size_t i = 0; i < ARRAY_LEN(same); i++) {
         if (stem(same[i][0]) != stem(same[i][1]))

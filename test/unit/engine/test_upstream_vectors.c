@@ -22,7 +22,9 @@ static int teardown(void **state)
 
 TEST(an_engine_is_asked_in_openais_words_and_the_cloud_in_its_own)
 {
-    struct embed_input in = { .texts = texts, .text_count = 2, .text_type = EMBED_QUERY, .instruct = S("find"), .dimension = { 1024, false } };
+    struct embed_input in = {
+        .texts = texts, .text_count = 2, .text_type = EMBED_QUERY, .instruct = S("find"), .dimension = { 1024, false }
+    };
 
     CHECK_STR(vectors_embed_body(&arena, &in, S("m"), false),
               "{\"model\":\"m\",\"input\":[\"a \\\"b\\\"\",\"c\"],\"encoding_format\":\"float\"}");
@@ -36,10 +38,12 @@ TEST(rerank_is_asked_flat)
 {
     struct rerank_input in = { .query = S("q"), .documents = texts, .document_count = 2, .instruct = S("find") };
 
-    CHECK_STR(vectors_rerank_body(&arena, &in, S("m"), false), "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a \\\"b\\\"\",\"c\"]}");
+    CHECK_STR(vectors_rerank_body(&arena, &in, S("m"), false),
+              "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a \\\"b\\\"\",\"c\"]}");
     in.top_n = (opt_int){ 1, true };
-    CHECK_STR(vectors_rerank_body(&arena, &in, S("m"), true),
-              "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a \\\"b\\\"\",\"c\"],\"top_n\":1,\"instruct\":\"find\"}");
+    CHECK_STR(
+        vectors_rerank_body(&arena, &in, S("m"), true),
+        "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a \\\"b\\\"\",\"c\"],\"top_n\":1,\"instruct\":\"find\"}");
 }
 
 static const char *read_embeddings(const char *json, struct embed_answer *ret)
@@ -104,7 +108,8 @@ TEST(no_usage_is_no_count)
 {
     struct embed_answer a;
 
-    assert_null(read_embeddings("{\"data\":[{\"embedding\":[1]},{\"embedding\":[2]}],\"usage\":{\"prompt_tokens\":0}}", &a));
+    assert_null(
+        read_embeddings("{\"data\":[{\"embedding\":[1]},{\"embedding\":[2]}],\"usage\":{\"prompt_tokens\":0}}", &a));
     assert_int_equal(a.tokens, -1);
 }
 
@@ -130,7 +135,8 @@ TEST(rankings_are_read_in_all_their_forms)
         assert_int_equal(a.results[0].index, 1);
         assert_true(a.results[0].score == 0.5 && a.results[1].score == 0.25);
     }
-    assert_null(read_ranking("{\"results\":[{\"index\":1,\"relevance_score\":-4},{\"index\":0,\"relevance_score\":0}]}", &a));
+    assert_null(
+        read_ranking("{\"results\":[{\"index\":1,\"relevance_score\":-4},{\"index\":0,\"relevance_score\":0}]}", &a));
     assert_int_equal(a.results[0].index, 0);
     assert_true(a.results[0].score == 0.5 && a.results[1].score > 0 && a.results[1].score < 0.02);
     assert_null(read_ranking("{\"results\":[]}", &a)); /* top_n was there */

@@ -43,9 +43,11 @@ TEST(what_is_left_out_is_the_models)
     static const struct {
         const char *id;
         int64_t     dimension;
-    } defaults[] = { { "text-embedding-v1", 1536 },  { "text-embedding-v2", 1536 },      { "text-embedding-v3", 1024 },
-                     { "text-embedding-v4", 1024 },  { "qwen3.7-text-embedding", 1024 }, { "text-embedding-async-v2", 1536 },
-                     { "qwen3-vl-embedding", 2560 }, { "qwen2.5-vl-embedding", 1024 },   { "multimodal-embedding-v1", 1024 } };
+    } defaults[] = { { "text-embedding-v1", 1536 },      { "text-embedding-v2", 1536 },
+                     { "text-embedding-v3", 1024 },      { "text-embedding-v4", 1024 },
+                     { "qwen3.7-text-embedding", 1024 }, { "text-embedding-async-v2", 1536 },
+                     { "qwen3-vl-embedding", 2560 },     { "qwen2.5-vl-embedding", 1024 },
+                     { "multimodal-embedding-v1", 1024 } };
 
     for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
         of_model(defaults[i].id, 1);
