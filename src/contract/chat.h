@@ -146,7 +146,7 @@ struct chat_input {
     int64_t thinking_max; /* the same of thinking_budget and reasoning_effort: tokens; 0: no limit is known */
     bool    multimodal;   /* native multimodal endpoint: content of answers is an array */
 
-    unsigned cache_marks; /* how many cache_control there are: the prompt uses the explicit cache */
+    unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
     int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
     int64_t *prompt_ends;   /* how many of them the end of each message comes to; NULL: nobody needs them */
 };

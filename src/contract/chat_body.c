@@ -211,7 +211,7 @@ enum err chat_refuse_array(struct request *rq, const struct chat_input *in)
 }
 
 static enum err read_content(struct request *rq, yyjson_val *content, enum chat_content_form form, str where, size_t at,
-                             struct chat_input *in, struct chat_message *m)
+                             const struct chat_input *in, struct chat_message *m)
 {
     bool     takes_parts = in->model->content == MODEL_CONTENT_PARTS;
     enum err e;
@@ -227,8 +227,6 @@ static enum err read_content(struct request *rq, yyjson_val *content, enum chat_
     e = read_parts(rq, content, form, m);
     if (e)
         return e;
-    for (size_t i = 0; i < m->part_count; i++)
-        in->cache_marks += m->parts[i].cache;
     /* OpenAI clients send plain text as an array of one part: that is a string. */
     if (form == CHAT_CONTENT_OPENAI && !takes_parts && !only_text(m))
         return chat_refuse_array(rq, in);
@@ -269,7 +267,7 @@ static enum err read_tool_calls(struct request *rq, yyjson_val *calls, struct ch
 }
 
 static enum err read_message(struct request *rq, yyjson_val *v, enum chat_content_form form, str where, size_t at,
-                             struct chat_input *in, struct chat_message *m)
+                             const struct chat_input *in, struct chat_message *m)
 {
     yyjson_val *content, *calls;
     enum err    e;
@@ -286,7 +284,6 @@ static enum err read_message(struct request *rq, yyjson_val *v, enum chat_conten
     m->tool_call_id = json_str(json_get(v, "tool_call_id"));
     m->reasoning = json_str(json_get(v, "reasoning_content"));
     m->cache = is_cache_mark(v);
-    in->cache_marks += m->cache;
     m->partial = m->role == CHAT_ASSISTANT && yyjson_is_true(json_get(v, "partial"));
     calls = m->role == CHAT_ASSISTANT ? json_get(v, "tool_calls") : NULL;
     if (calls) {
@@ -574,7 +571,6 @@ enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *
 
         t->raw = item;
         t->cache = is_cache_mark(item);
-        in->cache_marks += t->cache;
         t->name = json_str(json_get(function, "name"));
         t->description = json_str(json_get(function, "description"));
         if (!yyjson_is_obj(function))

@@ -544,6 +544,28 @@ static void moderate_output(struct chat_run *run)
     run->moderated = true;
 }
 
+static unsigned count_marks(const struct chat_input *in)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < in->tool_count; i++)
+        count += in->tools[i].cache;
+    for (size_t i = 0; i < in->message_count; i++) {
+        count += in->messages[i].cache;
+        for (size_t k = 0; k < in->messages[i].part_count; k++)
+            count += in->messages[i].parts[k].cache;
+    }
+    return count;
+}
+
+/* What the engine's prefix cache needs to know (chat.md §10.6). Counted before: the memo has the long texts. */
+SUSPENDS static void prepare_cache(struct request *rq, struct chat_input *in)
+{
+    in->cache_marks = count_marks(in);
+    in->prompt_ends = arena_array(rq->arena, int64_t, in->message_count);
+    (void)count_prompt(rq, in, 0, in->prompt_ends);
+}
+
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
 {
     struct engine   *engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
@@ -573,10 +595,8 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     moderate_output(run);
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
-    if (engine->ops->remembers && in->model->can_cache && in->prompt_tokens >= CHAT_CACHE_PREFIX_MIN) {
-        in->prompt_ends = arena_array(rq->arena, int64_t, in->message_count);
-        (void)count_prompt(rq, in, 0, in->prompt_ends); /* counted before: the memo has the long texts */
-    }
+    if (engine->ops->remembers && in->model->can_cache && in->prompt_tokens >= CHAT_CACHE_PREFIX_MIN)
+        prepare_cache(rq, in);
     e = refuse_run(rq, in->model, engine->ops->open(engine, rq, in, &run->stream));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
