@@ -8,6 +8,7 @@ file:line and status 1.
 """
 
 import argparse
+import fnmatch
 import os
 import re
 import sys
@@ -30,9 +31,10 @@ CHOICES = {
     'languages': ('languages', {'lite': 'MODEL_LANGUAGES_LITE'}),
     'failure': ('failure', {'computation': 'MODEL_FAILURE_COMPUTATION'}),
     'contents': ('contents', {'payload': 'MODEL_CONTENTS_PAYLOAD'}),
-    'usage': ('usage', {'media': 'MODEL_USAGE_MEDIA'}),
+    'usage': ('usage', {'media': 'MODEL_USAGE_MEDIA', 'flat': 'MODEL_USAGE_FLAT'}),
     'vectors': ('vectors', {'fused': 'MODEL_VECTORS_FUSED', 'either': 'MODEL_VECTORS_EITHER',
                             'object': 'MODEL_VECTORS_OBJECT'}),
+    'max_tokens': ('max_tokens', {'all': 'MODEL_MAX_TOKENS_ALL', 'unbudgeted': 'MODEL_MAX_TOKENS_UNBUDGETED'}),
 }
 REGIONS = {'cn': 'MODEL_CN', 'global': 'MODEL_GLOBAL', 'intl': 'MODEL_INTL', 'us': 'MODEL_US', 'eu': 'MODEL_EU'}
 MODALITIES = {'text': 'MODEL_TEXT', 'image': 'MODEL_IMAGE', 'video': 'MODEL_VIDEO', 'audio': 'MODEL_AUDIO',
@@ -49,9 +51,12 @@ NUMBERS = {'context': 'context', 'input': 'input_max', 'output': 'output_max', '
 THINKING_NUMBERS = {'input.thinking': ('input_max_thinking', 'input'),
                     'output.thinking': ('output_max_thinking', 'output')}
 TEXTS = ('family', 'provider', 'equals', 'offline', 'effort', 'audio_voices')
-ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs', 'sparse')
+ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs', 'logit_bias', 'code',
+             'tool_stream', 'sparse')
+# Whose answers are sampled from text.
+SAMPLED = {'chat', 'vision-chat', 'audio-chat', 'document-chat', 'ocr-vision', 'omni', 'translation'}
 # Published, and for people only.
-FACTS = ('voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
+FACTS = ('sampling', 'sampling.thinking', 'voices', 'price.cn', 'price.intl', 'price.usd', 'price.global', 'price.us', 'price.eu', 'price.unit', 'free',
          'concurrency', 'concurrency.intl', 'window', 'limits.global', 'limits.us', 'limits.eu', 'notes')
 # "50 req/6s; 1000000 total_tokens/60s; running<=5, queued<=500" → what the unit counts in
 WINDOW_UNITS = {'req': 'window_requests', 'total_tokens': 'window_tokens', 'tokens': 'window_tokens',
@@ -59,7 +64,8 @@ WINDOW_UNITS = {'req': 'window_requests', 'total_tokens': 'window_tokens', 'toke
 TASK_LIMITS = {'running': 'tasks_running_max', 'queued': 'tasks_queued_max'}
 # price region → the fact with its list in its own currency; models.md §4
 PRICES = {'PRICE_CN': 'price.cn', 'PRICE_INTL': 'price.usd'}
-KEYS = {'task', 'cached', 'default', 'can', 'paths', 'frames', 'dimensions', *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS}
+KEYS = {'task', 'cached', 'default', 'can', 'paths', 'frames', 'effort.budget', 'dimensions',
+        *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS[2:]}
 
 
 PRICE_PARTS = {'input_token': ['IN'], 'text_input_token': ['IN'], 'embedding_token': ['IN'], 'text': ['IN'],
@@ -143,13 +149,23 @@ def windows(s):
 
 def read_all(folder):
     files = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith('.txt'))
-    paths, found, by_id, lists = {}, [], {}, {}
+    paths, found, by_id, lists, samplings, groups = {}, [], {}, {}, [], {}
     for file in files:
-        for s in st.read_file(file, ['model', 'path', 'list']):
+        for s in st.read_file(file, ['model', 'path', 'list', 'sampling', 'group']):
             if s.kind == 'list':
                 s.only({'created', 'owned_by'})
                 s.need('created')
                 lists[s.name] = (number(s, 'created'), s.need('owned_by'))
+                continue
+            if s.kind == 'sampling':
+                s.only({'mode', 'models', 'values'})
+                choice(s, 'mode', ('thinking',))
+                s.need('models'), s.need('values')
+                samplings.append(s)
+                continue
+            if s.kind == 'group':
+                s.only({'models'})
+                groups[s.name] = s.need('models').split()
                 continue
             if s.kind == 'path':
                 s.only({'url'})
@@ -168,9 +184,44 @@ def read_all(folder):
         raise st.BadData(f'{folder}: more than 64 paths')
     for s in found:
         check(s, paths, by_id)
+    if set(groups) != {'partial_answer'}:
+        raise st.BadData(f'{folder}: there is one group, partial_answer')
+    for s in found:
+        s.partial_answer = s.get('in') == 'text' and any(fnmatch.fnmatchcase(s.name, p) for p in groups['partial_answer'])
+    sample(found, samplings)
     if set(lists) != {'openai'}:
         raise st.BadData(f'{folder}: there is one list, openai')
     return paths, found, lists, files
+
+
+def sample(found, samplings):
+    """Gives each model the sampling defaults of the first stanza whose pattern fits, for each mode that the model has."""
+    used = set()
+    for s in found:
+        thinking = s.get('thinking', 'none')
+        if s.get('task') not in SAMPLED:
+            continue
+        for fact, mode, has in (('sampling', None, thinking != 'only'), ('sampling.thinking', 'thinking', thinking != 'none')):
+            for sampling in samplings if has else ():
+                fits = [p for p in sampling.get('models').split() if fnmatch.fnmatchcase(s.name, p)]
+                if sampling.get('mode') == mode and fits:
+                    s.values[fact] = sampling.get('values')
+                    used.update((sampling.name, p) for p in fits)
+                    break
+    for sampling in samplings:
+        for pattern in sampling.get('models').split():
+            if (sampling.name, pattern) not in used:
+                sampling.fail(f'"models": {pattern} fits no model, or only ones that an earlier stanza has', 'models')
+
+
+def effort_budgets(s):
+    """The tokens of thinking that each word of "effort" means; [] when nobody tells."""
+    budgets = s.get('effort.budget', '').split()
+    if budgets and (len(budgets) != len(s.get('effort', '').split()) or not all(re.match(r'[0-9]{1,9}$', b) for b in budgets)):
+        s.fail('"effort.budget" must be a number for each word of "effort"', 'effort.budget')
+    if len(budgets) > 8:
+        s.fail('"effort.budget": more than 8 words', 'effort.budget')
+    return budgets
 
 
 def check(s, paths, by_id):
@@ -187,6 +238,7 @@ def check(s, paths, by_id):
         number(s, key)
     frame_numbers(s)
     dimensions(s)
+    effort_budgets(s)
     windows(s)
     default = choice(s, 'default', ('on', 'off'))
     for key in PRICES.values():
@@ -310,9 +362,13 @@ def members(s, prices):
             out.append('.frames_narrow = true')
     if dimensions(s):
         out.append(f'.dimension = {dimensions(s)[0]}, .dimensions = {st.c_str(" ".join(dimensions(s)))}')
+    if effort_budgets(s):
+        out.append(f'.effort_budgets = {{ {", ".join(effort_budgets(s))} }}')
     out += [f'.{member} = {value}' for member, value in windows(s).items()]
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')
+    if s.partial_answer:
+        out.append('.partial_answer = true')
     out += [f'.can_{word} = true' for word in s.get('can', '').split()]
     for key, (member, words) in BITS.items():
         if s.get(key):

@@ -44,7 +44,7 @@ def read_range(s, key):
 
 # ---- params ----
 
-PARAM_KINDS = {'param', 'limit', 'name'}
+PARAM_KINDS = {'param', 'limit', 'name', 'word'}
 PARAM_SURFACES = ('native', 'openai', 'anthropic')
 PARAM_KEYS = {'type', 'into', 'range', 'choice', 'read', 'type_error', 'range_error', *PARAM_SURFACES,
               *(surface + '.range' for surface in PARAM_SURFACES)}
@@ -84,6 +84,10 @@ def params(args):
         if s.kind == 'limit':
             s.only({'value'})
             constants += f'#define {args.name.upper()}_{s.name.upper()} {whole(s, "value")}\n'
+            continue
+        if s.kind == 'word':
+            s.only({'value'})
+            constants += f'#define {args.name.upper()}_{s.name.upper()} S({st.c_string(s.need("value"))})\n'
             continue
         if s.kind == 'name':
             s.only({'chars', 'length_max', 'reserved'})

@@ -4,8 +4,9 @@
  */
 #include "api/gather.h"
 
-#define GATHER_MAX  ((size_t)64 << 20)
-#define CALLS_FIRST 4
+#define GATHER_MAX     ((size_t)64 << 20)
+#define CALLS_FIRST    4
+#define LOGPROBS_FIRST ((size_t)64)
 
 struct gathered *gather_new(struct arena *a, unsigned choices)
 {
@@ -37,6 +38,59 @@ static struct gathered_call *call_at(struct gathered *g, unsigned index)
     return &g->calls[index];
 }
 
+static void gather_logprobs(struct gathered *g, const struct chat_event *ev)
+{
+    size_t need = g->logprob_count + ev->logprob_count, cap = g->logprob_cap ? g->logprob_cap : LOGPROBS_FIRST;
+
+    while (cap < need)
+        cap *= 2;
+    if (cap > g->logprob_cap) {
+        g->logprobs =
+            arena_realloc(g->arena, g->logprobs, g->logprob_cap * sizeof(*g->logprobs), cap * sizeof(*g->logprobs));
+        g->logprob_cap = cap;
+    }
+    for (size_t i = 0; i < ev->logprob_count; i++) {
+        struct chat_logprob *to = &g->logprobs[g->logprob_count++], *top;
+
+        *to = ev->logprobs[i];
+        to->token = arena_str(g->arena, to->token);
+        to->top = top = arena_array(g->arena, struct chat_logprob, to->top_count);
+        for (size_t k = 0; k < to->top_count; k++) {
+            top[k] = ev->logprobs[i].top[k];
+            top[k].token = arena_str(g->arena, top[k].token);
+        }
+    }
+}
+
+/* Of several searches the last counts. */
+static void gather_search(struct gathered *g, const struct chat_event *ev)
+{
+    g->searched = true;
+    g->sources = arena_array(g->arena, struct chat_source, ev->source_count);
+    g->source_count = ev->source_count;
+    for (size_t i = 0; i < ev->source_count; i++) {
+        g->sources[i] = (struct chat_source){ .index = ev->sources[i].index,
+                                              .title = arena_str(g->arena, ev->sources[i].title),
+                                              .url = arena_str(g->arena, ev->sources[i].url),
+                                              .site_name = arena_str(g->arena, ev->sources[i].site_name),
+                                              .icon = arena_str(g->arena, ev->sources[i].icon) };
+    }
+    g->found = arena_array(g->arena, struct chat_found, ev->found_count);
+    g->found_count = ev->found_count;
+    for (size_t i = 0; i < ev->found_count; i++)
+        g->found[i] =
+            (struct chat_found){ arena_str(g->arena, ev->found[i].tool), arena_str(g->arena, ev->found[i].result) };
+}
+
+static void gather_code(struct gathered *g, str code)
+{
+    if (g->code_count == GATHER_CALLS_MAX)
+        return;
+    if (!g->code)
+        g->code = arena_array(g->arena, str, GATHER_CALLS_MAX);
+    g->code[g->code_count++] = arena_str(g->arena, code);
+}
+
 void gather_event(struct gathered *all, const struct chat_event *ev)
 {
     struct gathered      *g = &all[ev->choice];
@@ -49,6 +103,8 @@ void gather_event(struct gathered *all, const struct chat_event *ev)
         break;
     case CHAT_EV_TEXT:
         buf_add(&g->text, ev->text);
+        if (UNLIKELY(ev->logprob_count))
+            gather_logprobs(g, ev);
         break;
     case CHAT_EV_TOOL_CALL:
         call = call_at(g, ev->tool_index);
@@ -67,7 +123,11 @@ void gather_event(struct gathered *all, const struct chat_event *ev)
         g->stop = arena_str(g->arena, ev->stop);
         break;
     case CHAT_EV_SEARCH:
+        gather_search(g, ev);
+        break;
     case CHAT_EV_CODE:
+        gather_code(g, ev->text);
+        break;
     case CHAT_EV_AUDIO:
     case CHAT_EV_USAGE:
         break;

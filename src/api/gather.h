@@ -21,6 +21,16 @@ struct gathered {
     size_t                call_count, call_cap;
     enum chat_finish      finish;
     str                   stop; /* the text that ended it, if the engine told */
+
+    struct chat_logprob *logprobs; /* of the text */
+    size_t               logprob_count, logprob_cap;
+    bool                 searched; /* the web: what follows is what was found */
+    struct chat_source  *sources;
+    size_t               source_count;
+    struct chat_found   *found;
+    size_t               found_count;
+    str                 *code; /* that was run */
+    size_t               code_count;
 };
 
 struct gathered *gather_new(struct arena *a, unsigned choices);

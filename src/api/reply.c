@@ -85,6 +85,8 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
     }
     if (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI) {
         add(f, S("x-dashscope-finished"), rq->stream ? S("false") : S("true"));
+        if (UNLIKELY(rq->partial))
+            add(f, S("x-dashscope-partialresponse"), S("true"));
         add(f, S("x-dashscope-timeout"), number(rq->arena, rq->settings->call_ms / 1000));
     }
     if (rq->surface == SURFACE_NATIVE)

@@ -87,6 +87,13 @@ struct chat_stop_ids {
     size_t          count;
 };
 
+/* search_options (chat.md §3.10). */
+struct chat_search {
+    bool forced, source, citation, extension, prepend;
+    bool citation_ref; /* citation_format "[ref_<number>]" instead of "[<number>]" */
+    str  strategy;     /* empty: not given */
+};
+
 enum chat_tool_choice { CHAT_TOOLS_AUTO, CHAT_TOOLS_NONE, CHAT_TOOLS_REQUIRED, CHAT_TOOLS_NAMED };
 enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON_OBJECT, CHAT_FORMAT_JSON_SCHEMA };
 enum chat_result_format { CHAT_RESULT_UNSET, CHAT_RESULT_TEXT, CHAT_RESULT_MESSAGE };
@@ -121,7 +128,9 @@ struct chat_input {
 
     struct yyjson_val *logit_bias;       /* object of token id → [-100, 100], or NULL */
     struct yyjson_val *search_options;   /* as sent, or NULL */
+    struct chat_search search;           /* what it says */
     opt_bool           code_interpreter; /* enable_code_interpreter */
+    opt_bool           tool_stream;
 
     bool                    stream;        /* the answer goes out piece by piece */
     bool                    include_usage; /* stream_options.include_usage */
@@ -133,10 +142,13 @@ struct chat_input {
     bool audio_out; /* modalities asks for speech */
     str  voice;     /* audio.voice */
 
-    bool thinking;   /* decided by service/chat.c: what enable_thinking and the model come to */
-    bool multimodal; /* native multimodal endpoint: content of answers is an array */
+    bool    thinking;     /* decided by service/chat.c: what enable_thinking and the model come to */
+    int64_t thinking_max; /* the same of thinking_budget and reasoning_effort: tokens; 0: no limit is known */
+    bool    multimodal;   /* native multimodal endpoint: content of answers is an array */
 
-    int64_t prompt_tokens; /* of the rendered prompt, set by service/chat.c */
+    unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
+    int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
+    int64_t *prompt_ends;   /* how many of them the end of each message comes to; NULL: nobody needs them */
 };
 
 /* How an answer ended, in the words of the wire. */
@@ -179,6 +191,11 @@ struct chat_source {
     str     title, url, site_name, icon;
 };
 
+/* What a vertical search found: the weather, a share's price. */
+struct chat_found {
+    str tool, result;
+};
+
 enum chat_event_kind {
     CHAT_EV_REASONING, /* text */
     CHAT_EV_TEXT,      /* text */
@@ -207,6 +224,8 @@ struct chat_event {
     size_t                     logprob_count;
     const struct chat_source  *sources; /* CHAT_EV_SEARCH */
     size_t                     source_count;
+    const struct chat_found   *found; /* CHAT_EV_SEARCH */
+    size_t                     found_count;
 };
 
 #endif

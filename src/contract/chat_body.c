@@ -109,11 +109,18 @@ static const struct {
     { "doc_url", "doc_url", NULL, CHAT_PART_FILE },
 };
 
+/* cache_control {"type": "ephemeral"} beside the text or medium (chat.md §10.6). */
+static bool is_cache_mark(yyjson_val *item)
+{
+    return str_eq(json_str(json_get(json_get(item, "cache_control"), "type")), S("ephemeral"));
+}
+
 /* One item of a content array. Native items are also taken with an extra "type" (chat.md §3.3). */
 static enum err read_part(struct request *rq, yyjson_val *item, enum chat_content_form form, struct chat_part *part)
 {
     str type = json_str(json_get(item, "type"));
 
+    part->cache = is_cache_mark(item);
     for (size_t i = 0; i < ARRAY_LEN(modalities); i++) {
         yyjson_val *v = NULL;
 
@@ -276,6 +283,7 @@ static enum err read_message(struct request *rq, yyjson_val *v, enum chat_conten
     m->name = json_str(json_get(v, "name"));
     m->tool_call_id = json_str(json_get(v, "tool_call_id"));
     m->reasoning = json_str(json_get(v, "reasoning_content"));
+    m->cache = is_cache_mark(v);
     m->partial = m->role == CHAT_ASSISTANT && yyjson_is_true(json_get(v, "partial"));
     calls = m->role == CHAT_ASSISTANT ? json_get(v, "tool_calls") : NULL;
     if (calls) {
@@ -357,6 +365,17 @@ enum err chat_read_stream_options(struct request *rq, const struct param *p, yyj
     return OK;
 }
 
+enum err chat_read_clear_thinking(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+
+    if (!yyjson_is_bool(v))
+        return param_refuse_type(rq, p, v, in->model);
+    if (!in->preserve_thinking.set)
+        in->preserve_thinking = (opt_bool){ .v = !yyjson_get_bool(v), .set = true };
+    return OK;
+}
+
 enum err chat_read_template_kwargs(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {
     struct chat_input *in = into;
@@ -368,30 +387,42 @@ enum err chat_read_template_kwargs(struct request *rq, const struct param *p, yy
     return OK;
 }
 
-/* REF: E035: a string, or an array of strings, of integers, or of arrays of integers, all of one kind. */
-static bool stop_kind(yyjson_val *v, int *kind)
+/* A token id of the vocabulary is a whole number that 32 bits hold. */
+static bool token_id(yyjson_val *v, uint32_t *ret)
 {
+    int64_t id;
+
+    if (!yyjson_is_int(v) || !json_to_i64(v, &id) || id < 0 || id > UINT32_MAX)
+        return false;
+    *ret = (uint32_t)id;
+    return true;
+}
+
+/* One item of `stop`: an id, or a row of them. */
+static bool read_stop_ids(struct arena *a, yyjson_val *v, struct chat_stop_ids *ret)
+{
+    bool        row = yyjson_is_arr(v);
+    uint32_t   *ids = arena_array(a, uint32_t, row ? yyjson_arr_size(v) : 1);
     size_t      i, n;
     yyjson_val *id;
-    int         k = yyjson_is_str(v) ? 1 : yyjson_is_int(v) ? 2 : yyjson_is_arr(v) ? 3 : 0;
 
-    if (k == 0 || (*kind && *kind != k))
-        return false;
-    *kind = k;
+    *ret = (struct chat_stop_ids){ .ids = ids, .count = row ? yyjson_arr_size(v) : 1 };
+    if (!row)
+        return token_id(v, ids);
     yyjson_arr_foreach(v, i, n, id)
     {
-        if (!yyjson_is_int(id))
+        if (!token_id(id, &ids[i]))
             return false;
     }
     return true;
 }
 
+/* REF: E035: a string, or an array of strings, of integers, or of arrays of integers, all of one kind. */
 enum err chat_read_stop(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {
     struct chat_input *in = into;
-    size_t             i, n, count = 0;
-    yyjson_val        *item;
-    int                kind = 0;
+    yyjson_val        *first = yyjson_arr_get_first(v), *item;
+    size_t             i, n;
 
     in->stop_raw = v;
     if (yyjson_is_str(v)) {
@@ -402,15 +433,73 @@ enum err chat_read_stop(struct request *rq, const struct param *p, yyjson_val *v
     }
     if (!yyjson_is_arr(v))
         return param_refuse_type(rq, p, v, in->model);
-    in->stop = arena_array(rq->arena, str, yyjson_arr_size(v));
+    if (yyjson_is_str(first))
+        in->stop = arena_array(rq->arena, str, yyjson_arr_size(v));
+    else
+        in->stop_ids = arena_array(rq->arena, struct chat_stop_ids, yyjson_arr_size(v));
     yyjson_arr_foreach(v, i, n, item)
     {
-        if (!stop_kind(item, &kind))
+        if (yyjson_get_type(item) != yyjson_get_type(first))
             return param_refuse_type(rq, p, v, in->model);
-        if (kind == 1 && yyjson_get_len(item))
-            in->stop[count++] = json_str(item);
+        if (!yyjson_is_str(first)) {
+            if (!read_stop_ids(rq->arena, item, &in->stop_ids[in->stop_ids_count++]))
+                return param_refuse_type(rq, p, v, in->model);
+        } else if (yyjson_get_len(item)) {
+            in->stop[in->stop_count++] = json_str(item);
+        }
     }
-    in->stop_count = count;
+    return OK;
+}
+
+enum err chat_read_logit_bias(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    size_t             i, n;
+    yyjson_val        *key, *bias;
+
+    if (!in->model->can_logit_bias)
+        return OK;
+    if (!yyjson_is_obj(v))
+        return param_refuse_type(rq, p, v, in->model);
+    yyjson_obj_foreach(v, i, n, key, bias)
+    {
+        int64_t id;
+
+        if (!str_to_i64(json_str(key), &id) || id < 0 || id > UINT32_MAX || !yyjson_is_num(bias))
+            return param_refuse_type(rq, p, v, in->model);
+        if (yyjson_get_num(bias) < -CHAT_LOGIT_BIAS_MAX || yyjson_get_num(bias) > CHAT_LOGIT_BIAS_MAX)
+            return param_refuse_range(rq, p, v, in->model);
+    }
+    in->logit_bias = v;
+    return OK;
+}
+
+/* chat.md §3.10. Members that nobody knows are ignored, as the service does with all unknown names. */
+enum err chat_read_search_options(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input  *in = into;
+    struct chat_search *s = &in->search;
+    const struct {
+        const char *name;
+        bool       *into;
+    } flags[] = { { "forced_search", &s->forced },
+                  { "enable_source", &s->source },
+                  { "enable_citation", &s->citation },
+                  { "enable_search_extension", &s->extension },
+                  { "prepend_search_result", &s->prepend } };
+
+    if (!yyjson_is_obj(v))
+        return param_refuse_type(rq, p, v, in->model);
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        yyjson_val *flag = json_get(v, flags[i].name);
+
+        if (flag && !yyjson_is_bool(flag))
+            return fail_parameter_missing_named(&rq->fault, str_from_cstr(flags[i].name));
+        *flags[i].into = yyjson_is_true(flag);
+    }
+    in->search_options = v;
+    s->strategy = json_str(json_get(v, "search_strategy"));
+    s->citation_ref = str_eq(json_str(json_get(v, "citation_format")), S("[ref_<number>]"));
     return OK;
 }
 
@@ -481,6 +570,7 @@ enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *
         enum err          e;
 
         t->raw = item;
+        t->cache = is_cache_mark(item);
         t->name = json_str(json_get(function, "name"));
         t->description = json_str(json_get(function, "description"));
         if (!yyjson_is_obj(function))

@@ -61,3 +61,14 @@ bool model_takes_effort(const struct model *m, str word)
 {
     return words_have(m->effort, word) || words_have(m->effort, S("..."));
 }
+
+int64_t model_effort_budget(const struct model *m, str word)
+{
+    str words = m->effort;
+
+    for (size_t i = 0; words.len && i < ARRAY_LEN(m->effort_budgets); i++) {
+        if (str_eq(str_cut(&words, ' '), word))
+            return m->effort_budgets[i];
+    }
+    return 0;
+}

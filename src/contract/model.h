@@ -61,16 +61,24 @@ enum model_failure {
     MODEL_FAILURE_COMPUTATION, /* E225d */
 };
 
+/* Whether max_tokens, which limits the answer, counts the thinking as well. */
+enum model_max_tokens {
+    MODEL_MAX_TOKENS_ANSWER,
+    MODEL_MAX_TOKENS_ALL,
+    MODEL_MAX_TOKENS_UNBUDGETED, /* unless a budget limits the thinking */
+};
+
 /* How what is wrong with the texts of an embedding is told. */
 enum model_contents {
     MODEL_CONTENTS_INPUT,   /* E036, E043 */
     MODEL_CONTENTS_PAYLOAD, /* as the older models tell it: W201, W202 */
 };
 
-/* What the usage of a multimodal embedding counts. */
+/* What usage counts. */
 enum model_usage {
     MODEL_USAGE_TOKENS, /* tokens, by kind */
-    MODEL_USAGE_MEDIA,  /* input tokens, images, seconds */
+    MODEL_USAGE_MEDIA,  /* of an embedding: input tokens, images, seconds */
+    MODEL_USAGE_FLAT,   /* of chat on the native multimodal endpoint: no details, no total (chat.md §4.2) */
 };
 
 /* What a multimodal embedding gives for a request's contents. */
@@ -125,8 +133,10 @@ struct model {
     enum model_content     content;
     enum model_languages   languages;
     enum model_failure     failure;
+    enum model_max_tokens  max_tokens;
 
     str     effort;                 /* what reasoning_effort may be; see model_takes_effort() */
+    int64_t effort_budgets[8];      /* tokens of thinking that each of its words means; 0: not known */
     str     audio_voices;           /* what audio.voice may be, parted by blanks; empty: not known */
     int64_t frames_min, frames_max; /* of a video given as a list of images; 0: not known */
     bool    frames_narrow;          /* what else is sent is E044b, not E044a */
@@ -143,7 +153,11 @@ struct model {
 
     bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs, can_sparse;
     bool can_required;      /* tool_choice "required" (else E030) */
+    bool can_logit_bias;    /* (else it is ignored) */
+    bool can_code;          /* enable_code_interpreter */
+    bool can_tool_stream;   /* the arguments of calls are streamed only with tool_stream */
     bool can_json_thinking; /* response_format json_… while it thinks (else E025) */
+    bool partial_answer;    /* a whole answer is given as far as it is when the call's time is over (else E230a) */
     bool openai;            /* some path of the OpenAI-compatible protocol takes it (else E199) */
 
     unsigned calls, in, out, regions, batch;
@@ -203,5 +217,8 @@ bool words_have(str words, str word);
 
 /* Whether the word is one of reasoning_effort's; a list that ends in "..." takes every other word as its nearest. */
 bool model_takes_effort(const struct model *m, str word);
+
+/* The tokens of thinking that the word means to the model; 0 when nobody tells. */
+int64_t model_effort_budget(const struct model *m, str word);
 
 #endif

@@ -103,6 +103,7 @@ struct request {
     bool         service_codes; /* OpenAI-compatible: refusals keep the native code, ids are bare (embeddings, rerank) */
     str          allow;   /* methods, for the header field of a 405 */
     bool         cut_off; /* the server stopped before its answer was out */
+    bool         partial; /* the time for the call ended first: the answer is what there was by then */
 
     const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
     str         engine; /* which engine ran it */

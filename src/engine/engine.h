@@ -16,6 +16,7 @@ struct engine_stream;
 
 struct engine_ops {
     const char *kind; /* "standin", "upstream" */
+    bool        remembers; /* has a prefix cache of its own, and wants in->prompt_ends for it */
 
     /* Until the answer begins (its first event can be had) or is refused. The refusal is in rq->fault. */
     SUSPENDS enum err (*open)(struct engine *e, struct request *rq, const struct chat_input *in,
@@ -40,6 +41,9 @@ struct engine {
 
 struct engine_stream {
     const struct engine_ops *ops;
+    /* Of the prompt: what the prefix cache had, and what this call put into the explicit one. Known once it is open; an
+     * engine that counts says it in its usage instead. */
+    int64_t cached_tokens, cache_created_tokens;
 };
 
 #endif

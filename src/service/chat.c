@@ -7,6 +7,7 @@
 #include "access/admission.h"
 #include "access/faults.h"
 #include "base/num.h"
+#include "contract/chat_params.gen.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "contract/languages.gen.h"
@@ -51,6 +52,7 @@ static enum err decide_thinking(struct request *rq, struct chat_input *in)
     if (in->reasoning_effort.len && m->effort.len) {
         if (!model_takes_effort(m, in->reasoning_effort))
             return fail_reasoning_effort_invalid(&rq->fault, effort_choices(rq->arena, m->effort));
+        in->thinking_max = model_effort_budget(m, in->reasoning_effort);
         if (!in->enable_thinking.set && m->thinking == MODEL_THINKING_HYBRID)
             in->enable_thinking = (opt_bool){ .v = !str_eq(in->reasoning_effort, S("none")), .set = true };
     }
@@ -69,6 +71,10 @@ static enum err decide_thinking(struct request *rq, struct chat_input *in)
         in->thinking = true;
         break;
     }
+    if (in->thinking_budget.set)
+        in->thinking_max = in->thinking_budget.v;
+    else if (!in->thinking_max)
+        in->thinking_max = m->budget_max;
     return OK;
 }
 
@@ -98,6 +104,8 @@ static enum err decide_form(struct request *rq, struct chat_input *in)
 {
     const struct model *m = in->model;
 
+    if (in->tool_count)
+        in->n.v = 1; /* whatever is asked (chat.md §3.4) */
     if (m->incremental == MODEL_INCREMENTAL_NEVER)
         in->incremental = (opt_bool){ .v = false, .set = true };
     if (rq->surface != SURFACE_NATIVE) {
@@ -126,6 +134,26 @@ static enum err decide_form(struct request *rq, struct chat_input *in)
 }
 
 /* ---- what the model can do ---- */
+
+static bool has_media(const struct chat_input *in)
+{
+    for (size_t i = 0; i < in->message_count; i++) {
+        for (size_t k = 0; k < in->messages[i].part_count; k++) {
+            if (in->messages[i].parts[k].kind != CHAT_PART_TEXT)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* A schema does not go with media: it silently becomes plain JSON (chat.md §3.8). */
+static void decide_format(struct chat_input *in)
+{
+    if (in->format != CHAT_FORMAT_JSON_SCHEMA || !has_media(in))
+        return;
+    in->format = CHAT_FORMAT_JSON_OBJECT;
+    in->format_schema = in->format_raw = NULL;
+}
 
 static bool says_json(const struct chat_input *in)
 {
@@ -192,6 +220,10 @@ static enum err check_abilities(struct request *rq, const struct chat_input *in)
         return fail_search_unsupported(&rq->fault); /* REF: E004 */
     if (in->tool_count && !m->can_tools)
         return fail_tool_call_unsupported(&rq->fault); /* REF: E038 */
+    if (in->code_interpreter.v && m->can_code && in->tool_count)
+        return fail_code_interpreter_with_tools(&rq->fault);
+    if (in->code_interpreter.v && m->can_code && (!in->thinking || !in->stream))
+        return fail_code_interpreter_needs_thinking(&rq->fault);
     if (in->thinking && in->tool_choice == CHAT_TOOLS_NAMED)
         return fail_tool_choice_invalid(&rq->fault); /* REF: E030 */
     if (in->logprobs.v && !m->can_logprobs)
@@ -316,8 +348,28 @@ SUSPENDS static size_t count_turn(struct services *s, struct arena *a, const str
     return chat_template_assistant(s->memo, s->tokenizer, &turn);
 }
 
-/* The count, exact up to `limit` (0 for none): beyond it the rest is not looked at. */
-SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input *in, int64_t limit)
+/* One message as the template renders it. */
+SUSPENDS static size_t count_message(struct request *rq, const struct chat_input *in, size_t i, size_t last_user)
+{
+    struct services           *s = rq->services;
+    const struct chat_message *m = &in->messages[i];
+
+    if (m->partial && i + 1 == in->message_count)
+        return count_memo_get(s->memo, s->tokenizer, m->content);
+    if (m->role == CHAT_ASSISTANT)
+        return count_turn(s, rq->arena, m, in->preserve_thinking.v || i > last_user);
+    if (m->role == CHAT_TOOL) {
+        bool follows = i > 0 && in->messages[i - 1].role == CHAT_TOOL;
+        bool followed = i + 1 < in->message_count && in->messages[i + 1].role == CHAT_TOOL;
+
+        return chat_template_tool_result(s->memo, s->tokenizer, m->content, !follows, !followed);
+    }
+    return chat_template_message(s->memo, s->tokenizer, chat_role_name(m->role), m->content);
+}
+
+/* The count, exact up to `limit` (0 for none): beyond it the rest is not looked at. `ends`, unless NULL, is told where
+ * each message ends. */
+SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input *in, int64_t limit, int64_t *ends)
 {
     struct services *s = rq->services;
     size_t           total = CHAT_TEMPLATE_END, first = 0, last_user = 0;
@@ -331,26 +383,17 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
         total += chat_template_tools(s->memo, s->tokenizer, has_system, has_system ? in->messages[0].content : S(""),
                                      texts, in->tool_count);
         first = has_system;
+        if (has_system && ends)
+            ends[0] = (int64_t)total - CHAT_TEMPLATE_END;
     }
     for (size_t i = first; i < in->message_count; i++) {
         if (in->messages[i].role == CHAT_USER)
             last_user = i;
     }
     for (size_t i = first; i < in->message_count && (limit <= 0 || (int64_t)total <= limit); i++) {
-        const struct chat_message *m = &in->messages[i];
-
-        if (m->partial && i + 1 == in->message_count) {
-            total += count_memo_get(s->memo, s->tokenizer, m->content);
-        } else if (m->role == CHAT_ASSISTANT) {
-            total += count_turn(s, rq->arena, m, in->preserve_thinking.v || i > last_user);
-        } else if (m->role == CHAT_TOOL) {
-            bool follows = i > 0 && in->messages[i - 1].role == CHAT_TOOL;
-            bool followed = i + 1 < in->message_count && in->messages[i + 1].role == CHAT_TOOL;
-
-            total += chat_template_tool_result(s->memo, s->tokenizer, m->content, !follows, !followed);
-        } else {
-            total += chat_template_message(s->memo, s->tokenizer, chat_role_name(m->role), m->content);
-        }
+        total += count_message(rq, in, i, last_user);
+        if (ends)
+            ends[i] = (int64_t)total - CHAT_TEMPLATE_END;
     }
     return (int64_t)total;
 }
@@ -365,7 +408,7 @@ SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
         all_empty = is_empty(&in->messages[i]);
     if (all_empty)
         return fail_input_length_range(&rq->fault, limit);
-    in->prompt_tokens = count_prompt(rq, in, limit);
+    in->prompt_tokens = count_prompt(rq, in, limit, NULL);
     if (limit > 0 && in->prompt_tokens > limit)
         return fail_input_length_range(&rq->fault, limit);
     return OK;
@@ -390,6 +433,8 @@ SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
     if (!e)
         e = check_frames(rq, in);
     if (!e)
+        decide_format(in);
+    if (!e)
         e = check_length(rq, in);
     return e;
 }
@@ -406,6 +451,7 @@ enum err chat_count(struct request *rq, struct chat_input *in)
 /* ---- running ---- */
 
 struct chat_choice {
+    bool                      finished;
     bool                      reasoned, answered; /* has had reasoning; has had text or calls behind it */
     struct buf                arguments;          /* of the call that is being written, for its count */
     str                       call_name;
@@ -422,6 +468,8 @@ struct chat_run {
     unsigned              choice_count, finished;
     bool                  moderated, guarded;
     bool                  counted; /* the engine's own usage has come: ours is not added to it */
+    bool                  said;    /* an event has been given */
+    bool                  ended;   /* by the call's time: nothing more is asked of the engine */
 };
 
 #define ARGUMENTS_MAX ((size_t)1 << 20)
@@ -429,7 +477,7 @@ struct chat_run {
 
 unsigned chat_choices(const struct chat_input *in)
 {
-    return in->n.set && in->tool_count == 0 ? (unsigned)in->n.v : 1;
+    return in->n.set ? (unsigned)in->n.v : 1;
 }
 
 /* What an engine or a wait gave back: time-outs and lost connections become the catalogue's. */
@@ -496,6 +544,28 @@ static void moderate_output(struct chat_run *run)
     run->moderated = true;
 }
 
+static unsigned count_marks(const struct chat_input *in)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < in->tool_count; i++)
+        count += in->tools[i].cache;
+    for (size_t i = 0; i < in->message_count; i++) {
+        count += in->messages[i].cache;
+        for (size_t k = 0; k < in->messages[i].part_count; k++)
+            count += in->messages[i].parts[k].cache;
+    }
+    return count;
+}
+
+/* What the engine's prefix cache needs to know (chat.md §10.6). Counted before: the memo has the long texts. */
+SUSPENDS static void prepare_cache(struct request *rq, struct chat_input *in)
+{
+    in->cache_marks = count_marks(in);
+    in->prompt_ends = arena_array(rq->arena, int64_t, in->message_count);
+    (void)count_prompt(rq, in, 0, in->prompt_ends);
+}
+
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
 {
     struct engine   *engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
@@ -525,11 +595,15 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     moderate_output(run);
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
+    if (engine->ops->remembers && in->model->can_cache && in->prompt_tokens >= CHAT_CACHE_PREFIX_MIN)
+        prepare_cache(rq, in);
     e = refuse_run(rq, in->model, engine->ops->open(engine, rq, in, &run->stream));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
         return e;
     }
+    rq->usage.cached_tokens = run->stream->cached_tokens;
+    rq->usage.cache_created_tokens = run->stream->cache_created_tokens;
     rq->action = "passing the answer on";
     *ret = run;
     return OK;
@@ -569,6 +643,15 @@ static void begin_answer(struct chat_run *run, struct chat_choice *c)
     c->answered = true;
 }
 
+/* Code that the model has written to be run is output that only native answers show. */
+SUSPENDS static void count_code(struct chat_run *run, const struct chat_event *ev)
+{
+    if (run->counted)
+        return;
+    run->rq->usage.code_runs++;
+    run->rq->usage.completion_tokens += count_text(run, ev);
+}
+
 SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
 {
     struct chat_usage  *u = &run->rq->usage;
@@ -599,10 +682,15 @@ SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
         break;
     case CHAT_EV_FINISH:
         end_call(run, c);
+        c->finished = true;
         run->finished++;
         break;
     case CHAT_EV_SEARCH:
+        u->searches += !run->counted;
+        break;
     case CHAT_EV_CODE:
+        count_code(run, ev);
+        break;
     case CHAT_EV_AUDIO:
         break;
     case CHAT_EV_USAGE:
@@ -639,6 +727,35 @@ static enum err moderate_event(struct chat_run *run, const struct chat_event *ev
     return moderation_stream_feed(c->moderation[ev->kind], ev->text, &v) ? admit_refuse_text(run->rq, &v) : OK;
 }
 
+/* Ends the choices that the engine had no time for, one with each call (chat.md §4.9). */
+static enum err end_partial(struct chat_run *run, struct chat_event *ret)
+{
+    for (unsigned i = 0; i < run->choice_count; i++) {
+        if (run->choices[i].finished)
+            continue;
+        *ret = (struct chat_event){ .kind = CHAT_EV_FINISH, .choice = i, .finish = CHAT_FINISH_LENGTH };
+        return OK;
+    }
+    return ERR_EOF;
+}
+
+/* The engine's next event. A whole answer whose time is over is given as far as it is, if its model is one of those. */
+SUSPENDS static enum err step(struct chat_run *run, struct chat_event *ret)
+{
+    enum err e;
+
+    if (UNLIKELY(run->ended))
+        return end_partial(run, ret);
+    e = run->stream->ops->next(run->stream, ret);
+    if (e == ERR_TIMEOUT && run->said && !run->in->stream && run->in->model->partial_answer) {
+        fiber_deadline_set(DEADLINE_NONE);
+        run->ended = run->rq->partial = true;
+        return end_partial(run, ret);
+    }
+    run->said = true;
+    return e;
+}
+
 enum err chat_next(struct chat_run *run, struct chat_event *ret)
 {
     might_suspend();
@@ -646,7 +763,7 @@ enum err chat_next(struct chat_run *run, struct chat_event *ret)
         enum err e = faults_step(run->rq);
 
         if (!e)
-            e = refuse_run(run->rq, run->in->model, run->stream->ops->next(run->stream, ret));
+            e = refuse_run(run->rq, run->in->model, step(run, ret));
         if (e)
             fiber_deadline_set(DEADLINE_NONE); /* the call's time is the engine's: a slow client has its own */
         if (e == ERR_EOF && run->finished < run->choice_count) {

@@ -5,10 +5,12 @@
 #include "access/admission.h"
 #include "access/faults.h"
 #include "api/body_model.h"
+#include "api/logprobs.h"
 #include "api/native/native.h"
 #include "api/pump.h"
 #include "api/reply.h"
 #include "api/tool_calls.h"
+#include "api/usage.h"
 #include "contract/chat_body.h"
 #include "net/http_server.h"
 #include "service/chat.h"
@@ -73,7 +75,8 @@ struct answer {
     struct gathered         *choices;
     unsigned                 count;
     int64_t                  event_id;
-    bool                     indexed; /* choices[].index is there: tools, or several choices */
+    bool                     indexed;     /* choices[].index is there: tools, or several choices */
+    bool                     sources_due; /* of a stream: the next event shows what was found */
 };
 
 static void answer_init(struct answer *a, struct request *rq, const struct chat_input *in, struct chat_run *run)
@@ -83,36 +86,70 @@ static void answer_init(struct answer *a, struct request *rq, const struct chat_
     a->indexed = in->tool_count > 0 || a->count > 1;
 }
 
-/* chat.md §4.2: flat counters for text models; the newer multimodal ones add details by modality. */
+/* The older multimodal models: three or four numbers. */
+static void add_usage_flat(struct buf *b, const struct chat_usage *u)
+{
+    buf_add_char(b, '{');
+    (void)usage_add_media(b, u);
+    json_add_count(b, S("\"input_tokens\":"), u->prompt_tokens);
+    json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
+    buf_add_char(b, '}');
+}
+
+/* The newer ones: details by modality, and images and video once more beside them. */
+static void add_usage_details(struct answer *a, struct buf *b, const struct chat_usage *u)
+{
+    buf_add(b, S("{\"input_tokens_details\":{"));
+    (void)usage_add_media(b, u);
+    json_add_count(b, S("\"text_tokens\":"), usage_text_tokens(u));
+    buf_add(b, S("},\"prompt_tokens_details\":{"));
+    if (u->cached_tokens || usage_has_explicit_cache(a->in, u))
+        usage_add_cached(b, a->in, u);
+    json_add_count(b, S("},\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
+    json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
+    json_add_count(b, S(",\"input_tokens\":"), u->prompt_tokens);
+    buf_add(b, S(",\"output_tokens_details\":{"));
+    if (u->reasoning_tokens) {
+        json_add_count(b, S("\"reasoning_tokens\":"), u->reasoning_tokens);
+        buf_add_char(b, ',');
+    }
+    if (u->audio_out_tokens) {
+        json_add_count(b, S("\"audio_tokens\":"), u->audio_out_tokens);
+        buf_add_char(b, ',');
+    }
+    json_add_count(b, S("\"text_tokens\":"), u->completion_tokens - u->reasoning_tokens - u->audio_out_tokens);
+    buf_add_char(b, '}');
+    usage_add_plugins(b, a->in, u);
+    if (u->image_tokens)
+        json_add_count(b, S(",\"image_tokens\":"), u->image_tokens);
+    if (u->video_tokens)
+        json_add_count(b, S(",\"video_tokens\":"), u->video_tokens);
+    buf_add_char(b, '}');
+}
+
+/* chat.md §4.2, in the order of recorded answers. */
 static void add_usage(struct answer *a, struct buf *b)
 {
     const struct chat_usage *u = &a->rq->usage;
 
+    buf_add(b, S("\"usage\":"));
     if (a->in->multimodal) {
-        json_add_count(b, S("\"usage\":{\"input_tokens\":"), u->prompt_tokens);
-        json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
-        json_add_count(b, S(",\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
-        json_add_count(b, S(",\"input_tokens_details\":{\"text_tokens\":"), u->prompt_tokens);
-        buf_add(b, S("},\"output_tokens_details\":{"));
-        if (u->reasoning_tokens) {
-            json_add_count(b, S("\"reasoning_tokens\":"), u->reasoning_tokens);
-            buf_add_char(b, ',');
-        }
-        json_add_count(b, S("\"text_tokens\":"), u->completion_tokens - u->reasoning_tokens);
-        buf_add(b, S("},\"prompt_tokens_details\":{"));
-        if (u->cached_tokens)
-            json_add_count(b, S("\"cached_tokens\":"), u->cached_tokens);
-        buf_add(b, S("}}"));
+        if (a->in->model->usage == MODEL_USAGE_FLAT)
+            add_usage_flat(b, u);
+        else
+            add_usage_details(a, b, u);
         return;
     }
-    json_add_count(b, S("\"usage\":{\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
+    json_add_count(b, S("{\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
     json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
     json_add_count(b, S(",\"input_tokens\":"), u->prompt_tokens);
     if (u->reasoning_tokens) {
         json_add_count(b, S(",\"output_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
         buf_add_char(b, '}');
     }
-    json_add_count(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"), u->cached_tokens);
+    usage_add_plugins(b, a->in, u);
+    buf_add(b, S(",\"prompt_tokens_details\":{"));
+    usage_add_cached(b, a->in, u);
     buf_add(b, S("}}"));
 }
 
@@ -139,6 +176,72 @@ static void add_output(struct answer *a, struct buf *b, enum chat_finish finish)
         json_add_str(b, a->in->model_name);
         buf_add_char(b, ',');
     }
+}
+
+static void add_sources(struct buf *b, const struct gathered *g)
+{
+    buf_add(b, S("\"search_results\":["));
+    for (size_t i = 0; i < g->source_count; i++) {
+        const struct chat_source *p = &g->sources[i];
+
+        buf_add(b, i ? S(",{\"icon\":") : S("{\"icon\":"));
+        json_add_str(b, p->icon);
+        buf_add(b, S(",\"site_name\":"));
+        json_add_str(b, p->site_name.len ? p->site_name : CHAT_SITE_NAME_UNKNOWN);
+        json_add_count(b, S(",\"index\":"), p->index);
+        buf_add(b, S(",\"title\":"));
+        json_add_str(b, p->title);
+        buf_add(b, S(",\"url\":"));
+        json_add_str(b, p->url);
+        buf_add_char(b, '}');
+    }
+    buf_add_char(b, ']');
+}
+
+static void add_found(struct buf *b, const struct gathered *g)
+{
+    buf_add(b, S("\"extra_tool_info\":["));
+    for (size_t i = 0; i < g->found_count; i++) {
+        buf_add(b, i ? S(",{\"result\":") : S("{\"result\":"));
+        json_add_str(b, g->found[i].result);
+        buf_add(b, S(",\"tool\":"));
+        json_add_str(b, g->found[i].tool);
+        buf_add_char(b, '}');
+    }
+    buf_add(b, S("],"));
+}
+
+/* What stands behind the text or the choices of an output: what was searched for and what was run (chat.md §4.7). `found`:
+ * the pages themselves; otherwise that they have been shown. Both are the first choice's. */
+static void add_tools_used(struct answer *a, struct buf *b, bool found)
+{
+    const struct gathered *g = &a->choices[0];
+
+    if (UNLIKELY(g->searched && a->in->search.source)) {
+        const struct gathered none = { 0 };
+
+        buf_add(b, S(",\"search_info\":{"));
+        add_found(b, found ? g : &none);
+        add_sources(b, found ? g : &none);
+        buf_add_char(b, '}');
+    }
+    if (LIKELY(!g->code_count))
+        return;
+    buf_add(b, S(",\"tool_info\":["));
+    for (size_t i = 0; i < g->code_count; i++) {
+        buf_add(b, i ? S(",{\"code_interpreter\":{\"code\":") : S("{\"code_interpreter\":{\"code\":"));
+        json_add_str(b, g->code[i]);
+        buf_add(b, S("},\"type\":\"code_interpreter\"}"));
+    }
+    buf_add_char(b, ']');
+}
+
+static void add_logprobs(struct buf *b, const struct chat_logprob *all, size_t count)
+{
+    if (LIKELY(!count))
+        return;
+    buf_add(b, S(",\"logprobs\":"));
+    logprobs_add_native(b, all, count);
 }
 
 /* "content": a string, or on the multimodal endpoint an array of at most one text. */
@@ -177,6 +280,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
         buf_add(b, S(",\"index\":"));
         buf_add_i64(b, index);
     }
+    add_logprobs(b, c->logprobs, c->logprob_count);
     buf_add_char(b, '}');
 }
 
@@ -193,7 +297,6 @@ static enum err answer_whole(struct answer *a)
     if (a->in->result_format == CHAT_RESULT_TEXT) {
         buf_add(&b, S("\"text\":"));
         json_add_str(&b, buf_str(&a->choices[0].text));
-        buf_add_char(&b, '}');
     } else {
         buf_add(&b, S("\"choices\":["));
         for (unsigned i = 0; i < a->count; i++) {
@@ -201,16 +304,25 @@ static enum err answer_whole(struct answer *a)
                 buf_add_char(&b, ',');
             add_choice(a, &b, i);
         }
-        buf_add(&b, S("]}"));
+        buf_add_char(&b, ']');
     }
+    add_tools_used(a, &b, true);
+    buf_add_char(&b, '}');
     add_end(a, &b);
     return reply_json(a->rq, buf_str(&b));
 }
 
 /* ---- stream ---- */
 
-/* One event. `text`, `reasoning` and `calls` (JSON, or empty) are what this frame shows of its choice. */
-static void add_frame(struct answer *a, unsigned index, str text, str reasoning, str calls, enum chat_finish finish)
+/* What a frame shows of its choice; `calls` is JSON. */
+struct frame {
+    str                        text, reasoning, calls;
+    const struct chat_logprob *logprobs;
+    size_t                     logprob_count;
+    bool                       only_sources; /* nothing has been said or counted yet */
+};
+
+static void add_frame(struct answer *a, unsigned index, const struct frame *f, enum chat_finish finish)
 {
     struct buf            *b = http_stream_buf(a->rq->x);
     const struct gathered *c = &a->choices[index];
@@ -219,18 +331,17 @@ static void add_frame(struct answer *a, unsigned index, str text, str reasoning,
     add_output(a, b, finish);
     if (a->in->result_format == CHAT_RESULT_TEXT) {
         buf_add(b, S("\"text\":"));
-        json_add_str(b, text);
-        buf_add_char(b, '}');
+        json_add_str(b, f->text);
     } else {
         buf_add(b, S("\"choices\":[{\"message\":{\"content\":"));
-        add_content(a, b, text);
+        add_content(a, b, f->text);
         if (c->reasoned) {
             buf_add(b, S(",\"reasoning_content\":"));
-            json_add_str(b, reasoning);
+            json_add_str(b, f->reasoning);
         }
-        if (calls.len) {
+        if (f->calls.len) {
             buf_add(b, S(",\"tool_calls\":["));
-            buf_add(b, calls);
+            buf_add(b, f->calls);
             buf_add_char(b, ']');
         }
         buf_add(b, S(",\"role\":\"assistant\"}"));
@@ -240,10 +351,29 @@ static void add_frame(struct answer *a, unsigned index, str text, str reasoning,
         }
         buf_add(b, S(",\"finish_reason\":\""));
         buf_add(b, chat_finish_name(finish));
-        buf_add(b, S("\"}]}"));
+        buf_add_char(b, '"');
+        add_logprobs(b, f->logprobs, f->logprob_count);
+        buf_add(b, S("}]"));
     }
-    add_end(a, b);
+    add_tools_used(a, b, a->sources_due);
+    a->sources_due = false;
+    buf_add_char(b, '}');
+    if (UNLIKELY(f->only_sources)) {
+        buf_add(b, S(",\"usage\":{}"));
+        reply_add_request_id(b, a->rq);
+    } else {
+        add_end(a, b);
+    }
     buf_add(b, S("\n\n"));
+}
+
+/* All that there is of the choice so far. */
+static struct frame frame_all(const struct gathered *c)
+{
+    return (struct frame){ .text = buf_str(&c->text),
+                           .reasoning = buf_str(&c->reasoning),
+                           .logprobs = c->logprobs,
+                           .logprob_count = c->logprob_count };
 }
 
 /* The calls of a frame: what is new of one, or all there is so far. */
@@ -270,13 +400,13 @@ struct held {
 static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
 {
     const struct gathered *c = &a->choices[h->choice];
-    bool                   all = !a->in->incremental.v;
+    struct frame           f = a->in->incremental.v ? (struct frame){ 0 } : frame_all(c);
 
     if (!h->set)
         return;
     h->set = false;
-    add_frame(a, h->choice, all ? buf_str(&c->text) : S(""), all ? buf_str(&c->reasoning) : S(""),
-              frame_calls(a, c, h->call, h->first, buf_str(&h->piece)), finish);
+    f.calls = frame_calls(a, c, h->call, h->first, buf_str(&h->piece));
+    add_frame(a, h->choice, &f, finish);
     buf_reset(&h->piece);
 }
 
@@ -292,17 +422,33 @@ static void send_event(void *arg, const struct chat_event *ev)
     struct held     *h = &st->held;
     struct gathered *c = &a->choices[ev->choice];
     bool             all = !a->in->incremental.v;
+    struct frame     f = { 0 };
 
     if (h->set && (ev->kind != CHAT_EV_FINISH || ev->choice != h->choice))
         send_held(a, h, CHAT_FINISH_NONE);
     gather_event(a->choices, ev);
     switch (ev->kind) {
     case CHAT_EV_REASONING:
-        add_frame(a, ev->choice, S(""), all ? buf_str(&c->reasoning) : ev->text, S(""), CHAT_FINISH_NONE);
+        f.reasoning = all ? buf_str(&c->reasoning) : ev->text;
+        add_frame(a, ev->choice, &f, CHAT_FINISH_NONE);
         break;
     case CHAT_EV_TEXT:
-        add_frame(a, ev->choice, all ? buf_str(&c->text) : ev->text, all ? buf_str(&c->reasoning) : S(""), S(""),
-                  CHAT_FINISH_NONE);
+        if (all)
+            f = frame_all(c);
+        else
+            f = (struct frame){ .text = ev->text, .logprobs = ev->logprobs, .logprob_count = ev->logprob_count };
+        add_frame(a, ev->choice, &f, CHAT_FINISH_NONE);
+        break;
+    case CHAT_EV_SEARCH:
+        a->sources_due = a->in->search.source;
+        f.only_sources = a->in->search.prepend;
+        if (a->sources_due && f.only_sources)
+            add_frame(a, ev->choice, &f, CHAT_FINISH_NONE);
+        break;
+    case CHAT_EV_CODE:
+        if (all)
+            f = frame_all(c);
+        add_frame(a, ev->choice, &f, CHAT_FINISH_NONE);
         break;
     case CHAT_EV_TOOL_CALL:
         *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index, .first = true };
@@ -314,14 +460,14 @@ static void send_event(void *arg, const struct chat_event *ev)
         buf_add(&h->piece, ev->text);
         break;
     case CHAT_EV_FINISH:
-        if (h->set)
+        if (h->set) {
             send_held(a, h, ev->finish);
-        else
-            add_frame(a, ev->choice, all ? buf_str(&c->text) : S(""), all ? buf_str(&c->reasoning) : S(""), S(""),
-                      ev->finish);
+        } else {
+            if (all)
+                f = frame_all(c);
+            add_frame(a, ev->choice, &f, ev->finish);
+        }
         break;
-    case CHAT_EV_SEARCH:
-    case CHAT_EV_CODE:
     case CHAT_EV_AUDIO:
     case CHAT_EV_USAGE:
         break;

@@ -5,10 +5,12 @@
 #include "access/admission.h"
 #include "access/faults.h"
 #include "api/body_model.h"
+#include "api/logprobs.h"
 #include "api/openai/openai.h"
 #include "api/pump.h"
 #include "api/reply.h"
 #include "api/tool_calls.h"
+#include "api/usage.h"
 #include "base/clock.h"
 #include "contract/chat_body.h"
 #include "net/http_server.h"
@@ -75,12 +77,36 @@ static void add_usage(struct answer *a, struct buf *b)
     json_add_count(b, S("\"usage\":{\"prompt_tokens\":"), u->prompt_tokens);
     json_add_count(b, S(",\"completion_tokens\":"), u->completion_tokens);
     json_add_count(b, S(",\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
-    if (u->reasoning_tokens) {
+    if (UNLIKELY(u->audio_out_tokens)) {
+        buf_add(b, S(",\"completion_tokens_details\":{"));
+        if (u->reasoning_tokens) {
+            json_add_count(b, S("\"reasoning_tokens\":"), u->reasoning_tokens);
+            buf_add_char(b, ',');
+        }
+        json_add_count(b, S("\"audio_tokens\":"), u->audio_out_tokens);
+        json_add_count(b, S(",\"text_tokens\":"), u->completion_tokens - u->reasoning_tokens - u->audio_out_tokens);
+        buf_add_char(b, '}');
+    } else if (u->reasoning_tokens) {
         json_add_count(b, S(",\"completion_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
         buf_add_char(b, '}');
     }
-    json_add_count(b, S(",\"prompt_tokens_details\":{\"cached_tokens\":"), u->cached_tokens);
+    buf_add(b, S(",\"prompt_tokens_details\":{"));
+    if (UNLIKELY(usage_add_media(b, u))) {
+        json_add_count(b, S("\"text_tokens\":"), usage_text_tokens(u));
+        buf_add_char(b, ',');
+    }
+    usage_add_cached(b, a->in, u);
     buf_add(b, S("}}"));
+}
+
+static void add_logprobs(struct buf *b, const struct chat_logprob *all, size_t count)
+{
+    if (LIKELY(!count)) {
+        buf_add(b, S(",\"logprobs\":null"));
+        return;
+    }
+    buf_add(b, S(",\"logprobs\":"));
+    logprobs_add_openai(b, all, count);
 }
 
 /* ---- whole ---- */
@@ -101,7 +127,8 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
     buf_add(b, chat_finish_name(c->finish));
     buf_add(b, S("\",\"index\":"));
     buf_add_i64(b, index);
-    buf_add(b, S(",\"logprobs\":null}"));
+    add_logprobs(b, c->logprobs, c->logprob_count);
+    buf_add_char(b, '}');
 }
 
 static enum err answer_whole(struct answer *a)
@@ -135,7 +162,9 @@ static struct buf *chunk_begin(struct answer *a)
     return b;
 }
 
-static void chunk_end(struct answer *a, struct buf *b, unsigned index, enum chat_finish finish)
+/* `said`: the text that the chunk shows, for its logprobs; or NULL. */
+static void chunk_end_text(struct answer *a, struct buf *b, unsigned index, enum chat_finish finish,
+                           const struct chat_event *said)
 {
     buf_add(b, S("},\"finish_reason\":"));
     if (finish == CHAT_FINISH_NONE) {
@@ -147,9 +176,15 @@ static void chunk_end(struct answer *a, struct buf *b, unsigned index, enum chat
     }
     buf_add(b, S(",\"index\":"));
     buf_add_i64(b, index);
-    buf_add(b, S(",\"logprobs\":null}],\"object\":\"chat.completion.chunk\",\"usage\":null"));
+    add_logprobs(b, said ? said->logprobs : NULL, said ? said->logprob_count : 0);
+    buf_add(b, S("}],\"object\":\"chat.completion.chunk\",\"usage\":null"));
     buf_add(b, a->tail);
     buf_add(b, S("\n\n"));
+}
+
+static void chunk_end(struct answer *a, struct buf *b, unsigned index, enum chat_finish finish)
+{
+    chunk_end_text(a, b, index, finish, NULL);
 }
 
 /* The first chunk of a choice says the role, and what kind of answer begins. */
@@ -198,6 +233,8 @@ static void send_event(void *arg, const struct chat_event *ev)
     struct shown  *c = &a->shown[ev->choice];
     struct buf    *b;
 
+    if (ev->kind == CHAT_EV_SEARCH || ev->kind == CHAT_EV_CODE)
+        return; /* this protocol does not show them (chat.md §3.10) */
     send_first(a, ev);
     if (a->choices)
         gather_event(a->choices, ev);
@@ -215,7 +252,7 @@ static void send_event(void *arg, const struct chat_event *ev)
         json_add_str(b, a->choices ? buf_str(&a->choices[ev->choice].text) : ev->text);
         if (c->reasoned)
             buf_add(b, S(",\"reasoning_content\":null"));
-        chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
+        chunk_end_text(a, b, ev->choice, CHAT_FINISH_NONE, ev);
         break;
     case CHAT_EV_TOOL_CALL:
     case CHAT_EV_TOOL_ARGS:

@@ -827,36 +827,125 @@ static bool read_finish_reason(struct reader *r, yaml_node_t *v, void *into)
 
 #define USAGE_MAX INT64_C(1000000000000)
 
-static bool read_prompt_tokens(struct reader *r, yaml_node_t *v, void *into)
-{
-    return count_read(r, v, "prompt_tokens", USAGE_MAX, &((struct chat_usage *)into)->prompt_tokens);
-}
+/* Each count by its name on the OpenAI-compatible protocol, or by ours where that has none. */
+#define USAGE_COUNTS(X)                                                                                               \
+    X(prompt_tokens)                                                                                                  \
+    X(completion_tokens) X(reasoning_tokens) X(cached_tokens) X(cache_created_tokens) X(image_tokens) X(video_tokens) \
+        X(audio_tokens) X(audio_out_tokens) X(searches) X(code_runs)
 
-static bool read_completion_tokens(struct reader *r, yaml_node_t *v, void *into)
-{
-    return count_read(r, v, "completion_tokens", USAGE_MAX, &((struct chat_usage *)into)->completion_tokens);
-}
-
-static bool read_reasoning_tokens(struct reader *r, yaml_node_t *v, void *into)
-{
-    return count_read(r, v, "reasoning_tokens", USAGE_MAX, &((struct chat_usage *)into)->reasoning_tokens);
-}
-
-static bool read_cached_tokens(struct reader *r, yaml_node_t *v, void *into)
-{
-    return count_read(r, v, "cached_tokens", USAGE_MAX, &((struct chat_usage *)into)->cached_tokens);
-}
+#define READ_COUNT(name)                                                               \
+    static bool read_##name(struct reader *r, yaml_node_t *v, void *into)              \
+    {                                                                                  \
+        return count_read(r, v, #name, USAGE_MAX, &((struct chat_usage *)into)->name); \
+    }
+USAGE_COUNTS(READ_COUNT)
+#undef READ_COUNT
 
 static bool read_usage(struct reader *r, yaml_node_t *v, void *into)
 {
-    static const struct key keys[] = { KEY("prompt_tokens", read_prompt_tokens),
-                                       KEY("completion_tokens", read_completion_tokens),
-                                       KEY("reasoning_tokens", read_reasoning_tokens),
-                                       KEY("cached_tokens", read_cached_tokens) };
+#define KEY_COUNT(name) KEY(#name, read_##name),
+    static const struct key keys[] = { USAGE_COUNTS(KEY_COUNT) };
+#undef KEY_COUNT
     struct scenario_answer *answer = into;
 
     answer->has_usage = true;
     return map_read(r, v, keys, ARRAY_LEN(keys), "usage", &answer->usage);
+}
+
+static bool read_source_title(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "title", &((struct chat_source *)into)->title);
+}
+
+static bool read_source_url(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "url", &((struct chat_source *)into)->url);
+}
+
+static bool read_source_site_name(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "site_name", &((struct chat_source *)into)->site_name);
+}
+
+static bool read_source_icon(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "icon", &((struct chat_source *)into)->icon);
+}
+
+/* The next item of a list; NULL and refused when the file repeats too much. */
+static yaml_node_t *list_item(struct reader *r, yaml_node_t *v, size_t i)
+{
+    yaml_node_t *one = node_get(r, v->data.sequence.items.start[i]);
+
+    if (!one)
+        (void)refuse_nodes(r, v);
+    return one;
+}
+
+static bool read_search(struct reader *r, yaml_node_t *v, void *into)
+{
+    static const struct key keys[] = { KEY("title", read_source_title), KEY("url", read_source_url),
+                                       KEY("site_name", read_source_site_name), KEY("icon", read_source_icon) };
+    struct scenario_answer *answer = into;
+
+    if (v->type != YAML_SEQUENCE_NODE)
+        return refuse(r, v, "search must be a list of pages");
+    answer->source_count = list_size(v);
+    answer->sources = arena_array(r->arena, struct chat_source, answer->source_count);
+    for (size_t i = 0; i < answer->source_count; i++) {
+        yaml_node_t *one = list_item(r, v, i);
+
+        if (!one || !map_read(r, one, keys, ARRAY_LEN(keys), "a page", &answer->sources[i]))
+            return false;
+        if (!answer->sources[i].title.len || !answer->sources[i].url.len)
+            return refuse(r, one, "a page needs a title and a url");
+        answer->sources[i].index = (int64_t)i + 1;
+    }
+    return true;
+}
+
+static bool read_found_tool(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "tool", &((struct chat_found *)into)->tool);
+}
+
+static bool read_found_result(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "result", &((struct chat_found *)into)->result);
+}
+
+static bool read_found(struct reader *r, yaml_node_t *v, void *into)
+{
+    static const struct key keys[] = { KEY("tool", read_found_tool), KEY("result", read_found_result) };
+    struct scenario_answer *answer = into;
+
+    if (v->type != YAML_SEQUENCE_NODE)
+        return refuse(r, v, "found must be a list of tools and their results");
+    answer->found_count = list_size(v);
+    answer->found = arena_array(r->arena, struct chat_found, answer->found_count);
+    for (size_t i = 0; i < answer->found_count; i++) {
+        yaml_node_t *one = list_item(r, v, i);
+
+        if (!one || !map_read(r, one, keys, ARRAY_LEN(keys), "what was found", &answer->found[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool read_code(struct reader *r, yaml_node_t *v, void *into)
+{
+    struct scenario_answer *answer = into;
+    bool                    list = v->type == YAML_SEQUENCE_NODE;
+
+    answer->code_count = list ? list_size(v) : 1;
+    answer->code = arena_array(r->arena, str, answer->code_count);
+    for (size_t i = 0; i < answer->code_count; i++) {
+        yaml_node_t *one = list ? list_item(r, v, i) : v;
+
+        if (!one || !text_read(r, one, "code", &answer->code[i]))
+            return false;
+    }
+    return true;
 }
 
 static bool read_error_name(struct reader *r, yaml_node_t *v, void *into)
@@ -989,6 +1078,9 @@ static bool answer_read(struct reader *r, yaml_node_t *v, struct scenario_answer
 {
     static const struct key keys[] = { KEY("text", read_text),
                                        KEY("reasoning", read_reasoning),
+                                       KEY("search", read_search),
+                                       KEY("found", read_found),
+                                       KEY("code", read_code),
                                        KEY("tool_calls", read_tool_calls),
                                        KEY("finish_reason", read_finish_reason),
                                        KEY("usage", read_usage),
@@ -996,9 +1088,9 @@ static bool answer_read(struct reader *r, yaml_node_t *v, struct scenario_answer
                                        KEY("first_token", read_first_token),
                                        KEY("between_tokens", read_between_tokens) };
 
-    answer->usage = (struct chat_usage){
-        .prompt_tokens = -1, .completion_tokens = -1, .reasoning_tokens = -1, .cached_tokens = -1
-    };
+#define NOT_GIVEN(name) .name = -1,
+    answer->usage = (struct chat_usage){ USAGE_COUNTS(NOT_GIVEN) };
+#undef NOT_GIVEN
     if (!map_read(r, v, keys, ARRAY_LEN(keys), "answer", answer))
         return false;
     if (answer->error.given && answer->error.after_tokens == 0 &&

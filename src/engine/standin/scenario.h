@@ -17,6 +17,9 @@
  *         stream: true
  *       answer:                     # or answers: [ …, … ], used in turn
  *         text: "You said {{message}}."   # {{message}} {{model}} {{call}} {{tool_result}}
+ *         search: [{ title: …, url: …, site_name: …, icon: … }]  # when enable_search is on
+ *         found: [{ tool: weather, result: … }]  # the same, with enable_search_extension
+ *         code: [print(1)]                # what the code interpreter ran, when it is on
  *         reasoning: …
  *         tool_calls: [{ name: get_weather, arguments: { city: Paris } }]
  *         finish_reason: stop
@@ -79,6 +82,12 @@ struct scenario_error {
 
 struct scenario_answer {
     struct scenario_text  text, reasoning;
+    struct chat_source   *sources; /* numbered from 1 */
+    size_t                source_count;
+    struct chat_found    *found;
+    size_t                found_count;
+    str                  *code;
+    size_t                code_count;
     struct scenario_call *calls;
     size_t                call_count;
     enum chat_finish      finish; /* CHAT_FINISH_NONE when not given */

@@ -14,9 +14,13 @@
 #include "base/num.h"
 #include "base/rand.h"
 #include "base/utf8.h"
+#include "contract/chat_params.gen.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "contract/model.h"
 #include "engine/lexical/lexical.h"
+#include "engine/standin/logprobs.h"
+#include "engine/standin/prefixes.h"
 #include "engine/standin/scenario.h"
 #include "engine/standin/schema.h"
 #include "loop/lane.h"
@@ -28,12 +32,11 @@
 #define PIECES_SINGLE 3 /* events of one token each at the beginning of a choice */
 #define PIECE_TOKENS  8 /* and of those after them */
 #define CHOICES_MAX   128
-#define STOP_IDS_MAX  64 /* in one stop sequence */
 #define UNLIMITED     INT64_MAX
 #define CALL_ID_HEX   22
 #define CALL_ID_HEX_ANTHROPIC 24
 
-enum part_kind { PART_REASONING, PART_TEXT, PART_CALL };
+enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_CODE };
 
 struct part {
     enum part_kind kind;
@@ -46,6 +49,7 @@ struct standin {
     struct engine           base;
     const struct tokenizer *tokenizer;
     struct scenario        *scenario; /* NULL: none */
+    struct prefixes        *prefixes;
     uint64_t                seed;
     str (*header)(void *arg, str name);
     pthread_mutex_t lock; /* of `lane` */
@@ -70,12 +74,13 @@ struct standin_stream {
 
     uint64_t         dice;
     struct part     *parts;
-    struct part      own_parts[2]; /* enough without tool calls */
+    struct part      own_parts[3]; /* enough without tool calls and code */
     size_t           part_count, part;
     bool             begun;     /* the choice is planned */
     bool             announced; /* the current call's name is out */
     bool             usage_sent;
     unsigned         pieces;
+    uint64_t         said; /* tokens of text so far, for the dice of logprobs */
     enum chat_finish finish;
     str              stop; /* the text that ended the choice */
 };
@@ -294,14 +299,53 @@ SUSPENDS static enum err plan_scenario_calls(struct standin_stream *st)
     return OK;
 }
 
+/* What was searched for and run comes from the scenario alone; a search that the client forces finds nothing without it. */
+static bool searches(const struct standin_stream *st)
+{
+    const struct scenario_answer *a = st->answer;
+
+    return st->in->enable_search.v && ((a && (a->source_count || a->found_count)) || st->in->search.forced);
+}
+
+static bool runs_code(const struct standin_stream *st)
+{
+    return st->in->code_interpreter.v && st->in->model && st->in->model->can_code && st->answer;
+}
+
+static void plan_code(struct standin_stream *st)
+{
+    for (size_t i = 0; runs_code(st) && i < st->answer->code_count; i++)
+        part_add(st, PART_CODE, st->answer->code[i]);
+}
+
+/* The stand-in's citations: the marks of all pages, at the end of the text. */
+static str cite(const struct standin_stream *st, str text)
+{
+    struct buf b;
+
+    buf_init(&b, st->rq->arena, SIZE_MAX / 2);
+    buf_add(&b, text);
+    for (size_t i = 0; i < st->answer->source_count; i++) {
+        buf_add(&b, st->in->search.citation_ref ? S("[ref_") : S("["));
+        buf_add_i64(&b, st->answer->sources[i].index);
+        buf_add_char(&b, ']');
+    }
+    return buf_str(&b);
+}
+
 SUSPENDS static enum err plan_by_scenario(struct standin_stream *st)
 {
     const struct scenario_answer *a = st->answer;
 
     if (!a->text.given && a->call_count == 0)
         return plan_by_rules(st);
-    if (a->text.given)
-        part_add(st, PART_TEXT, scenario_fill(st->rq->arena, &a->text, false, &st->question, st->call));
+    if (a->text.given) {
+        str text = scenario_fill(st->rq->arena, &a->text, false, &st->question, st->call);
+
+        if (searches(st) && st->in->search.source && st->in->search.citation)
+            text = cite(st, text);
+        part_add(st, PART_TEXT, text);
+    }
     return plan_scenario_calls(st);
 }
 
@@ -340,51 +384,38 @@ static size_t stop_text_find(const struct chat_input *in, str text, str *ret_sto
     return first;
 }
 
-/* Where the sequence of ids begins in the text, in bytes. */
-static size_t stop_ids_find(const struct standin_stream *st, const uint32_t *ids, size_t count, yyjson_val *sequence)
+/* Where the row of ids begins in the text, in bytes. */
+static size_t stop_row_find(const struct standin_stream *st, const uint32_t *ids, size_t count,
+                            struct chat_stop_ids row)
 {
-    uint32_t        wanted[STOP_IDS_MAX];
-    size_t          n = 0, at = 0;
-    yyjson_arr_iter it;
-    yyjson_val     *one;
+    size_t at = 0;
 
-    if (yyjson_is_arr(sequence)) {
-        it = yyjson_arr_iter_with(sequence);
-        while ((one = yyjson_arr_iter_next(&it)) && n < STOP_IDS_MAX)
-            wanted[n++] = (uint32_t)yyjson_get_uint(one);
-    } else {
-        wanted[n++] = (uint32_t)yyjson_get_uint(sequence);
-    }
-    for (size_t i = 0; n && i + n <= count; i++) {
-        if (memcmp(ids + i, wanted, n * sizeof(*ids)) == 0)
+    for (size_t i = 0; row.count && i + row.count <= count; i++) {
+        if (memcmp(ids + i, row.ids, row.count * sizeof(*ids)) == 0)
             return at;
         at += tokenizer_decode(st->engine->tokenizer, ids[i]).len;
     }
     return STR_NONE;
 }
 
-/* `stop` as token ids: [1, 2] is two ids, each of which ends the text; [[1, 2]] is one sequence. */
-static size_t stop_token_find(const struct standin_stream *st, str text)
+static size_t stop_ids_find(const struct standin_stream *st, str text)
 {
-    yyjson_val     *first = yyjson_arr_get_first(st->in->stop_raw), *one;
-    yyjson_arr_iter it;
-    uint32_t       *ids;
-    size_t          count, least = STR_NONE;
+    uint32_t *ids;
+    size_t    count, least = STR_NONE;
 
-    if (!first || yyjson_is_str(first))
+    if (!st->in->stop_ids_count)
         return STR_NONE;
     count = tokenizer_encode(st->engine->tokenizer, text, NULL, 0);
     ids = arena_array(st->rq->arena, uint32_t, count);
     tokenizer_encode(st->engine->tokenizer, text, ids, count);
-    it = yyjson_arr_iter_with(st->in->stop_raw);
-    while ((one = yyjson_arr_iter_next(&it)))
-        least = min_size(least, stop_ids_find(st, ids, count, one));
+    for (size_t i = 0; i < st->in->stop_ids_count; i++)
+        least = min_size(least, stop_row_find(st, ids, count, st->in->stop_ids[i]));
     return least <= text.len ? utf8_cut(text, least) : STR_NONE;
 }
 
 static void plan_stops(struct standin_stream *st)
 {
-    if (st->in->stop_count == 0 && !st->in->stop_raw)
+    if (st->in->stop_count == 0 && st->in->stop_ids_count == 0)
         return;
     for (size_t i = 0; i < st->part_count; i++) {
         struct part *p = &st->parts[i];
@@ -394,7 +425,7 @@ static void plan_stops(struct standin_stream *st)
         if (p->kind != PART_TEXT)
             continue;
         at = stop_text_find(st->in, p->text, &stop);
-        id_at = stop_token_find(st, p->text);
+        id_at = stop_ids_find(st, p->text);
         st->stop = at <= id_at ? stop : (str){ 0 };
         at = min_size(at, id_at);
         if (at == STR_NONE)
@@ -416,27 +447,44 @@ static bool part_limit(const struct standin_stream *st, struct part *p, int64_t 
     return cut;
 }
 
+/* A byte is at most one token, or three outside ASCII: what cannot reach a limit is not tokenised. */
+static int64_t tokens_most(str text)
+{
+    return (int64_t)(text.len * (utf8_is_ascii(text) ? 1 : 3));
+}
+
+/* Whether max_tokens is a limit of the thinking too (chat.md §3.4). */
+static bool counts_thinking(const struct chat_input *in)
+{
+    if (!in->model || in->model->max_tokens == MODEL_MAX_TOKENS_ANSWER)
+        return false;
+    return in->model->max_tokens == MODEL_MAX_TOKENS_ALL || !in->thinking_budget.set;
+}
+
 static void plan_limits(struct standin_stream *st)
 {
     const struct chat_input *in = st->in;
     int64_t                  all = in->max_completion_tokens.set ? in->max_completion_tokens.v : UNLIMITED;
     int64_t                  answer = in->max_tokens.set ? in->max_tokens.v : UNLIMITED;
-    size_t                   most = 0;
+    int64_t                  most = 0;
 
-    if (st->part_count && st->parts[0].kind == PART_REASONING && in->thinking_budget.set) {
-        int64_t used;
+    if (counts_thinking(in))
+        all = min_i64(all, answer);
+    for (size_t i = 0; i < st->part_count && in->thinking_max; i++) {
+        struct part *p = &st->parts[i];
+        int64_t      used;
 
-        part_limit(st, &st->parts[0], in->thinking_budget.v, &used);
+        if (p->kind == PART_REASONING && tokens_most(p->text) > in->thinking_max)
+            part_limit(st, p, in->thinking_max, &used);
     }
     if (all == UNLIMITED && answer == UNLIMITED)
         return;
-    /* A byte is at most one token, or three outside ASCII: what cannot reach the limit is not tokenised. */
     for (size_t i = 0; i < st->part_count; i++)
-        most += st->parts[i].text.len * (utf8_is_ascii(st->parts[i].text) ? 1 : 3);
-    if ((int64_t)most <= min_i64(all, answer))
+        most += tokens_most(st->parts[i].text);
+    if (most <= min_i64(all, answer))
         return;
     for (size_t i = 0; i < st->part_count; i++) {
-        bool    counts = st->parts[i].kind != PART_REASONING;
+        bool    counts = st->parts[i].kind == PART_TEXT || st->parts[i].kind == PART_CALL;
         int64_t limit = counts ? min_i64(all, answer) : all, used;
 
         if (limit == UNLIMITED)
@@ -452,6 +500,41 @@ static void plan_limits(struct standin_stream *st)
     }
 }
 
+/* A token whose bias is the least there is is never said. */
+static bool is_banned(const struct chat_input *in, uint32_t id)
+{
+    char        key[24];
+    yyjson_val *bias = yyjson_obj_getn(in->logit_bias, key, (size_t)snprintf(key, sizeof(key), "%u", id));
+
+    return bias && yyjson_get_num(bias) <= -CHAT_LOGIT_BIAS_MAX;
+}
+
+static void plan_bias(struct standin_stream *st)
+{
+    const struct tokenizer *t = st->engine->tokenizer;
+
+    for (size_t i = 0; i < st->part_count && st->in->logit_bias; i++) {
+        str        rest = st->parts[i].text;
+        struct buf kept;
+
+        if (st->parts[i].kind != PART_TEXT)
+            continue;
+        buf_init(&kept, st->rq->arena, SIZE_MAX / 2);
+        while (rest.len) {
+            str      piece = tokenizer_next(t, &rest);
+            uint32_t ids[8];
+            size_t   count = min_size(tokenizer_encode(t, piece, ids, ARRAY_LEN(ids)), ARRAY_LEN(ids));
+            bool     banned = false;
+
+            for (size_t k = 0; k < count; k++)
+                banned = banned || is_banned(st->in, ids[k]);
+            if (!banned)
+                buf_add(&kept, piece);
+        }
+        st->parts[i].text = buf_str(&kept);
+    }
+}
+
 /* For the scenario's `usage`, when it does not give all of them. */
 static void plan_count(struct standin_stream *st)
 {
@@ -459,6 +542,8 @@ static void plan_count(struct standin_stream *st)
         struct part *p = &st->parts[i];
         int64_t      n = (int64_t)tokenizer_count(st->engine->tokenizer, p->text);
 
+        st->counted.searches += p->kind == PART_SEARCH;
+        st->counted.code_runs += p->kind == PART_CODE;
         if (p->kind == PART_CALL)
             n += (int64_t)tokenizer_count(st->engine->tokenizer, p->name);
         if (p->kind == PART_REASONING)
@@ -492,8 +577,9 @@ SUSPENDS static enum err choice_begin(struct standin_stream *st)
     enum err e;
 
     st->parts = st->own_parts;
-    if (st->answer && st->answer->call_count)
-        st->parts = arena_array(st->rq->arena, struct part, st->answer->call_count + ARRAY_LEN(st->own_parts));
+    if (st->answer && st->answer->call_count + st->answer->code_count)
+        st->parts = arena_array(st->rq->arena, struct part,
+                                st->answer->call_count + st->answer->code_count + ARRAY_LEN(st->own_parts));
     st->dice = dice_take(st);
     st->part_count = st->part = 0;
     st->pieces = 0;
@@ -501,13 +587,18 @@ SUSPENDS static enum err choice_begin(struct standin_stream *st)
     st->announced = false;
     st->stop = S("");
     st->begun = true;
+    st->said = 0;
+    if (UNLIKELY(st->in->enable_search.v) && st->choice == 0 && searches(st))
+        part_add(st, PART_SEARCH, S(""));
     plan_reasoning(st);
+    plan_code(st);
     e = st->answer ? plan_by_scenario(st) : plan_by_rules(st);
     if (e)
         return e;
     if (st->answer && st->answer->finish != CHAT_FINISH_NONE)
         st->finish = st->answer->finish;
     plan_partial(st);
+    plan_bias(st);
     plan_stops(st);
     plan_limits(st);
     if (st->answer && st->answer->has_usage)
@@ -604,6 +695,9 @@ SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, c
         if (st->answer->error.given && st->answer->error.after_tokens == 0)
             return error_raise(st);
     }
+    if (UNLIKELY(in->prompt_ends != NULL))
+        st->base.cached_tokens = prefixes_use(engine->prefixes, rq->arena, engine->tokenizer, rq->workspace, in,
+                                              &st->base.cache_created_tokens);
     e = choice_begin(st); /* what cannot be made up is refused before the answer begins */
     if (e)
         return e;
@@ -619,6 +713,14 @@ static bool breaks_off(const struct standin_stream *st, bool at_end)
     return st->answer && st->answer->error.given && (at_end || st->tokens >= st->answer->error.after_tokens);
 }
 
+/* Not streamed, a text is one piece, unless time passes over it. So are the arguments of models that need tool_stream. */
+static bool comes_whole(const struct standin_stream *st, const struct part *p)
+{
+    if (!st->in->stream)
+        return !st->answer || st->answer->between_tokens_us == 0;
+    return p->kind == PART_CALL && st->in->model && st->in->model->can_tool_stream && !st->in->tool_stream.v;
+}
+
 /* The next piece of the part's text, and its tokens; -1 when nobody needed to count them. */
 static str piece_cut(struct standin_stream *st, struct part *p, int64_t *ret_tokens)
 {
@@ -626,8 +728,8 @@ static str piece_cut(struct standin_stream *st, struct part *p, int64_t *ret_tok
     int64_t                 most = st->pieces < PIECES_SINGLE ? 1 : PIECE_TOKENS, n = 0;
     str                     piece = p->text;
 
-    if (!st->in->stream) {
-        bool counted = st->answer && (st->answer->error.given || st->answer->between_tokens_us);
+    if (comes_whole(st, p)) {
+        bool counted = st->answer && st->answer->error.given;
 
         p->text = (str){ 0 };
         *ret_tokens = counted ? (int64_t)tokenizer_count(t, piece) : -1;
@@ -667,7 +769,28 @@ SUSPENDS static enum err piece_next(struct standin_stream *st, struct part *p, s
     *ret = (struct chat_event){
         .kind = kinds[p->kind], .choice = st->choice, .text = text, .tokens = tokens, .tool_index = p->index
     };
+    if (UNLIKELY(st->in->logprobs.v) && p->kind == PART_TEXT) {
+        struct logprobs_question q = { .seed = st->dice + st->said, .top = (unsigned)st->in->top_logprobs.v };
+
+        ret->logprobs = logprobs_make(st->rq->arena, st->engine->tokenizer, text, &q, &ret->logprob_count);
+        st->said += ret->logprob_count;
+    }
     return OK;
+}
+
+static void search_event(struct standin_stream *st, struct chat_event *ret)
+{
+    const struct scenario_answer *a = st->answer;
+
+    *ret = (struct chat_event){ .kind = CHAT_EV_SEARCH, .choice = st->choice };
+    if (!a)
+        return;
+    ret->sources = a->sources;
+    ret->source_count = a->source_count;
+    if (st->in->search.extension) {
+        ret->found = a->found;
+        ret->found_count = a->found_count;
+    }
 }
 
 static void usage_event(struct standin_stream *st, struct chat_event *ret)
@@ -681,7 +804,17 @@ static void usage_event(struct standin_stream *st, struct chat_event *ret)
     if (u.reasoning_tokens < 0)
         u.reasoning_tokens = min_i64(st->counted.reasoning_tokens, u.completion_tokens);
     if (u.cached_tokens < 0)
-        u.cached_tokens = 0;
+        u.cached_tokens = st->base.cached_tokens;
+    if (u.cache_created_tokens < 0)
+        u.cache_created_tokens = st->base.cache_created_tokens;
+    if (u.searches < 0)
+        u.searches = st->counted.searches;
+    if (u.code_runs < 0)
+        u.code_runs = st->counted.code_runs;
+    u.image_tokens = max_i64(u.image_tokens, 0);
+    u.video_tokens = max_i64(u.video_tokens, 0);
+    u.audio_tokens = max_i64(u.audio_tokens, 0);
+    u.audio_out_tokens = max_i64(u.audio_out_tokens, 0);
     st->usage_sent = true;
     *ret = (struct chat_event){ .kind = CHAT_EV_USAGE, .choice = st->choice, .usage = u };
 }
@@ -711,7 +844,17 @@ SUSPENDS static enum err standin_next(struct engine_stream *base, struct chat_ev
                                         .tool_name = p->name };
             return OK;
         }
-        if (p->text.len)
+        if (p->kind == PART_SEARCH && !st->announced) {
+            st->announced = true;
+            search_event(st, ret);
+            return OK;
+        }
+        if (p->kind == PART_CODE && !st->announced) {
+            st->announced = true;
+            *ret = (struct chat_event){ .kind = CHAT_EV_CODE, .choice = st->choice, .text = p->text, .tokens = -1 };
+            return OK;
+        }
+        if (p->text.len && p->kind != PART_CODE)
             return piece_next(st, p, ret);
     }
     if (breaks_off(st, true))
@@ -798,6 +941,7 @@ static SUSPENDS enum err standin_rerank(struct engine *e, struct request *rq, co
 
 static const struct engine_ops standin_ops = {
     .kind = "standin",
+    .remembers = true,
     .open = standin_open,
     .next = standin_next,
     .ready = standin_ready,
@@ -810,6 +954,7 @@ static void standin_close(void *arg)
     struct standin *engine = arg;
 
     lane_close(engine->lane);
+    prefixes_close(engine->prefixes);
     pthread_mutex_destroy(&engine->lock);
 }
 
@@ -823,6 +968,7 @@ struct engine *standin_new(struct arena *a, const struct standin_options *o, str
     engine->tokenizer = o->tokenizer;
     engine->seed = o->seed;
     engine->header = o->header;
+    engine->prefixes = prefixes_open();
     pthread_mutex_init(&engine->lock, NULL);
     arena_defer(a, standin_close, engine);
     if (o->scenario_path && scenario_load(a, o->scenario_path, &scenario, &engine->scenario, why))
@@ -834,6 +980,7 @@ void standin_reset(struct engine *e)
 {
     struct standin *s = CONTAINER_OF(e, struct standin, base);
 
+    prefixes_reset(s->prefixes);
     if (s->scenario)
         scenario_reset(s->scenario);
 }

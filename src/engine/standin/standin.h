@@ -12,18 +12,26 @@
  *                 with "stop", as the service's forced calls do. Otherwise no call, but for the scenario's.
  *   thinking      STANDIN_REASONING first. A scenario's reasoning is given only when the request has thinking on.
  *   partial       what follows the prefix when the answer begins with it, else the whole answer.
- *   limits        reasoning ends at thinking_budget; text and tool arguments at max_tokens, with "length"; all of it at
- *                 max_completion_tokens. What just fits ends with "stop". stop texts and ids end the text, and are not
+ *   limits        reasoning ends at thinking_max; text and tool arguments at max_tokens, with "length"; all of it at
+ *                 max_completion_tokens, and at max_tokens where the model says so. What just fits ends with "stop". stop texts and ids end the text, and are not
  *                 in it.
  *   seed          the same request with the same seed has the same answer, ids of calls included. Without one, ids are
  *                 new each time and made-up values follow the seed of the configuration.
  *
+ *   logit_bias    a token with the least bias is left out; others change nothing
+ *   logprobs      logprobs.h
+ *   search        what the scenario says that was found; a search that the client forces finds nothing without one.
+ *                 Citations are the marks of all pages, at the end of the text.
+ *   code          what the scenario says that was run
+ *   cache         prefixes.h
+ *
  * Embeddings and rerank are lexical.h's, and no scenario's.
  *
- * Not streamed, each text is one event and its tokens are counted by the caller, unless a limit or a delay needs them.
+ * Not streamed, each text is one event and its tokens are counted by the caller, unless a limit or a delay needs them;
+ * with a delay between its tokens it comes in pieces as in a stream, so that a call's time can end within it.
  * Streamed, three events of one token come first, then up to eight tokens each.
  *
- * Thread: shared by all loops: read-only but for the scenario's atomic counters, and a lane of its own that makes up
+ * Thread: shared by all loops: read-only but for the scenario's atomic counters, the prefixes behind their lock, and a lane of its own that makes up
  *         values from schemas, begun when first needed. Streams are the request's.
  * Memory: the engine is in the arena given, which must outlive all its streams and ends the lane;
  *         streams are in the request's.

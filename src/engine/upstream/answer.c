@@ -14,11 +14,12 @@
 
 #include <stdlib.h>
 
-#define SCRATCH_MIN ((size_t)2 * 1024)
-#define SCRATCH_MAX ((size_t)64 * 1024) /* kept for the next chunk */
-#define QUEUE_MIN   8
-#define LIKE_MAX    ((size_t)4 * 1024) /* of an event that the next is compared with */
-#define ID_HEX      24 /* digits of a call's id, as the service makes them */
+#define SCRATCH_MIN    ((size_t)2 * 1024)
+#define SCRATCH_MAX    ((size_t)64 * 1024) /* kept for the next chunk */
+#define QUEUE_MIN      8
+#define CUMULATIVE_MAX ((size_t)1 << 20)
+#define LIKE_MAX       ((size_t)4 * 1024) /* of an event that the next is compared with */
+#define ID_HEX         24                 /* digits of a call's id, as the service makes them */
 
 /* ---- memory for one parsed chunk ---- */
 
@@ -108,6 +109,10 @@ void answer_init(struct answer *an, struct arena *a, struct fault *f, const stru
     an->choice_count = (unsigned)max_i64(1, min_i64(n, ANSWER_CHOICES_MAX));
     an->choices = arena_array(a, struct answer_choice, an->choice_count);
     an->forced = in->tool_choice == CHAT_TOOLS_NAMED;
+    an->logprobs = in->logprobs.v;
+    an->cumulative = cloud && in->model && in->model->incremental == MODEL_INCREMENTAL_NEVER;
+    for (unsigned i = 0; i < an->choice_count && an->cumulative; i++)
+        buf_init(&an->choices[i].text, a, CUMULATIVE_MAX);
     scratch_init(&an->scratch[0], a);
     scratch_init(&an->scratch[1], a);
     buf_init(&an->like.raw, a, LIKE_MAX);
@@ -146,6 +151,19 @@ static void text_add(struct answer *an, enum chat_event_kind kind, unsigned choi
 
 /* ---- one message, or a piece of it ---- */
 
+/* What the piece adds to a cumulative answer. A piece that does not begin with the text so far is new as a whole. */
+static str text_new(struct answer *an, unsigned choice, str text)
+{
+    struct buf *all = &an->choices[choice].text;
+
+    if (!an->cumulative || !an->streamed)
+        return text;
+    if (str_starts(text, buf_str(all)))
+        text = str_from(text, all->len);
+    buf_add(all, text);
+    return text;
+}
+
 /* Text, or an array of parts with text in them. */
 static void content_read(struct answer *an, unsigned choice, yyjson_val *content)
 {
@@ -153,7 +171,7 @@ static void content_read(struct answer *an, unsigned choice, yyjson_val *content
     size_t      i, max;
 
     if (yyjson_is_str(content)) {
-        text_add(an, CHAT_EV_TEXT, choice, json_str(content));
+        text_add(an, CHAT_EV_TEXT, choice, text_new(an, choice, json_str(content)));
         return;
     }
     if (!yyjson_is_arr(content))
@@ -161,6 +179,64 @@ static void content_read(struct answer *an, unsigned choice, yyjson_val *content
     yyjson_arr_foreach(content, i, max, part)
     {
         text_add(an, CHAT_EV_TEXT, choice, json_str(json_get(part, "text")));
+    }
+}
+
+/* One of "content", or of the "top_logprobs" of one. Without bytes the text is what there is. */
+static struct chat_logprob logprob_read(struct arena *a, yyjson_val *v)
+{
+    struct chat_logprob p = { .token = arena_str(a, json_str(json_get(v, "token"))),
+                              .logprob = yyjson_get_num(json_get(v, "logprob")) };
+    yyjson_val         *bytes = json_get(v, "bytes"), *byte;
+    size_t              i, max;
+
+    if (yyjson_arr_size(bytes)) {
+        char *raw = arena_bytes(a, yyjson_arr_size(bytes));
+
+        yyjson_arr_foreach(bytes, i, max, byte)
+        {
+            raw[i] = (char)yyjson_get_uint(byte);
+        }
+        p.token = str_of(raw, yyjson_arr_size(bytes));
+    }
+    return p;
+}
+
+static const struct chat_logprob *logprobs_read(struct arena *a, yyjson_val *list, size_t *ret_count)
+{
+    struct chat_logprob *all = arena_array(a, struct chat_logprob, yyjson_arr_size(list));
+    yyjson_val          *v, *other;
+    size_t               i, max, k, others;
+
+    yyjson_arr_foreach(list, i, max, v)
+    {
+        yyjson_val          *top = json_get(v, "top_logprobs");
+        struct chat_logprob *named = arena_array(a, struct chat_logprob, yyjson_arr_size(top));
+
+        yyjson_arr_foreach(top, k, others, other)
+        {
+            named[k] = logprob_read(a, other);
+        }
+        all[i] = logprob_read(a, v);
+        all[i].top = named;
+        all[i].top_count = yyjson_arr_size(top);
+    }
+    *ret_count = yyjson_arr_size(list);
+    return all;
+}
+
+/* The probabilities belong to the text that the same choice has just queued from `first` on, if there is any. */
+static void logprobs_attach(struct answer *an, unsigned first, yyjson_val *list)
+{
+    if (!yyjson_arr_size(list))
+        return;
+    for (unsigned i = first; i < an->queue_count; i++) {
+        struct chat_event *ev = &an->queue[i];
+
+        if (ev->kind != CHAT_EV_TEXT)
+            continue;
+        ev->logprobs = logprobs_read(an->arena, list, &ev->logprob_count);
+        return;
     }
 }
 
@@ -314,6 +390,7 @@ static enum err choice_read(struct answer *an, yyjson_val *v)
     yyjson_val           *reason, *reasoning;
     struct answer_choice *ch;
     int64_t               index = 0;
+    unsigned              queued;
     enum err              e;
 
     if (!yyjson_is_obj(v))
@@ -331,7 +408,10 @@ static enum err choice_read(struct answer *an, yyjson_val *v)
     if (!reasoning)
         reasoning = json_get(message, "reasoning");
     text_add(an, CHAT_EV_REASONING, (unsigned)index, json_str(reasoning));
+    queued = an->queue_count;
     content_read(an, (unsigned)index, json_get(message, "content"));
+    if (UNLIKELY(an->logprobs))
+        logprobs_attach(an, queued, json_get(json_get(v, "logprobs"), "content"));
     e = calls_read(an, ch, json_get(message, "tool_calls"));
     if (e)
         return e;
@@ -363,6 +443,13 @@ static void usage_read(struct answer *an, yyjson_val *v)
     an->usage.completion_tokens = count_read(json_get(v, "completion_tokens"));
     an->usage.reasoning_tokens = count_read(json_get(completion ? completion : v, "reasoning_tokens"));
     an->usage.cached_tokens = count_read(json_get(prompt, "cached_tokens"));
+    an->usage.cache_created_tokens = count_read(json_get(prompt, "cache_creation_input_tokens"));
+    an->usage.image_tokens = count_read(json_get(prompt, "image_tokens"));
+    an->usage.video_tokens = count_read(json_get(prompt, "video_tokens"));
+    an->usage.audio_tokens = count_read(json_get(prompt, "audio_tokens"));
+    an->usage.audio_out_tokens = count_read(json_get(completion, "audio_tokens"));
+    an->usage.searches = count_read(json_get(json_get(json_get(v, "plugins"), "search"), "count"));
+    an->usage.code_runs = count_read(json_get(json_get(json_get(v, "plugins"), "code_interpreter"), "count"));
     an->has_usage = true;
 }
 
@@ -430,6 +517,8 @@ static void like_set(struct answer *an, unsigned first, str data, yyjson_val *ro
     str                      quoted;
 
     like->before = 0;
+    if (UNLIKELY(an->logprobs || an->cumulative))
+        return;                       /* there is more in such an event than its text */
     if (an->queue_count != first + 1) /* nothing is there at all, perhaps not even a queue */
         return;
     ev = &an->queue[first];

@@ -32,6 +32,7 @@ struct answer_choice {
     struct answer_call *calls;
     unsigned            call_count, call_cap;
     bool                begun, finished;
+    struct buf          text; /* of a cumulative answer: all so far */
 };
 
 /* Memory for one parsed chunk. */
@@ -61,6 +62,8 @@ struct answer {
     int64_t               input_max;    /* tokens of a prompt, for a refusal that leaves them out */
     bool                  forced;       /* tool_choice named a function: "stop" is how such an answer ends */
     bool                  streamed;
+    bool                  cumulative; /* each piece of a stream repeats the text so far: the cloud's Qwen-MT */
+    bool                  logprobs;   /* the client asked for them */
 
     struct chat_event *queue;
     unsigned           queue_next, queue_count, queue_cap;

@@ -6,6 +6,7 @@
 #include "engine/upstream/body.h"
 
 #include "contract/json.h"
+#include "contract/model.h"
 
 /* Each member begins with its comma: "model" stands before all. */
 static void add_key(struct buf *b, str key)
@@ -107,6 +108,8 @@ static void add_part(struct buf *b, const struct chat_part *p, const struct body
     case CHAT_PART_TEXT:
         buf_add(b, S("{\"type\":\"text\",\"text\":"));
         json_add_str(b, p->text);
+        if (p->cache && to->cloud)
+            buf_add(b, S(",\"cache_control\":{\"type\":\"ephemeral\"}"));
         buf_add_char(b, '}');
         return;
     case CHAT_PART_IMAGE:
@@ -130,11 +133,11 @@ static void add_part(struct buf *b, const struct chat_part *p, const struct body
     }
 }
 
-/* Text alone goes as a string, which all engines take. */
-static bool is_text(const struct chat_message *m)
+/* Text alone goes as a string, which all engines take; but not text that is marked for the cloud's cache. */
+static bool is_text(const struct chat_message *m, const struct body_reader *to)
 {
     for (size_t i = 0; m->content_is_array && i < m->part_count; i++) {
-        if (m->parts[i].kind != CHAT_PART_TEXT)
+        if (m->parts[i].kind != CHAT_PART_TEXT || (m->parts[i].cache && to->cloud))
             return false;
     }
     return true;
@@ -143,7 +146,7 @@ static bool is_text(const struct chat_message *m)
 static void add_content(struct buf *b, const struct chat_message *m, const struct body_reader *to)
 {
     add_key(b, S("content"));
-    if (is_text(m)) {
+    if (is_text(m, to)) {
         json_add_str(b, m->content);
         return;
     }
@@ -257,8 +260,31 @@ static void add_format(struct buf *b, const struct chat_input *in)
     }
 }
 
-static void add_stop(struct buf *b, const struct chat_input *in)
+/* vLLM and SGLang take single ids under a name of their own; no engine takes rows of them. */
+static void add_stop_ids(struct buf *b, const struct chat_input *in)
 {
+    bool first = true;
+
+    add_key(b, S("stop_token_ids"));
+    buf_add_char(b, '[');
+    for (size_t i = 0; i < in->stop_ids_count; i++) {
+        if (in->stop_ids[i].count != 1)
+            continue;
+        if (!first)
+            buf_add_char(b, ',');
+        first = false;
+        buf_add_i64(b, in->stop_ids[i].ids[0]);
+    }
+    buf_add_char(b, ']');
+}
+
+static void add_stop(struct buf *b, const struct chat_input *in, const struct body_reader *to)
+{
+    if (in->stop_ids_count && !to->cloud) {
+        if (!to->strict)
+            add_stop_ids(b, in);
+        return;
+    }
     if (in->stop_raw) {
         add_raw(b, S("stop"), in->stop_raw);
         return;
@@ -286,6 +312,14 @@ static void add_limits(struct buf *b, const struct chat_input *in, const struct 
     add_int(b, S("max_completion_tokens"), newer);
 }
 
+/* What the client has set of it, be it by a word. */
+static opt_int thinking_limit(const struct chat_input *in)
+{
+    if (in->thinking_budget.set || !in->reasoning_effort.len || !in->model)
+        return in->thinking_budget;
+    return (opt_int){ .v = in->thinking_max, .set = model_effort_budget(in->model, in->reasoning_effort) > 0 };
+}
+
 static void add_thinking(struct buf *b, const struct chat_input *in, const struct body_reader *to)
 {
     if (to->strict)
@@ -300,7 +334,7 @@ static void add_thinking(struct buf *b, const struct chat_input *in, const struc
     }
     add_key(b, S("chat_template_kwargs"));
     buf_add(b, in->thinking ? S("{\"enable_thinking\":true") : S("{\"enable_thinking\":false"));
-    add_int(b, S("thinking_budget"), in->thinking_budget);
+    add_int(b, S("thinking_budget"), thinking_limit(in));
     buf_add_char(b, '}');
 }
 
@@ -315,6 +349,12 @@ static void add_extensions(struct buf *b, const struct chat_input *in, const str
     if (to->cloud) {
         if (in->enable_search.set)
             add_bool(b, S("enable_search"), in->enable_search.v);
+        if (in->search_options)
+            add_raw(b, S("search_options"), in->search_options);
+        if (in->code_interpreter.set)
+            add_bool(b, S("enable_code_interpreter"), in->code_interpreter.v);
+        if (in->tool_stream.set)
+            add_bool(b, S("tool_stream"), in->tool_stream.v);
         return;
     }
     add_num(b, S("repeat_penalty"), in->repetition_penalty); /* llama-server's name for it */
@@ -358,10 +398,12 @@ str body_write(struct arena *a, const struct chat_input *in, str model, const st
     if (in->n.set && in->n.v != 1)
         add_int(&b, S("n"), in->n);
     add_limits(&b, in, to);
-    add_stop(&b, in);
+    add_stop(&b, in, to);
     if (in->logprobs.set)
         add_bool(&b, S("logprobs"), in->logprobs.v);
     add_int(&b, S("top_logprobs"), in->top_logprobs);
+    if (in->logit_bias)
+        add_raw(&b, S("logit_bias"), in->logit_bias);
     if (in->reasoning_effort.len)
         add_str(&b, S("reasoning_effort"), in->reasoning_effort);
     add_thinking(&b, in, to);

@@ -4,6 +4,7 @@
 
 #include "contract/catalog.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -199,14 +200,21 @@ static str run(struct engine *e)
         case CHAT_EV_TOOL_ARGS:
             buf_addf(&out, "%s(%d)", kinds[ev.kind], (int)ev.tokens);
             add_escaped(&out, ev.text);
+            if (ev.logprob_count)
+                buf_addf(&out, "{%zu}", ev.logprob_count);
             break;
         case CHAT_EV_TOOL_CALL:
             assert_true(ev.tool_id.len > 0);
             buf_addf(&out, "call%u(%.*s)", ev.tool_index, STR_ARG(ev.tool_name));
             break;
         case CHAT_EV_SEARCH:
+            buf_addf(&out, "search(%zu,%zu)", ev.source_count, ev.found_count);
+            break;
         case CHAT_EV_CODE:
+            buf_addf(&out, "code(%.*s)", STR_ARG(ev.text));
+            break;
         case CHAT_EV_AUDIO:
+            fail();
             break;
         case CHAT_EV_FINISH:
             buf_addf(&out, "%s", finishes[ev.finish]);
@@ -320,7 +328,7 @@ static void thinking_comes_first_and_within_its_budget(void **state)
     (void)state;
     in.thinking = true;
     assert_run(e, "0:think(-1)" STANDIN_REASONING "|0:text(-1)dashbox stand-in: hello|0:stop|");
-    in.thinking_budget = (opt_int){ .v = 2, .set = true };
+    in.thinking_max = 2;
     assert_run(e, "0:think(-1)This is |0:text(-1)dashbox stand-in: hello|0:stop|");
     in.max_tokens = (opt_int){ .v = 2, .set = true }; /* of the answer alone */
     assert_run(e, "0:think(-1)This is |0:text(-1)dashbox |0:length|");
@@ -352,13 +360,15 @@ static void stop_ids_end_the_answer(void **state)
     struct engine *e = engine_with(NULL);
 
     (void)state;
-    in.stop_raw = json("[1, 100]"); /* 'd' begins the first token */
+    static const uint32_t      first[] = { 100 }, other[] = { 1 }, row[] = { 98, 115 }, wrong[] = { 115, 98 };
+    const struct chat_stop_ids ids[] = { { other, 1 }, { first, 1 } }, rows[] = { { wrong, 2 }, { row, 2 } };
+
+    in.stop_ids = (struct chat_stop_ids *)ids; /* 'd' begins the first token */
+    in.stop_ids_count = 2;
     assert_run(e, "0:stop|");
-    in.stop_raw = json("[[98, 115], [100, 100]]"); /* "box ", "stan" */
+    in.stop_ids = (struct chat_stop_ids *)rows; /* "box ", "stan" */
     assert_run(e, "0:text(-1)dash|0:stop|");
-    in.stop_raw = json("[[115, 98]]");
-    assert_run(e, "0:text(-1)dashbox stand-in: hello|0:stop|");
-    in.stop_raw = json("[]");
+    in.stop_ids_count = 1;
     assert_run(e, "0:text(-1)dashbox stand-in: hello|0:stop|");
 }
 
@@ -495,7 +505,7 @@ static void the_scenario_answers_first(void **state)
     in.max_tokens.set = false;
     assert_int_equal(0, slept_until);
     messages[0].content = S("slow"); /* six tokens: the first after a second, the others 10 ms apart */
-    assert_run(e, "0:text(6)dashbox stand-in: slow|0:stop|");
+    assert_run(e, "0:text(1)dash|0:text(1)box |0:text(1)stan|0:text(3)d-in: slow|0:stop|");
     assert_int_equal(NOW + 1000000 + 50000, slept_until);
     in.stream = true;
     run(e);
@@ -539,10 +549,126 @@ static void the_scenarios_usage_and_finish(void **state)
     (void)state;
     in.prompt_tokens = 11;
     in.thinking = true;
-    in.thinking_budget = (opt_int){ .v = 1, .set = true };
+    in.thinking_max = 1;
     assert_run(e, "0:think(-1)This|0:text(-1)abcdefgh|0:usage(11,3,1,5)|0:length|");
     in.n = (opt_int){ .v = 2, .set = true };
     assert_run(e, "0:think(-1)This|0:text(-1)a|0:stop|1:think(-1)This|1:text(-1)a|1:usage(9,8,7,0)|1:stop|");
+}
+
+static void max_tokens_is_of_all_where_the_model_says_so(void **state)
+{
+    struct model all = { .max_tokens = MODEL_MAX_TOKENS_ALL },
+                 unbudgeted = { .max_tokens = MODEL_MAX_TOKENS_UNBUDGETED };
+    struct engine *e = engine_with(NULL);
+
+    (void)state;
+    in.model = &all;
+    in.thinking = true;
+    in.max_tokens = (opt_int){ .v = 2, .set = true };
+    assert_run(e, "0:think(-1)This is |0:length|");
+    in.thinking_max = 1;
+    assert_run(e, "0:think(-1)This|0:text(-1)dash|0:length|");
+    in.model = &unbudgeted;
+    in.thinking_budget = (opt_int){ .v = 1, .set = true };
+    assert_run(e, "0:think(-1)This|0:text(-1)dashbox |0:length|");
+}
+
+static void arguments_are_whole_until_they_may_be_streamed(void **state)
+{
+    struct model     m = { .can_tool_stream = true };
+    struct chat_tool tool = { .name = S("a"), .parameters = json("{\"const\":{\"abcdefgh\":1}}") };
+    struct engine   *e = engine_with(NULL);
+
+    (void)state;
+    in.tools = &tool;
+    in.tool_count = 1;
+    in.tool_choice = CHAT_TOOLS_NAMED;
+    in.tool_choice_name = S("a");
+    in.model = &m;
+    in.stream = true;
+    assert_run(e, "0:call0(a)|0:args(-1){\"abcdefgh\":1}|0:stop|");
+    in.tool_stream = (opt_bool){ .v = true, .set = true };
+    assert_run(e, "0:call0(a)|0:args(1){\"ab|0:args(1)cdef|0:args(1)gh\":|0:args(1)1}|0:stop|");
+}
+
+static void banned_tokens_are_not_said(void **state)
+{
+    struct engine *e = engine_with(NULL);
+
+    (void)state;
+    in.logit_bias = json("{\"98\":-100,\"115\":-99.9}"); /* "box "; "stan" is only unlikely */
+    assert_run(e, "0:text(-1)dashstand-in: hello|0:stop|");
+}
+
+static void each_token_of_a_text_has_its_probability(void **state)
+{
+    struct engine        *e = engine_with(NULL);
+    struct engine_stream *st;
+    struct chat_event     ev;
+    double                first;
+
+    (void)state;
+    in.logprobs = (opt_bool){ .v = true, .set = true };
+    in.top_logprobs = (opt_int){ .v = 3, .set = true };
+    assert_run(e, "0:text(-1)dashbox stand-in: hello{6}|0:stop|");
+    in.stream = true;
+    assert_run(e, "0:text(1)dash{1}|0:text(1)box {1}|0:text(1)stan{1}|0:text(3)d-in: hello{3}|0:stop|");
+    in.stream = false;
+    assert_int_equal(OK, e->ops->open(e, &rq, &in, &st));
+    assert_int_equal(OK, e->ops->next(st, &ev));
+    for (size_t i = 0; i < ev.logprob_count; i++) {
+        const struct chat_logprob *p = &ev.logprobs[i];
+        double                     sum = 0;
+
+        assert_int_equal(3, p->top_count);
+        assert_true(p->logprob <= 0 && p->logprob >= log(0.5));
+        assert_true(p->top[0].logprob == p->logprob);
+        for (size_t k = 0; k < 3; k++) {
+            sum += exp(p->top[k].logprob);
+            assert_true(k == 0 || p->top[k].logprob < p->top[k - 1].logprob);
+        }
+        assert_true(sum <= 1);
+    }
+    first = ev.logprobs[0].logprob;
+    assert_int_equal(OK, e->ops->open(e, &rq, &in, &st));
+    assert_int_equal(OK, e->ops->next(st, &ev));
+    assert_true(first == ev.logprobs[0].logprob);
+    in.seed = (opt_int){ .v = 9, .set = true };
+    assert_int_equal(OK, e->ops->open(e, &rq, &in, &st));
+    assert_int_equal(OK, e->ops->next(st, &ev));
+    assert_false(first == ev.logprobs[0].logprob);
+}
+
+static void only_who_asks_for_a_search_or_code_gets_them(void **state)
+{
+    struct model   m = { .can_code = true };
+    struct engine *e = engine_with("rules:\n"
+                                   "- match: {message: find}\n"
+                                   "  answer: {text: ok, search: [{title: A, url: 'http://a/'}, {title: B, url: "
+                                   "'http://b/'}], found: [{tool: weather, result: fine}]}\n"
+                                   "- match: {message: count}\n"
+                                   "  answer: {text: ok, reasoning: hm, code: [1+1, print(2)]}\n");
+
+    (void)state;
+    in.model = &m;
+    messages[0].content = S("find");
+    assert_run(e, "0:text(-1)ok|0:stop|");
+    in.enable_search = (opt_bool){ .v = true, .set = true };
+    assert_run(e, "0:search(2,0)|0:text(-1)ok|0:stop|");
+    in.search.extension = in.search.source = in.search.citation = true;
+    assert_run(e, "0:search(2,1)|0:text(-1)ok[1][2]|0:stop|");
+    in.search.citation_ref = true;
+    assert_run(e, "0:search(2,1)|0:text(-1)ok[ref_1][ref_2]|0:stop|");
+    messages[0].content = S("else");
+    assert_run(e, "0:text(-1)dashbox stand-in: else|0:stop|");
+    in.search.forced = true;
+    assert_run(e, "0:search(0,0)|0:text(-1)dashbox stand-in: else|0:stop|");
+    in.enable_search.v = false;
+    messages[0].content = S("count");
+    in.thinking = true;
+    assert_run(e, "0:think(-1)hm|0:text(-1)ok|0:stop|");
+    in.code_interpreter = (opt_bool){ .v = true, .set = true };
+    assert_run(e, "0:think(-1)hm|0:code(1+1)|0:code(print(2))|0:text(-1)ok|0:stop|");
 }
 
 static void the_scenarios_errors(void **state)
@@ -601,6 +727,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_scenario_answers_first, setup, teardown),
         cmocka_unit_test_setup_teardown(the_scenarios_calls_and_reasoning, setup, teardown),
         cmocka_unit_test_setup_teardown(the_scenarios_usage_and_finish, setup, teardown),
+        cmocka_unit_test_setup_teardown(max_tokens_is_of_all_where_the_model_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(arguments_are_whole_until_they_may_be_streamed, setup, teardown),
+        cmocka_unit_test_setup_teardown(banned_tokens_are_not_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_token_of_a_text_has_its_probability, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_who_asks_for_a_search_or_code_gets_them, setup, teardown),
         cmocka_unit_test_setup_teardown(the_scenarios_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_scenario_is_told, setup, teardown),
     };

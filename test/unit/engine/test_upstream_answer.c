@@ -56,6 +56,14 @@ static void drain(void)
             break;
         case CHAT_EV_TEXT:
             buf_addf(&got, "T(%.*s)", STR_ARG(ev.text));
+            for (size_t i = 0; i < ev.logprob_count; i++) {
+                const struct chat_logprob *p = &ev.logprobs[i];
+
+                buf_addf(&got, "P(%.*s %.2f", STR_ARG(p->token), p->logprob);
+                for (size_t k = 0; k < p->top_count; k++)
+                    buf_addf(&got, " %.*s %.2f", STR_ARG(p->top[k].token), p->top[k].logprob);
+                buf_add_char(&got, ')');
+            }
             break;
         case CHAT_EV_TOOL_CALL:
             buf_addf(&got, "C%u(%.*s %.*s)", ev.tool_index, STR_ARG(ev.tool_id), STR_ARG(ev.tool_name));
@@ -295,6 +303,70 @@ static void the_cloud_with_two_choices(void **state)
     again(true);
     stream(chunks);
     expect("T(a)1:T(b)1:" STOP "T(c)" LENGTH "U(22 17 5 16)");
+}
+
+/* Qwen-MT in the cloud: each piece is the text so far (chat.md §5.6). */
+static void a_cumulative_stream_is_given_in_pieces(void **state)
+{
+    static const char *const chunks[] = {
+        "{\"choices\":[{\"delta\":{\"content\":\"\",\"role\":\"assistant\"},\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"I\"},\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"I have\"},\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"I have it\"},\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"I have it\"},\"index\":0,\"finish_reason\":\"stop\"}]}",
+        "[DONE]",
+        NULL,
+    };
+    struct model mt = { .incremental = MODEL_INCREMENTAL_NEVER };
+
+    (void)state;
+    input.model = &mt;
+    again(true);
+    stream(chunks);
+    expect("T(I)T( have)T( it)" STOP);
+    again(false); /* an engine of the user's own is not the cloud */
+    stream(chunks);
+    expect("T(I)T(I have)T(I have it)T(I have it)" STOP);
+}
+
+static void logprobs_come_with_their_text(void **state)
+{
+    static const char *const chunks[] = {
+        "{\"choices\":[{\"delta\":{\"content\":\"a\"},\"index\":0,\"logprobs\":{\"content\":[{\"token\":\"a\",\"bytes\":[97],"
+        "\"logprob\":-0.5,\"top_logprobs\":[{\"token\":\"a\",\"bytes\":[97],\"logprob\":-0.5},{\"token\":\"b\",\"logprob\":-2}]}]}}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"b\"},\"index\":0,\"logprobs\":{\"content\":[{\"token\":\"b\",\"bytes\":null,"
+        "\"logprob\":-1,\"top_logprobs\":[]}]}}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"c\"},\"index\":0,\"logprobs\":null}]}",
+        "{\"choices\":[{\"delta\":{},\"index\":0,\"finish_reason\":\"stop\"}]}",
+        "[DONE]",
+        NULL,
+    };
+
+    (void)state;
+    stream(chunks);
+    expect("T(a)T(b)T(c)" STOP);
+    input.logprobs = (opt_bool){ true, true };
+    again(true);
+    stream(chunks);
+    expect("T(a)P(a -0.50 a -0.50 b -2.00)T(b)P(b -1.00)T(c)" STOP);
+}
+
+static void all_counts_of_the_cloud_are_read(void **state)
+{
+    (void)state;
+    again(true);
+    (void)whole(
+        "{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"stop\",\"index\":0}],\"usage\":{"
+        "\"prompt_tokens\":9,\"completion_tokens\":5,\"completion_tokens_details\":{\"audio_tokens\":2},"
+        "\"prompt_tokens_details\":{\"cached_tokens\":1,\"image_tokens\":3,\"video_tokens\":4,\"audio_tokens\":2,"
+        "\"cache_creation_input_tokens\":6},\"plugins\":{\"search\":{\"count\":7},\"code_interpreter\":{\"count\":8}}}}");
+    assert_int_equal(6, answer.usage.cache_created_tokens);
+    assert_int_equal(3, answer.usage.image_tokens);
+    assert_int_equal(4, answer.usage.video_tokens);
+    assert_int_equal(2, answer.usage.audio_tokens);
+    assert_int_equal(2, answer.usage.audio_out_tokens);
+    assert_int_equal(7, answer.usage.searches);
+    assert_int_equal(8, answer.usage.code_runs);
 }
 
 static void a_forced_function_ends_with_stop(void **state)
@@ -779,6 +851,9 @@ int main(void)
         TEST(the_text_before_stays_while_the_next_piece_is_read),
         TEST(pieces_of_two_calls_in_turn),
         TEST(a_fault_in_the_middle_of_arguments),
+        TEST(a_cumulative_stream_is_given_in_pieces),
+        TEST(logprobs_come_with_their_text),
+        TEST(all_counts_of_the_cloud_are_read),
         TEST(vllm_text_and_usage),
         TEST(vllm_tool_calls),
         TEST(llama_cpp_text),

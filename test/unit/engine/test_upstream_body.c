@@ -211,12 +211,79 @@ TEST(formats_of_audio)
     CHECK_STR(audio_format(S("")), "wav");
 }
 
+TEST(what_only_the_cloud_knows)
+{
+    struct chat_part    parts[] = { { .kind = CHAT_PART_TEXT, .text = S("long"), .cache = true } };
+    struct chat_message marked = {
+        .role = CHAT_USER, .content = S("long"), .content_is_array = true, .parts = parts, .part_count = 1
+    };
+    struct chat_input in = {
+        .messages = &marked,
+        .message_count = 1,
+        .enable_search = { true, true },
+        .search_options = json("{\"forced_search\":true}"),
+        .code_interpreter = { true, true },
+        .tool_stream = { true, true },
+    };
+
+    expect(
+        &in, &cloud,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"long\","
+        "\"cache_control\":{\"type\":\"ephemeral\"}}]}],\"enable_search\":true,\"search_options\":{\"forced_search\":true},"
+        "\"enable_code_interpreter\":true,\"tool_stream\":true}");
+    expect(&in, &engine, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"long\"}]," NO_THINKING "}");
+    expect(&in, &strict, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"long\"}]}");
+}
+
+TEST(stop_ids_and_biases)
+{
+    static const uint32_t one[] = { 5 }, row[] = { 6, 7 }, other[] = { 8 };
+    struct chat_stop_ids  ids[] = { { one, 1 }, { row, 2 }, { other, 1 } };
+    struct chat_input     in = {
+            .messages = &hi,
+            .message_count = 1,
+            .stop_ids = ids,
+            .stop_ids_count = 3,
+            .stop_raw = json("[[5],[6,7],[8]]"),
+            .logit_bias = json("{\"9\":-100}"),
+    };
+
+    expect(&in, &cloud, "{\"model\":\"m\"," HI ",\"stop\":[[5],[6,7],[8]],\"logit_bias\":{\"9\":-100}}");
+    expect(&in, &engine,
+           "{\"model\":\"m\"," HI ",\"stop_token_ids\":[5,8],\"logit_bias\":{\"9\":-100}," NO_THINKING "}");
+    expect(&in, &strict, "{\"model\":\"m\"," HI ",\"logit_bias\":{\"9\":-100}}");
+}
+
+TEST(a_word_of_effort_is_a_budget_for_engines)
+{
+    struct model      m = { .effort = S("none low"), .effort_budgets = { 0, 4096 } };
+    struct chat_input in = { .model = &m,
+                             .messages = &hi,
+                             .message_count = 1,
+                             .reasoning_effort = S("low"),
+                             .thinking = true,
+                             .thinking_max = 4096 };
+
+    expect(&in, &engine,
+           "{\"model\":\"m\"," HI ",\"reasoning_effort\":\"low\","
+           "\"chat_template_kwargs\":{\"enable_thinking\":true,\"thinking_budget\":4096}}");
+    expect(&in, &cloud, "{\"model\":\"m\"," HI ",\"reasoning_effort\":\"low\"}");
+}
+
 int main(void)
 {
 #define UNIT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        UNIT(a_plain_request), UNIT(sampling_and_limits),      UNIT(tools_and_their_answers), UNIT(formats),
-        UNIT(parts),           UNIT(a_prefix_to_be_continued), UNIT(formats_of_audio),
+        UNIT(a_plain_request),
+        UNIT(sampling_and_limits),
+        UNIT(tools_and_their_answers),
+        UNIT(formats),
+        UNIT(parts),
+        UNIT(a_prefix_to_be_continued),
+        UNIT(formats_of_audio),
+        UNIT(what_only_the_cloud_knows),
+        UNIT(stop_ids_and_biases),
+        UNIT(a_word_of_effort_is_a_budget_for_engines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

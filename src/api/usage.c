@@ -1,0 +1,64 @@
+/* usage.c - what both protocols of chat say alike of what an answer has used. */
+#include "api/usage.h"
+
+#include "base/num.h"
+#include "contract/chat_params.gen.h"
+#include "contract/json.h"
+#include "contract/model.h"
+
+bool usage_has_explicit_cache(const struct chat_input *in, const struct chat_usage *u)
+{
+    return (in->cache_marks && in->model->can_cache) || u->cache_created_tokens;
+}
+
+void usage_add_cached(struct buf *b, const struct chat_input *in, const struct chat_usage *u)
+{
+    json_add_count(b, S("\"cached_tokens\":"), u->cached_tokens);
+    if (LIKELY(!usage_has_explicit_cache(in, u)))
+        return;
+    json_add_count(b, S(",\"cache_creation_input_tokens\":"), u->cache_created_tokens);
+    buf_add(b, S(",\"cache_type\":\"ephemeral\",\"cache_creation\":{"));
+    json_add_count(b, S("\"ephemeral_5m_input_tokens\":"), u->cache_created_tokens);
+    buf_add_char(b, '}');
+}
+
+static bool add_kind(struct buf *b, str member, int64_t tokens)
+{
+    if (!tokens)
+        return false;
+    json_add_count(b, member, tokens);
+    buf_add_char(b, ',');
+    return true;
+}
+
+bool usage_add_media(struct buf *b, const struct chat_usage *u)
+{
+    bool any = add_kind(b, S("\"image_tokens\":"), u->image_tokens);
+
+    any |= add_kind(b, S("\"video_tokens\":"), u->video_tokens);
+    any |= add_kind(b, S("\"audio_tokens\":"), u->audio_tokens);
+    return any;
+}
+
+int64_t usage_text_tokens(const struct chat_usage *u)
+{
+    return max_i64(u->prompt_tokens - u->image_tokens - u->video_tokens - u->audio_tokens, 0);
+}
+
+void usage_add_plugins(struct buf *b, const struct chat_input *in, const struct chat_usage *u)
+{
+    if (LIKELY(!u->searches && !u->code_runs))
+        return;
+    buf_add(b, S(",\"plugins\":{"));
+    if (u->code_runs) {
+        json_add_count(b, S("\"code_interpreter\":{\"count\":"), u->code_runs);
+        buf_add(b, u->searches ? S("},") : S("}"));
+    }
+    if (u->searches) {
+        json_add_count(b, S("\"search\":{\"count\":"), u->searches);
+        buf_add(b, S(",\"strategy\":"));
+        json_add_str(b, in->search.strategy.len ? in->search.strategy : CHAT_SEARCH_STRATEGY);
+        buf_add_char(b, '}');
+    }
+    buf_add_char(b, '}');
+}
