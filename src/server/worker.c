@@ -39,7 +39,7 @@ static void on_idle(void *arg)
 {
     struct worker *w = arg;
 
-    if (w->setup && w->tasks) {
+    if (w->server && w->tasks) {
         update_gauges(w);
         setup_publish(w->setup);
     }

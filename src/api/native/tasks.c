@@ -310,5 +310,5 @@ enum err handle_native_task(struct request *rq)
         return cancel(rq, id);
     if (posts || verb.len)
         return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
-    return id.len ? query(rq, id) : handle_native_tasks(rq);
+    return query(rq, id);
 }
