@@ -124,7 +124,8 @@ SUSPENDS static enum err want_tls(struct fetcher *f)
 }
 
 /* The addresses that may be connected to. */
-SUSPENDS static enum fetch_error look_up(const struct download *d, const struct url *u, struct address *ret, size_t *ret_count)
+SUSPENDS static enum fetch_error look_up(const struct download *d, const struct url *u, struct address *ret,
+                                         size_t *ret_count)
 {
     struct address all[ADDRESSES];
     str            host = str_from_cstr(u->host);
@@ -153,22 +154,23 @@ static void close_pool(void *pool)
 }
 
 /* A pool of one connection to that very address: what the name says a moment later does not count. */
-SUSPENDS static enum err ask(const struct download *d, const struct url *u, const struct address *at, struct http_client **ret)
+SUSPENDS static enum err ask(const struct download *d, const struct url *u, const struct address *at,
+                             struct http_client **ret)
 {
     static const struct http_field fields[] = { { S("accept"), S("*/*") },
                                                 { S("accept-encoding"), S("identity") },
                                                 { S("user-agent"), S("dashbox") } };
-    int64_t                    left_ms = (d->deadline_us - loop_now_us(fiber_loop())) / 1000;
-    struct http_pool_options   o = { .origin = { .port = u->port, .tls = u->tls, .fixed = true, .address = *at },
-                                     .connection_max = 1,
-                                     .connect_ms = min_i64(left_ms, d->f->o.connect_ms) };
-    struct http_client_request rq = { .method = S("GET"),
-                                      .target = u->target,
-                                      .fields = fields,
-                                      .field_count = ARRAY_LEN(fields),
-                                      .first_ms = left_ms,
-                                      .total_ms = left_ms };
-    struct http_pool          *pool;
+    int64_t                        left_ms = (d->deadline_us - loop_now_us(fiber_loop())) / 1000;
+    struct http_pool_options       o = { .origin = { .port = u->port, .tls = u->tls, .fixed = true, .address = *at },
+                                         .connection_max = 1,
+                                         .connect_ms = min_i64(left_ms, d->f->o.connect_ms) };
+    struct http_client_request     rq = { .method = S("GET"),
+                                          .target = u->target,
+                                          .fields = fields,
+                                          .field_count = ARRAY_LEN(fields),
+                                          .first_ms = left_ms,
+                                          .total_ms = left_ms };
+    struct http_pool              *pool;
 
     if (left_ms <= 0)
         return ERR_TIMEOUT;
@@ -298,8 +300,9 @@ SUSPENDS static enum fetch_error fetch_http(struct download *d)
 /* data:image/png;base64,iVBORw0… (RFC 2397); the service takes no others. */
 SUSPENDS static enum fetch_error fetch_data(struct download *d)
 {
-    size_t   comma = str_find(d->rq->url, ',');
-    str      head = str_from(str_first(d->rq->url, comma), 5), data = str_from(d->rq->url, comma == STR_NONE ? comma : comma + 1);
+    size_t comma = str_find(d->rq->url, ',');
+    str    head = str_from(str_first(d->rq->url, comma), 5),
+        data = str_from(d->rq->url, comma == STR_NONE ? comma : comma + 1);
     enum err e;
 
     if (comma == STR_NONE || !str_ends(head, S(";base64")))
@@ -330,7 +333,8 @@ struct file_job {
 static void file_job(void *arg)
 {
     struct file_job *j = arg;
-    struct open_how  how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+    struct open_how  how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+                             .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
     struct stat      st;
     int              folder = open(j->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 

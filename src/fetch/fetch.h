@@ -23,23 +23,23 @@
 struct fetcher;
 
 /* What went wrong, with its words for the log. */
-#define FETCH_ERRORS(X)                                                      \
-    X(FETCH_OK, "downloaded")                                                \
-    X(FETCH_URL, "the URL cannot be read")                                   \
-    X(FETCH_SCHEME, "a URL of this kind is not taken")                       \
-    X(FETCH_FORBIDDEN, "the address is not one of the public internet")      \
-    X(FETCH_NAME, "the name has no address")                                 \
-    X(FETCH_REFUSED, "the connection was refused")                           \
-    X(FETCH_UNREACHABLE, "the server cannot be reached")                     \
-    X(FETCH_TIMEOUT, "the download took too long")                           \
-    X(FETCH_REDIRECTS, "too many redirects, or one to nowhere")              \
-    X(FETCH_DENIED, "the server denies access")                              \
-    X(FETCH_STATUS, "the server did not answer 200")                         \
-    X(FETCH_TYPE, "the Content-Type is none that is taken")                  \
-    X(FETCH_NO_LENGTH, "the answer has no Content-Length")                   \
-    X(FETCH_TOO_LARGE, "it is too large")                                    \
-    X(FETCH_BROKEN, "the answer broke off, or is no HTTP")                   \
-    X(FETCH_SPOOL, "the spool file cannot be written")                       \
+#define FETCH_ERRORS(X)                                                 \
+    X(FETCH_OK, "downloaded")                                           \
+    X(FETCH_URL, "the URL cannot be read")                              \
+    X(FETCH_SCHEME, "a URL of this kind is not taken")                  \
+    X(FETCH_FORBIDDEN, "the address is not one of the public internet") \
+    X(FETCH_NAME, "the name has no address")                            \
+    X(FETCH_REFUSED, "the connection was refused")                      \
+    X(FETCH_UNREACHABLE, "the server cannot be reached")                \
+    X(FETCH_TIMEOUT, "the download took too long")                      \
+    X(FETCH_REDIRECTS, "too many redirects, or one to nowhere")         \
+    X(FETCH_DENIED, "the server denies access")                         \
+    X(FETCH_STATUS, "the server did not answer 200")                    \
+    X(FETCH_TYPE, "the Content-Type is none that is taken")             \
+    X(FETCH_NO_LENGTH, "the answer has no Content-Length")              \
+    X(FETCH_TOO_LARGE, "it is too large")                               \
+    X(FETCH_BROKEN, "the answer broke off, or is no HTTP")              \
+    X(FETCH_SPOOL, "the spool file cannot be written")                  \
     X(FETCH_CANCELLED, "cancelled")
 
 #define FETCH_ENUM(name, text) name,
@@ -76,11 +76,12 @@ struct fetch_request {
 struct fetched {
     int     fd; /* readable, at its start; closed with the arena */
     int64_t size;
-    str     type; /* as declared, without parameters, lower case; empty: not declared */
-    int     status;                    /* of FETCH_STATUS and FETCH_DENIED, too; 0: there was none */
+    str     type;                     /* as declared, without parameters, lower case; empty: not declared */
+    int     status;                   /* of FETCH_STATUS and FETCH_DENIED, too; 0: there was none */
     char    hash[FETCH_HASH_LEN + 1]; /* SHA-256 of the content; "" for a file */
 };
 
-SUSPENDS enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_request *rq, struct fetched *ret);
+SUSPENDS enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_request *rq,
+                                struct fetched *ret);
 
 #endif

@@ -11,9 +11,9 @@
 struct url {
     bool     tls;
     uint16_t port;
-    char     host[256]; /* NUL-terminated; an IPv6 address stands in brackets */
+    char     host[256];  /* NUL-terminated; an IPv6 address stands in brackets */
     bool     is_address; /* a literal one */
-    str      target;    /* "/path?query", in the arena; without the fragment */
+    str      target;     /* "/path?query", in the arena; without the fragment */
 };
 
 bool url_parse(str text, struct arena *a, struct url *ret);

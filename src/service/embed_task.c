@@ -25,7 +25,7 @@
 #define RESULT_NAME S("output.txt.gz")
 
 enum {
-    BATCH = 16,              /* lines that are embedded, and written, at once */
+    BATCH = 16,               /* lines that are embedded, and written, at once */
     LINE_MAX_BYTES = 1 << 18, /* a longer one has too many tokens whatever it says */
     READ = 1 << 16,
 };
@@ -52,9 +52,9 @@ enum err embed_task_read(struct request *rq, yyjson_val *body, struct embed_inpu
 /* ---- lines ---- */
 
 struct line {
-    str     text;
-    int64_t number; /* from 0 */
-    str     code, message; /* why it is refused; empty: it is not */
+    str           text;
+    int64_t       number;        /* from 0 */
+    str           code, message; /* why it is refused; empty: it is not */
     const double *vector;
 };
 
@@ -215,7 +215,7 @@ SUSPENDS static void check_line(struct request *rq, const struct model *m, struc
     struct services  *s = rq->services;
     struct fault      f = { 0 };
     struct fault_view v;
-    int64_t           tokens = l->text.len > LINE_MAX_BYTES ? INT64_MAX : (int64_t)count_memo_get(s->memo, s->tokenizer, l->text);
+    int64_t tokens = l->text.len > LINE_MAX_BYTES ? INT64_MAX : (int64_t)count_memo_get(s->memo, s->tokenizer, l->text);
 
     if (m->input_max <= 0 || tokens <= m->input_max)
         return;
@@ -231,7 +231,8 @@ static enum err moderate(struct request *rq, str text)
     return moderation_looks_at(admit_rules(rq), MODERATION_INPUT) ? admit_text(rq, text) : OK;
 }
 
-SUSPENDS static enum err embed_batch(struct request *rq, struct embed_input *in, struct files *f, int64_t *tokens, bool *ret_some)
+SUSPENDS static enum err embed_batch(struct request *rq, struct embed_input *in, struct files *f, int64_t *tokens,
+                                     bool *ret_some)
 {
     str                 texts[BATCH];
     struct embed_answer answer;
@@ -248,7 +249,8 @@ SUSPENDS static enum err embed_batch(struct request *rq, struct embed_input *in,
         return e;
     in->texts = texts;
     in->text_count = count;
-    fiber_deadline_set(rq->settings->call_ms > 0 ? loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000 : DEADLINE_NONE);
+    fiber_deadline_set(rq->settings->call_ms > 0 ? loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000
+                                                 : DEADLINE_NONE);
     e = embed_texts(rq, in, &answer);
     fiber_deadline_set(DEADLINE_NONE);
     if (e == ERR_TIMEOUT)
@@ -269,7 +271,8 @@ SUSPENDS static enum err embed_batch(struct request *rq, struct embed_input *in,
 static enum err refuse_lines(struct request *rq, struct files *f)
 {
     if (f->e == ERR_LIMIT)
-        return fail_input_download_failed_detail(&rq->fault, arena_printf(rq->arena, "it has more than %lld lines", (long long)f->lines_max));
+        return fail_input_download_failed_detail(
+            &rq->fault, arena_printf(rq->arena, "it has more than %lld lines", (long long)f->lines_max));
     return f->e == ERR_INVALID ? fail_file_type_not_txt(&rq->fault) : f->e;
 }
 
@@ -354,8 +357,11 @@ enum err embed_task_run(struct task *t)
     lane_run(rq->services->files, output_open, o);
     if (o->e)
         return o->e;
-    *f = (struct files){ .in = got.fd, .buffer = arena_bytes(rq->arena, READ), .out = o->gz,
-                         .lines_max = rq->settings->tasks.lines_max, .request_id = t->row->request_id };
+    *f = (struct files){ .in = got.fd,
+                         .buffer = arena_bytes(rq->arena, READ),
+                         .out = o->gz,
+                         .lines_max = rq->settings->tasks.lines_max,
+                         .request_id = t->row->request_id };
     in->output = EMBED_DENSE;
     e = embed_lines(t, in, f, batch);
     if (e)

@@ -114,7 +114,7 @@ struct run {
     struct task_runner *runner;
     struct fiber       *fiber;
     struct arena        arena;
-    struct task_row     row; /* in the arena */
+    struct task_row     row;  /* in the arena */
     bool                lost; /* somebody else has it */
     bool                over;
 };
@@ -233,30 +233,37 @@ static void say_ended(const struct run *run, const struct task *t, const struct 
 {
     str detail = t->rq->fault.detail;
 
-    log_info("task %.*s: %.*s%s%.*s%s%.*s%s, model %.*s, %lld ms", STR_ARG(r->id), STR_ARG(r->status), r->code.len ? " " : "",
-             STR_ARG(r->code), detail.len ? " (" : "", STR_ARG(detail), detail.len ? ")" : "", STR_ARG(run->row.model),
-             (long long)(r->end_ms - run->row.scheduled_ms));
+    log_info("task %.*s: %.*s%s%.*s%s%.*s%s, model %.*s, %lld ms", STR_ARG(r->id), STR_ARG(r->status),
+             r->code.len ? " " : "", STR_ARG(r->code), detail.len ? " (" : "", STR_ARG(detail), detail.len ? ")" : "",
+             STR_ARG(run->row.model), (long long)(r->end_ms - run->row.scheduled_ms));
 }
 
 /* How the run ended becomes the task's end, if it is still ours. */
 SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
 {
-    struct task_runner  *r = run->runner;
-    struct request      *rq = t->rq;
-    const struct model  *m = request_model(rq, run->row.model);
-    struct ending        n = { .end = { .owner = str_of(r->owner, sizeof(r->owner)) } };
-    struct task_row     *row = &n.end.row;
+    struct task_runner *r = run->runner;
+    struct request     *rq = t->rq;
+    const struct model *m = request_model(rq, run->row.model);
+    struct ending       n = { .end = { .owner = str_of(r->owner, sizeof(r->owner)) } };
+    struct task_row    *row = &n.end.row;
 
-    *row = (struct task_row){ .id = run->row.id, .claim = run->row.claim, .end_ms = clock_unix_ms(), .status = TASK_SUCCEEDED,
-                              .total = t->total, .succeeded = t->succeeded, .failed = t->failed };
+    *row = (struct task_row){ .id = run->row.id,
+                              .claim = run->row.claim,
+                              .end_ms = clock_unix_ms(),
+                              .status = TASK_SUCCEEDED,
+                              .total = t->total,
+                              .succeeded = t->succeeded,
+                              .failed = t->failed };
     if (e) {
         fill_failure(run, t, e, row);
     } else {
         row->output = buf_str(&t->output);
         row->usage = t->usage;
         n.charging = (struct charging){ .ledger = r->o.access->ledger,
-                                        .charge = { .model = m, .model_name = m ? m->id : run->row.model,
-                                                    .workspace = run->row.workspace, .key = run->row.key,
+                                        .charge = { .model = m,
+                                                    .model_name = m ? m->id : run->row.model,
+                                                    .workspace = run->row.workspace,
+                                                    .key = run->row.key,
                                                     .use = { .prompt = rq->usage.prompt_tokens,
                                                              .completion = rq->usage.completion_tokens } } };
         n.end.also = charge_job;
@@ -266,7 +273,8 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
     if (e == ERR_NOT_FOUND)
         return; /* it ran too long, or somebody else has it: that is its end */
     if (e) {
-        log_error("task %.*s: its end cannot be written; it is run again when its lease has lapsed", STR_ARG(run->row.id));
+        log_error("task %.*s: its end cannot be written; it is run again when its lease has lapsed",
+                  STR_ARG(run->row.id));
         return;
     }
     r->counts.succeeded += !row->code.len;
@@ -329,7 +337,7 @@ static str copy(struct arena *a, str s)
 
 static void start_run(struct task_runner *r, const struct task_row *row)
 {
-    struct run *run = xcalloc(1, sizeof(*run));
+    struct run      *run = xcalloc(1, sizeof(*run));
     struct task_row *c = &run->row;
 
     run->runner = r;

@@ -28,8 +28,8 @@ struct task {
     /* With arena, services, settings, account, workspace, model_name, id and fault; nothing of HTTP. A refusal is recorded
      * in its fault, what was used in its usage. */
     struct request *rq;
-    struct buf      output; /* out: members of the output, ,"url":… with a comma before each */
-    str             usage;  /* out: a JSON object, or empty */
+    struct buf      output;                   /* out: members of the output, ,"url":… with a comma before each */
+    str             usage;                    /* out: a JSON object, or empty */
     int64_t         total, succeeded, failed; /* out: of task_metrics; total 0: the kind has none */
 };
 
@@ -62,14 +62,14 @@ SUSPENDS enum err tasks_forget(struct request *rq);
 /* ---- a worker's runner ---- */
 
 struct task_runner_options {
-    struct store        *store;
-    struct account_view *accounts;
-    struct access       *access;
-    size_t               running_max;
-    int64_t              lease_ms;
+    struct store           *store;
+    struct account_view    *accounts;
+    struct access          *access;
+    size_t                  running_max;
+    int64_t                 lease_ms;
     const struct task_kind *kinds; /* task_kinds */
     size_t                  kind_count;
-    bool                 sweeps; /* it also forgets what is old, and counts what there is: one worker does */
+    bool                    sweeps; /* it also forgets what is old, and counts what there is: one worker does */
     /* The newest configuration's services, until they are given back. */
     struct services *(*hold)(void *arg, const struct request_settings **ret_settings);
     void (*release)(void *arg, struct services *s);

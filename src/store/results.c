@@ -30,7 +30,7 @@ static enum err secret_job(sqlite3 *db, void *arg)
     struct results *r = arg;
     unsigned char   bits[SECRET_LEN];
     sqlite3_stmt   *st;
-    enum err        e = store_prepare(db, "INSERT OR IGNORE INTO account (name, value) VALUES ('" SECRET_NAME "', ?)", &st);
+    enum err e = store_prepare(db, "INSERT OR IGNORE INTO account (name, value) VALUES ('" SECRET_NAME "', ?)", &st);
 
     if (e)
         return e;
@@ -201,8 +201,8 @@ str results_url(const struct results *r, str base, str task, str name, int64_t e
     str  expires = str_of(number, num_format(number, expires_s));
 
     sign(r, path, expires, signature);
-    return arena_printf(a, "%.*s/files/%.*s?Expires=%.*s&Signature=%.*s", STR_ARG(base), STR_ARG(path), STR_ARG(expires),
-                        SIGNATURE_LEN, signature);
+    return arena_printf(a, "%.*s/files/%.*s?Expires=%.*s&Signature=%.*s", STR_ARG(base), STR_ARG(path),
+                        STR_ARG(expires), SIGNATURE_LEN, signature);
 }
 
 bool results_url_read(const struct results *r, str path, str query, int64_t now_s, str *ret_task, str *ret_name)
@@ -219,7 +219,8 @@ bool results_url_read(const struct results *r, str path, str query, int64_t now_
         else if (str_eq(name, S("Signature")))
             signature = value;
     }
-    if (path.len > 256 || expires.len > NUM_TEXT_MAX || signature.len != SIGNATURE_LEN || !str_to_i64(expires, &until_s))
+    if (path.len > 256 || expires.len > NUM_TEXT_MAX || signature.len != SIGNATURE_LEN ||
+        !str_to_i64(expires, &until_s))
         return false;
     sign(r, whole, expires, ours);
     if (CRYPTO_memcmp(ours, signature.ptr, SIGNATURE_LEN) != 0 || now_s >= until_s)

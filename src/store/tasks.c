@@ -42,8 +42,8 @@ static enum err commit(sqlite3 *db, enum err e)
 
 static void read_row(sqlite3_stmt *st, struct arena *a, struct task_row *ret)
 {
-    str *const     texts[] = { &ret->id, &ret->request_id, &ret->kind, &ret->function, &ret->model, &ret->workspace,
-                               &ret->key, &ret->base, &ret->status };
+    str *const     texts[] = { &ret->id,        &ret->request_id, &ret->kind, &ret->function, &ret->model,
+                               &ret->workspace, &ret->key,        &ret->base, &ret->status };
     int64_t *const times[] = { &ret->submit_ms, &ret->scheduled_ms, &ret->end_ms };
     str *const     ends[] = { &ret->output, &ret->usage, &ret->code, &ret->message };
     int64_t *const numbers[] = { &ret->total, &ret->succeeded, &ret->failed, &ret->claim };
@@ -65,13 +65,16 @@ enum err task_create_job(sqlite3 *db, void *arg)
 {
     struct task_create    *c = arg;
     const struct task_row *t = &c->row;
-    const str     texts[] = { t->id, t->request_id, t->kind, t->function, t->model, t->workspace, t->key, t->base, t->body };
+    const str              texts[] = {
+                     t->id, t->request_id, t->kind, t->function, t->model, t->workspace, t->key, t->base, t->body
+    };
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db,
-                                    "INSERT INTO tasks (id, request_id, kind, function, model, workspace, key, base, body, submit_ms,"
-                                         " status) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'PENDING' WHERE ?11 = 0 OR ?11 >"
-                                         " (SELECT COUNT(*) FROM tasks WHERE status IN ('PENDING', 'RUNNING') AND model = ?5)",
-                                    &st);
+    enum err      e =
+        store_prepare(db,
+                      "INSERT INTO tasks (id, request_id, kind, function, model, workspace, key, base, body, submit_ms,"
+                      " status) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'PENDING' WHERE ?11 = 0 OR ?11 >"
+                      " (SELECT COUNT(*) FROM tasks WHERE status IN ('PENDING', 'RUNNING') AND model = ?5)",
+                      &st);
 
     if (e)
         return e;
@@ -88,7 +91,7 @@ static enum err time_out(sqlite3 *db, const struct task_terms *t)
 {
     sqlite3_stmt *st;
     int64_t       late = 0;
-    enum err      e = store_prepare(db, "SELECT COUNT(*) FROM tasks WHERE status = 'RUNNING' AND scheduled_ms <= ?", &st);
+    enum err e = store_prepare(db, "SELECT COUNT(*) FROM tasks WHERE status = 'RUNNING' AND scheduled_ms <= ?", &st);
 
     if (e)
         return e;
@@ -129,8 +132,8 @@ enum err task_get_job(sqlite3 *db, void *arg)
     return r == SQLITE_DONE ? ERR_NOT_FOUND : store_err(db, r);
 }
 
-#define LIST_WHERE                                                                                            \
-    " FROM tasks WHERE (?1 = '' OR id = ?1) AND (?2 = '' OR model = ?2) AND (?3 = '' OR status = ?3)"         \
+#define LIST_WHERE                                                                                    \
+    " FROM tasks WHERE (?1 = '' OR id = ?1) AND (?2 = '' OR model = ?2) AND (?3 = '' OR status = ?3)" \
     " AND (?4 = '' OR key = ?4) AND submit_ms BETWEEN ?5 AND ?6 AND (end_ms IS NULL OR end_ms > ?7)"
 
 static void bind_list(sqlite3_stmt *st, const struct task_list *l)
@@ -176,7 +179,7 @@ enum err task_cancel_job(sqlite3 *db, void *arg)
     struct task_cancel *c = arg;
     sqlite3_stmt       *st;
     enum err            e = store_prepare(
-        db, "UPDATE tasks SET status = 'CANCELED', end_ms = ?2 WHERE id = ?1 AND status = 'PENDING'", &st);
+                   db, "UPDATE tasks SET status = 'CANCELED', end_ms = ?2 WHERE id = ?1 AND status = 'PENDING'", &st);
 
     if (e)
         return e;
@@ -201,7 +204,8 @@ static enum err running_of(sqlite3 *db, str model, int64_t *ret)
 }
 
 /* The numbers of the tasks that a statement gives, at most `room`; `limited`: those of full models are passed over. */
-static enum err choose(struct task_claim *c, sqlite3 *db, const char *sql, bool limited, int64_t *numbers, size_t *count)
+static enum err choose(struct task_claim *c, sqlite3 *db, const char *sql, bool limited, int64_t *numbers,
+                       size_t *count)
 {
     sqlite3_stmt *st;
     enum err      e = store_prepare(db, sql, &st);
@@ -238,11 +242,12 @@ static enum err choose(struct task_claim *c, sqlite3 *db, const char *sql, bool 
 static enum err take(struct task_claim *c, sqlite3 *db, int64_t number, struct task_row *ret)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db,
-                                    "UPDATE tasks SET status = 'RUNNING', scheduled_ms = COALESCE(scheduled_ms, ?2), owner = ?3,"
-                                         " lease_ms = ?4, claim = claim + 1 WHERE number = ?1 RETURNING " COLUMNS ", body",
-                                    &st);
-    int           r;
+    enum err      e =
+        store_prepare(db,
+                      "UPDATE tasks SET status = 'RUNNING', scheduled_ms = COALESCE(scheduled_ms, ?2), owner = ?3,"
+                      " lease_ms = ?4, claim = claim + 1 WHERE number = ?1 RETURNING " COLUMNS ", body",
+                      &st);
+    int r;
 
     if (e)
         return e;
@@ -264,17 +269,18 @@ enum err task_claim_job(sqlite3 *db, void *arg)
 {
     static const char *const lapsed = "SELECT number, model FROM tasks WHERE status = 'RUNNING' AND lease_ms < ?";
     static const char *const waiting = "SELECT number, model FROM tasks WHERE status = 'PENDING' ORDER BY number";
-    struct task_claim *c = arg;
-    int64_t           *numbers = arena_array(c->arena, int64_t, c->room), open = 0;
-    size_t             count = 0;
-    sqlite3_stmt      *st;
-    enum err           e;
+    struct task_claim       *c = arg;
+    int64_t                 *numbers = arena_array(c->arena, int64_t, c->room), open = 0;
+    size_t                   count = 0;
+    sqlite3_stmt            *st;
+    enum err                 e;
 
     c->rows = arena_array(c->arena, struct task_row, c->room);
     c->count = 0;
     /* Most times there is nothing: a look takes no lock that others wait for. */
     e = store_prepare(
-        db, "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING' OR (status = 'RUNNING' AND lease_ms < ?))", &st);
+        db, "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING' OR (status = 'RUNNING' AND lease_ms < ?))",
+        &st);
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, c->machine_ms);
@@ -306,7 +312,8 @@ enum err task_beat_job(sqlite3 *db, void *arg)
         sqlite3_stmt *st;
 
         e = store_prepare(
-            db, "UPDATE tasks SET lease_ms = ?4 WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'", &st);
+            db, "UPDATE tasks SET lease_ms = ?4 WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'",
+            &st);
         if (e)
             break;
         store_bind_str(st, 1, str_from_cstr(b->held[i].id));
@@ -324,11 +331,11 @@ static enum err write_end(sqlite3 *db, const struct task_end *t)
     const struct task_row *r = &t->row;
     sqlite3_stmt          *st;
     enum err               e = store_prepare(
-        db,
-        "UPDATE tasks SET status = ?4, end_ms = ?5, output = ?6, usage = ?7, code = ?8, message = ?9, total = ?10,"
-                      " succeeded = ?11, failed = ?12, owner = NULL, lease_ms = NULL"
-                      " WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'",
-        &st);
+                      db,
+                      "UPDATE tasks SET status = ?4, end_ms = ?5, output = ?6, usage = ?7, code = ?8, message = ?9, total = ?10,"
+                                    " succeeded = ?11, failed = ?12, owner = NULL, lease_ms = NULL"
+                                    " WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'",
+                      &st);
     const str     texts[] = { r->output, r->usage, r->code, r->message };
     const int64_t numbers[] = { r->total, r->succeeded, r->failed };
 
@@ -364,7 +371,7 @@ enum err task_release_job(sqlite3 *db, void *arg)
     struct task_end *t = arg;
     sqlite3_stmt    *st;
     enum err         e = store_prepare(
-        db, "UPDATE tasks SET lease_ms = 0 WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'", &st);
+                db, "UPDATE tasks SET lease_ms = 0 WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'", &st);
 
     if (e)
         return e;

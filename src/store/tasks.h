@@ -39,12 +39,12 @@ struct task_row {
     str     kind;           /* who runs it: service/tasks.c */
     str     function;       /* "embeddings:text-embedding:text-embedding": the path that it was made on */
     str     model, workspace, key;
-    str     base;   /* "http://127.0.0.1:8420": where the client found us, for the URLs of results */
-    str     body;   /* of the creating call, JSON */
+    str     base; /* "http://127.0.0.1:8420": where the client found us, for the URLs of results */
+    str     body; /* of the creating call, JSON */
     str     status;
     int64_t submit_ms, scheduled_ms, end_ms; /* 0: not yet */
-    str     output; /* members of the output, JSON without the braces; empty: none */
-    str     usage;  /* a JSON object; empty: none */
+    str     output;                          /* members of the output, JSON without the braces; empty: none */
+    str     usage;                           /* a JSON object; empty: none */
     str     code, message;
     int64_t total, succeeded, failed; /* task_metrics; total 0: it has none */
     int64_t claim;                    /* number of its claims */
@@ -73,7 +73,7 @@ struct task_list {
     str               id, model, status, key;
     int64_t           from_ms, to_ms; /* of the submission, both included */
     int64_t           page, size;     /* from 1 */
-    struct task_row  *rows; /* out; likewise */
+    struct task_row  *rows;           /* out; likewise */
     size_t            count;
     int64_t           total;
 };
@@ -108,7 +108,7 @@ struct task_beat {
         char    id[UUID_LEN + 1];
         int64_t claim;
         bool    lost;
-    } *held;
+    } * held;
     size_t count;
 };
 enum err task_beat_job(sqlite3 *db, void *task_beat);

@@ -34,7 +34,7 @@
 enum { WORKERS = 2, RUNNING = 4, TASKS_MAX = 1 << 18, LIFE_MAX_US = 60000, LEASE_MS = 2000 };
 
 struct shared {
-    _Atomic int64_t next; /* number of the next task */
+    _Atomic int64_t next;        /* number of the next task */
     _Atomic int     killed_runs; /* an upper bound: places of the killed */
     struct {
         _Atomic bool acknowledged;
@@ -105,9 +105,15 @@ static void make_one(struct worker *w)
     rand_uuid(id, '4');
     {
         str                key = arena_printf(&a, "k%lld", (long long)n);
-        struct task_create c = { .row = { .id = str_of(id, UUID_LEN), .request_id = S("r"), .kind = kind.name, .function = S("a:b:c"),
-                                          .model = S("qwen-plus"), .workspace = S("default"), .key = key,
-                                          .body = arena_printf(&a, "{\"n\":%lld}", (long long)n), .submit_ms = clock_unix_ms() } };
+        struct task_create c = { .row = { .id = str_of(id, UUID_LEN),
+                                          .request_id = S("r"),
+                                          .kind = kind.name,
+                                          .function = S("a:b:c"),
+                                          .model = S("qwen-plus"),
+                                          .workspace = S("default"),
+                                          .key = key,
+                                          .body = arena_printf(&a, "{\"n\":%lld}", (long long)n),
+                                          .submit_ms = clock_unix_ms() } };
 
         if (store_run(w->services.store, task_create_job, &c))
             die("create");
@@ -147,12 +153,20 @@ static void process_start(struct process *p, bool makes)
     struct ledger_options ledger = { 0 };
 
     if (store_open(str_from_cstr(folder), &p->store) || account_open(p->store, NULL, 0, NULL, &p->accounts) ||
-        quota_open(p->store, &billed, &p->quota) || ledger_open(p->store, p->quota, &ledger, &p->ledger) || store_start(p->store))
+        quota_open(p->store, &billed, &p->quota) || ledger_open(p->store, p->quota, &ledger, &p->ledger) ||
+        store_start(p->store))
         die("open");
     for (unsigned i = 0; i < WORKERS; i++) {
         struct worker             *w = &p->workers[i];
-        struct task_runner_options o = { .store = p->store, .access = &w->access, .running_max = RUNNING, .lease_ms = LEASE_MS,
-                                         .kinds = &kind, .kind_count = 1, .hold = hold, .release = release, .arg = w };
+        struct task_runner_options o = { .store = p->store,
+                                         .access = &w->access,
+                                         .running_max = RUNNING,
+                                         .lease_ms = LEASE_MS,
+                                         .kinds = &kind,
+                                         .kind_count = 1,
+                                         .hold = hold,
+                                         .release = release,
+                                         .arg = w };
 
         *w = (struct worker){ .loop = loop_new(), .makes = makes && i == 0 };
         w->access.ledger = p->ledger;
@@ -270,15 +284,16 @@ static int check(struct store *store, unsigned kills)
         /* One that was not acknowledged may be there all the same: its client was killed with the server. */
         if (r->requests > 1 || (r->requests && (r->prompt_tokens != n + 1 || !ran)) || (known && !r->requests)) {
             fprintf(stderr, "tasks_kill: task %lld: %s, %d runs, %lld charges, %lld tokens\n", (long long)n,
-                    known ? "acknowledged" : "not acknowledged", ran, (long long)r->requests, (long long)r->prompt_tokens);
+                    known ? "acknowledged" : "not acknowledged", ran, (long long)r->requests,
+                    (long long)r->prompt_tokens);
             wrong++;
         }
     }
     for (size_t i = 0; i < q.row_count; i++)
         cost += q.rows[i].cost;
     if ((int64_t)q.row_count != ended || cost != state.cost || runs - ended > atomic_load(&shared->killed_runs)) {
-        fprintf(stderr, "tasks_kill: %lld ended, %zu charged for %lld, the account owes %lld; %lld runs\n", (long long)ended,
-                q.row_count, (long long)cost, (long long)state.cost, (long long)runs);
+        fprintf(stderr, "tasks_kill: %lld ended, %zu charged for %lld, the account owes %lld; %lld runs\n",
+                (long long)ended, q.row_count, (long long)cost, (long long)state.cost, (long long)runs);
         wrong++;
     }
     printf("%u kills, %lld tasks acknowledged, %lld ended, %lld runs (%lld again after a kill), %d wrong\n", kills,

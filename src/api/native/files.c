@@ -52,7 +52,8 @@ static str type_of(str name)
 
 SUSPENDS static enum err send_file(struct request *rq, struct reading *r)
 {
-    struct http_field fields[] = { { S("content-type"), type_of(r->name) }, { S("x-request-id"), str_of(rq->id, UUID_LEN) } };
+    struct http_field fields[] = { { S("content-type"), type_of(r->name) },
+                                   { S("x-request-id"), str_of(rq->id, UUID_LEN) } };
     struct buf       *out;
     enum err          e = OK;
 

@@ -146,8 +146,8 @@ static bool read_time(str text, int64_t *ret)
     tm.tm_sec = (int)two(text.ptr + 12);
     back = tm;
     seconds = timegm(&back); /* puts right what is no date */
-    if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || back.tm_hour != tm.tm_hour || back.tm_min != tm.tm_min ||
-        back.tm_sec != tm.tm_sec)
+    if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || back.tm_hour != tm.tm_hour ||
+        back.tm_min != tm.tm_min || back.tm_sec != tm.tm_sec)
         return false;
     *ret = (int64_t)seconds * 1000 - ZONE_MS;
     return true;
@@ -270,8 +270,9 @@ enum err handle_native_tasks(struct request *rq)
     if (e)
         return e;
     buf_init(&b, rq->arena, SIZE_MAX / 2);
-    buf_addf(&b, "{\"request_id\":\"%s\",\"total\":%lld,\"total_page\":%lld,\"page_no\":%lld,\"page_size\":%lld,\"data\":[", rq->id,
-             (long long)l.total, (long long)((l.total + l.size - 1) / l.size), (long long)l.page, (long long)l.size);
+    buf_addf(
+        &b, "{\"request_id\":\"%s\",\"total\":%lld,\"total_page\":%lld,\"page_no\":%lld,\"page_size\":%lld,\"data\":[",
+        rq->id, (long long)l.total, (long long)((l.total + l.size - 1) / l.size), (long long)l.page, (long long)l.size);
     for (size_t i = 0; i < l.count; i++) {
         if (i)
             buf_add_char(&b, ',');

@@ -38,8 +38,19 @@ TEST(a_url_has_its_parts)
 
 TEST(what_is_no_url_is_not_read)
 {
-    static const char *const bad[] = { "", "x", "//x", "http://", "http:///x", "http://x y/", "http://\xc3\xa9.example/", "http://x/\xc3\xa9",
-                                       "http://.x/", "http://x:a/", "https:/x", "http://x$/", "http://x%41/" };
+    static const char *const bad[] = { "",
+                                       "x",
+                                       "//x",
+                                       "http://",
+                                       "http:///x",
+                                       "http://x y/",
+                                       "http://\xc3\xa9.example/",
+                                       "http://x/\xc3\xa9",
+                                       "http://.x/",
+                                       "http://x:a/",
+                                       "https:/x",
+                                       "http://x$/",
+                                       "http://x%41/" };
     struct url               u;
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -51,9 +62,12 @@ TEST(what_is_no_url_is_not_read)
 TEST(a_redirect_is_read_beside_its_url)
 {
     static const char *const cases[][2] = {
-        { "https://other/x", "https://other/x" }, { "file:///etc/passwd", "file:///etc/passwd" },
-        { "//other/x", "http://other/x" },        { "/x", "http://here:81/x" },
-        { "x", "http://here:81/a/x" },            { "?q", "http://here:81/a/b?q" },
+        { "https://other/x", "https://other/x" },
+        { "file:///etc/passwd", "file:///etc/passwd" },
+        { "//other/x", "http://other/x" },
+        { "/x", "http://here:81/x" },
+        { "x", "http://here:81/a/x" },
+        { "?q", "http://here:81/a/b?q" },
         { "x/y:z", "http://here:81/a/x/y:z" },
     };
     struct url base;

@@ -70,13 +70,14 @@ static bool good(str url, int64_t now_s)
 
     query = str_from(path, str_find(path, '?') + 1);
     path = str_first(path, str_find(path, '?'));
-    return results_url_read(results, path, query, now_s, &task, &name) && str_eq(task, S("t")) && str_eq(name, S("r.txt"));
+    return results_url_read(results, path, query, now_s, &task, &name) && str_eq(task, S("t")) &&
+           str_eq(name, S("r.txt"));
 }
 
 TEST(a_url_is_good_until_it_expires_and_only_as_it_was_made)
 {
-    str   url = results_url(results, S("http://h"), S("t"), S("r.txt"), 1000, &arena);
-    char *other = arena_bytes(&arena, url.len);
+    str             url = results_url(results, S("http://h"), S("t"), S("r.txt"), 1000, &arena);
+    char           *other = arena_bytes(&arena, url.len);
     struct results *again;
 
     assert_true(good(url, 999));

@@ -22,7 +22,9 @@ static int setup(void **state)
     snprintf(folder, sizeof(folder), "/tmp/dashbox-tasks-XXXXXX");
     arena_init(&arena, 0);
     now_ms = 1000000;
-    return !mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || store_open(str_from_cstr(folder), &other) ? -1 : 0;
+    return !mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || store_open(str_from_cstr(folder), &other)
+               ? -1
+               : 0;
 }
 
 static int teardown(void **state)
@@ -44,9 +46,16 @@ static struct task_terms terms(void)
 
 static enum err create(const char *id, const char *model, int64_t queued_max)
 {
-    struct task_create c = { .row = { .id = str_from_cstr(id), .request_id = S("r"), .kind = S("k"), .function = S("a:b:c"),
-                                      .model = str_from_cstr(model), .workspace = S("default"), .key = S("key-1"),
-                                      .base = S("http://x"), .body = S("{\"n\":1}"), .submit_ms = now_ms++ },
+    struct task_create c = { .row = { .id = str_from_cstr(id),
+                                      .request_id = S("r"),
+                                      .kind = S("k"),
+                                      .function = S("a:b:c"),
+                                      .model = str_from_cstr(model),
+                                      .workspace = S("default"),
+                                      .key = S("key-1"),
+                                      .base = S("http://x"),
+                                      .body = S("{\"n\":1}"),
+                                      .submit_ms = now_ms++ },
                              .queued_max = queued_max };
 
     return store_run_here(store, task_create_job, &c);
@@ -76,8 +85,13 @@ static int64_t two_of_a(str model)
 
 static struct task_claim claim(struct store *s, const char *owner, int64_t machine_ms, size_t room)
 {
-    struct task_claim c = { .arena = &arena, .terms = terms(), .owner = str_from_cstr(owner), .machine_ms = machine_ms,
-                            .lease_ms = 100, .room = room, .running_max = two_of_a };
+    struct task_claim c = { .arena = &arena,
+                            .terms = terms(),
+                            .owner = str_from_cstr(owner),
+                            .machine_ms = machine_ms,
+                            .lease_ms = 100,
+                            .room = room,
+                            .running_max = two_of_a };
 
     assert_int_equal(store_run_here(s, task_claim_job, &c), OK);
     return c;
@@ -85,8 +99,14 @@ static struct task_claim claim(struct store *s, const char *owner, int64_t machi
 
 static enum err end(struct store *s, const char *owner, const struct task_row *row, const char *status)
 {
-    struct task_end t = { .row = { .id = row->id, .claim = row->claim, .status = str_from_cstr(status), .end_ms = now_ms,
-                                   .output = S(",\"url\":\"u\""), .total = 2, .succeeded = 1, .failed = 1 },
+    struct task_end t = { .row = { .id = row->id,
+                                   .claim = row->claim,
+                                   .status = str_from_cstr(status),
+                                   .end_ms = now_ms,
+                                   .output = S(",\"url\":\"u\""),
+                                   .total = 2,
+                                   .succeeded = 1,
+                                   .failed = 1 },
                           .owner = str_from_cstr(owner) };
 
     return store_run_here(s, task_end_job, &t);
@@ -276,8 +296,14 @@ TEST(what_was_kept_long_enough_is_gone)
 
 static struct task_list list(const char *model, const char *status, int64_t page, int64_t size)
 {
-    struct task_list l = { .arena = &arena, .terms = terms(), .model = str_from_cstr(model), .status = str_from_cstr(status),
-                           .from_ms = 0, .to_ms = INT64_MAX, .page = page, .size = size };
+    struct task_list l = { .arena = &arena,
+                           .terms = terms(),
+                           .model = str_from_cstr(model),
+                           .status = str_from_cstr(status),
+                           .from_ms = 0,
+                           .to_ms = INT64_MAX,
+                           .page = page,
+                           .size = size };
 
     assert_int_equal(store_run_here(store, task_list_job, &l), OK);
     return l;
