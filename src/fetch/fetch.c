@@ -148,14 +148,9 @@ SUSPENDS static enum fetch_error look_up(const struct download *d, const struct 
     return good ? FETCH_OK : FETCH_FORBIDDEN;
 }
 
-static void close_pool(void *pool)
-{
-    http_pool_close(pool);
-}
-
-/* A pool of one connection to that very address: what the name says a moment later does not count. */
+/* A connection to that very address: what the name says a moment later does not count. Its pool is the caller's to close. */
 SUSPENDS static enum err ask(const struct download *d, const struct url *u, const struct address *at,
-                             struct http_client **ret)
+                             struct http_pool **ret_pool, struct http_client **ret)
 {
     static const struct http_field fields[] = { { S("accept"), S("*/*") },
                                                 { S("accept-encoding"), S("identity") },
@@ -171,22 +166,22 @@ SUSPENDS static enum err ask(const struct download *d, const struct url *u, cons
                                           .first_ms = left_ms,
                                           .total_ms = left_ms };
     struct http_pool              *pool;
+    enum err                       e = left_ms > 0 ? OK : ERR_TIMEOUT;
 
-    if (left_ms <= 0)
-        return ERR_TIMEOUT;
+    if (!e && u->tls)
+        e = want_tls(d->f);
+    if (e)
+        return e;
     memcpy(o.origin.host, u->host, sizeof(o.origin.host));
-    if (u->tls) {
-        enum err e = want_tls(d->f);
-
-        if (e)
-            return e;
+    if (u->tls)
         o.tls = tls_context_ref(d->f->tls);
-    }
     pool = http_pool_open(fiber_loop(), &o);
-    if (!pool)
-        return ERR_UNREACHABLE;
-    arena_defer(d->arena, close_pool, pool);
-    return http_client_open(pool, d->arena, &rq, ret);
+    e = http_client_open(pool, d->arena, &rq, ret);
+    if (e)
+        http_pool_close(pool);
+    else
+        *ret_pool = pool;
+    return e;
 }
 
 static bool is_redirect(int status)
@@ -250,6 +245,7 @@ SUSPENDS static enum fetch_error take_body(struct download *d, struct http_clien
 SUSPENDS static enum fetch_error one_hop(struct download *d, str *url)
 {
     struct address      at[ADDRESSES];
+    struct http_pool   *pool = NULL;
     struct http_client *c = NULL;
     struct url          u;
     size_t              count = 0;
@@ -261,7 +257,7 @@ SUSPENDS static enum fetch_error one_hop(struct download *d, str *url)
         return FETCH_URL;
     fe = look_up(d, &u, at, &count);
     for (size_t i = 0; !fe && i < count && (e == ERR_UNREACHABLE || e == ERR_REFUSED); i++)
-        e = ask(d, &u, &at[i], &c);
+        e = ask(d, &u, &at[i], &pool, &c);
     if (fe || e)
         return fe ? fe : error_of(d, e);
     if (is_redirect(http_client_head(c)->status)) {
@@ -275,6 +271,7 @@ SUSPENDS static enum fetch_error one_hop(struct download *d, str *url)
     }
     d->ret->status = http_client_head(c)->status;
     http_client_close(c);
+    http_pool_close(pool);
     return fe;
 }
 

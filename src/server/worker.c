@@ -30,6 +30,7 @@ static void update_gauges(struct worker *w)
     counter_set(&w->counters, COUNTER_TASKS_CREATED_TOTAL, t->created);
     counter_set(&w->counters, COUNTER_TASKS_ENDED_TOTAL_SUCCEEDED, t->succeeded);
     counter_set(&w->counters, COUNTER_TASKS_ENDED_TOTAL_FAILED, t->failed);
+    counter_set(&w->counters, COUNTER_TASKS_ENDED_TOTAL_CANCELED, t->canceled);
     counter_set(&w->counters, COUNTER_TASKS_PENDING, t->pending);
     counter_set(&w->counters, COUNTER_TASKS_RUNNING, t->running);
 }

@@ -65,6 +65,7 @@ struct task_terms task_terms_now(const struct request_settings *s, struct arena 
 }
 
 static void runner_wake(struct task_runner *r);
+static void count_canceled(struct task_runner *r);
 
 enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id[UUID_LEN + 1])
 {
@@ -97,6 +98,18 @@ enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id
     rq->admission->made_task = true;
     runner_wake(rq->services->tasks);
     return OK;
+}
+
+enum err task_cancel(struct request *rq, str id)
+{
+    struct task_cancel c = { .id = id, .now_ms = clock_unix_ms() };
+    enum err           e = store_run(rq->services->store, task_cancel_job, &c);
+
+    if (e == ERR_NOT_FOUND)
+        return fail_task_not_pending(&rq->fault); /* REF: X106 */
+    if (!e)
+        count_canceled(rq->services->tasks);
+    return e;
 }
 
 str task_result_url(const struct task *t, str name)
@@ -139,6 +152,11 @@ static void runner_wake(struct task_runner *r)
     r->news = true;
     if (r->fiber)
         fiber_wake(r->fiber);
+}
+
+static void count_canceled(struct task_runner *r)
+{
+    r->counts.canceled++;
 }
 
 /* The request that a kind's function works with. */

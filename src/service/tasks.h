@@ -50,6 +50,9 @@ bool task_wanted(const struct request *rq);
 /* Makes one of the admitted call; committed when it returns. E202: too many of the model wait or run. */
 SUSPENDS enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id[UUID_LEN + 1]);
 
+/* X106: it is not PENDING, or there is none. */
+SUSPENDS enum err task_cancel(struct request *rq, str id);
+
 /* What jobs of store/tasks.h need to know. */
 struct task_terms task_terms_now(const struct request_settings *s, struct arena *a);
 
@@ -77,8 +80,8 @@ struct task_runner_options {
 };
 
 struct task_counts {
-    int64_t created, succeeded, failed; /* by this worker */
-    int64_t pending, running;           /* in the store; of the runner that sweeps */
+    int64_t created, succeeded, failed, canceled; /* by this worker */
+    int64_t pending, running;                     /* in the store; of the runner that sweeps */
 };
 
 struct task_runner *task_runner_open(struct loop *l, const struct task_runner_options *o);

@@ -286,16 +286,11 @@ enum err handle_native_tasks(struct request *rq)
 
 SUSPENDS static enum err cancel(struct request *rq, str id)
 {
-    struct task_cancel c = { .id = id, .now_ms = clock_unix_ms() };
-    enum err           e = admit_query(rq, S("tasks cancel"));
+    enum err e = admit_query(rq, S("tasks cancel"));
 
     if (!e)
-        e = store_run(rq->services->store, task_cancel_job, &c);
-    if (e == ERR_NOT_FOUND)
-        return fail_task_not_pending(&rq->fault); /* REF: X106 */
-    if (e)
-        return e;
-    return reply_json_managed(rq, arena_printf(rq->arena, "{\"request_id\":\"%s\"}", rq->id));
+        e = task_cancel(rq, id);
+    return e ? e : reply_json_managed(rq, arena_printf(rq->arena, "{\"request_id\":\"%s\"}", rq->id));
 }
 
 /* ---- which of them ---- */
