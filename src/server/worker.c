@@ -40,7 +40,7 @@ static void on_idle(void *arg)
 {
     struct worker *w = arg;
 
-    if (w->server && w->tasks) {
+    if (w->setup && w->server && w->tasks) {
         update_gauges(w);
         setup_publish(w->setup);
     }
