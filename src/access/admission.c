@@ -351,7 +351,7 @@ enum err admit_charge(struct request *rq)
 /* What was refused before an engine was asked counts nowhere (access.md §7.4). */
 SUSPENDS static void give_back(struct request *rq, struct rate_ticket *ticket, int64_t tokens)
 {
-    if (rq->engine.len)
+    if (rq->engine.len || rq->admission->made_task)
         rates_settle(rq->access->rates, ticket, tokens, clock_unix_ms());
     else
         rates_undo(rq->access->rates, ticket, clock_unix_ms());

@@ -37,6 +37,7 @@ struct admission {
     bool                batch;              /* of Batch Chat */
     bool                on_route, in_batch; /* counted there */
     bool                charged;
+    bool                made_task; /* it counts, though no engine has been asked yet */
 };
 
 /* Steps 6 to 8, and 10 but for the prompt. Also strikes with a fault that was asked for (access/faults.h). */

@@ -266,13 +266,11 @@ static enum err position_forget(sqlite3 *db, const char *name)
     return e;
 }
 
-static enum err booking_begin(struct booking *b, sqlite3 *db, struct quota *q)
+static enum err booking_prepare(struct booking *b, sqlite3 *db, struct quota *q)
 {
-    enum err e;
-
     b->db = db;
     b->quota = q;
-    e = store_prepare(
+    return store_prepare(
         db,
         "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (minute, workspace, key, model) DO UPDATE SET requests = requests + excluded.requests,"
@@ -283,6 +281,12 @@ static enum err booking_begin(struct booking *b, sqlite3 *db, struct quota *q)
         " free_tokens = free_tokens + excluded.free_tokens, cost = cost + excluded.cost,"
         " list_cost = list_cost + excluded.list_cost",
         &b->add);
+}
+
+static enum err booking_begin(struct booking *b, sqlite3 *db, struct quota *q)
+{
+    enum err e = booking_prepare(b, db, q);
+
     return e ? e : store_exec(db, "BEGIN IMMEDIATE");
 }
 
@@ -755,15 +759,32 @@ static size_t name_add(struct record *r, size_t at, str name, uint8_t *len)
     return at + n;
 }
 
+/* What it costs. From here on the next check sees it. */
+static void price(struct ledger *l, const struct charge *c, struct charged *ret)
+{
+    struct price_use  use = c->use;
+    enum price_region region = quota_region(l->quota);
+
+    use.free = 0;
+    ret->list_cost = price_chat(c->model, region, &use);
+    if (!quota_billing(l->quota))
+        return;
+    ret->cost = ret->list_cost;
+    if (!use.batch)
+        use.free = quota_take(l->quota, c->model, use.prompt - use.cache_created - use.cache_read + use.completion);
+    ret->free = use.free;
+    if (use.free)
+        ret->cost = price_chat(c->model, region, &use);
+    quota_spend(l->quota, ret->cost);
+}
+
 enum err ledger_charge(struct ledger_log *log, const struct charge *c, struct charged *ret)
 {
-    struct ledger    *l = log->ledger;
-    uint64_t          n = atomic_load_explicit(&log->written, memory_order_relaxed), waiting;
-    struct price_use  use = c->use;
-    struct charged    charged = { .ticket = n };
-    enum price_region region = quota_region(l->quota);
-    struct record    *r;
-    size_t            at;
+    struct ledger *l = log->ledger;
+    uint64_t       n = atomic_load_explicit(&log->written, memory_order_relaxed), waiting;
+    struct charged charged = { .ticket = n };
+    struct record *r;
+    size_t         at;
 
     might_suspend();
     while ((waiting = n - atomic_load(&log->booked)) >= RECORDS) {
@@ -774,26 +795,13 @@ enum err ledger_charge(struct ledger_log *log, const struct charge *c, struct ch
         charged.ticket = n = atomic_load_explicit(&log->written, memory_order_relaxed);
     }
 
-    use.free = 0;
-    charged.list_cost = price_chat(c->model, region, &use);
-    if (quota_billing(l->quota)) {
-        int64_t explicit = use.cache_created + use.cache_read;
-
-        charged.cost = charged.list_cost;
-        if (!use.batch)
-            use.free = quota_take(l->quota, c->model, use.prompt - explicit + use.completion);
-        charged.free = use.free;
-        if (use.free)
-            charged.cost = price_chat(c->model, region, &use);
-        quota_spend(l->quota, charged.cost);
-    }
-
+    price(l, c, &charged);
     r = &log->file->records[n % RECORDS];
     r->time_ms = clock_unix_ms();
-    r->prompt = use.prompt;
-    r->completion = use.completion;
+    r->prompt = c->use.prompt;
+    r->completion = c->use.completion;
     r->reasoning = c->reasoning;
-    r->cached = use.cached;
+    r->cached = c->use.cached;
     r->free = charged.free;
     r->cost = charged.cost;
     r->list_cost = charged.list_cost;
@@ -809,6 +817,50 @@ enum err ledger_charge(struct ledger_log *log, const struct charge *c, struct ch
     else if (UNLIKELY(!atomic_load(&l->awake)))
         wake(l);
     return OK;
+}
+
+enum err ledger_book(struct ledger *l, sqlite3 *db, const struct charge *c, struct charged *ret)
+{
+    struct booking b = { 0 };
+    struct charged charged = { 0 };
+    struct group   g = {
+          .minute = clock_unix_ms() / 60000,
+          .requests = 1,
+          .prompt = c->use.prompt,
+          .completion = c->use.completion,
+          .reasoning = c->reasoning,
+          .cached = c->use.cached,
+          .workspace = c->workspace,
+          .key = c->key,
+          .model_name = c->model_name,
+          .model = c->model,
+    };
+    enum err e = booking_prepare(&b, db, l->quota);
+
+    if (e)
+        return e;
+    price(l, c, &charged);
+    *ret = charged; /* also when it cannot be booked: ledger_booked() then takes it back */
+    g.free = charged.free;
+    g.cost = charged.cost;
+    g.list_cost = charged.list_cost;
+    e = group_book(&b, &g);
+    if (!e)
+        e = quota_book_cost(l->quota, db, charged.cost);
+    sqlite3_finalize(b.add);
+    free(b.taken);
+    return e;
+}
+
+void ledger_booked(struct ledger *l, sqlite3 *db, const struct charge *c, const struct charged *done, bool committed)
+{
+    if (!committed) {
+        (void)quota_reload(l->quota, db); /* a failure is in the log */
+        return;
+    }
+    quota_booked(l->quota, done->cost);
+    if (done->free)
+        quota_booked_free(l->quota, c->model, done->free);
 }
 
 enum err ledger_wait(struct ledger_log *log, uint64_t ticket)

@@ -14,6 +14,7 @@
 struct fields {
     struct http_field at[FIELDS_MAX];
     size_t            count;
+    bool              managed;
 };
 
 static void add(struct fields *f, str name, str value)
@@ -89,7 +90,7 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
             add(f, S("x-dashscope-partialresponse"), S("true"));
         add(f, S("x-dashscope-timeout"), number(rq->arena, rq->settings->call_ms / 1000));
     }
-    if (rq->surface == SURFACE_NATIVE)
+    if (rq->surface == SURFACE_NATIVE && !f->managed)
         add(f, S("x-dashscope-call-gateway"), S("true"));
     rate_fields(rq, f);
     if (rq->allow.len)
@@ -109,6 +110,15 @@ enum err reply_json(struct request *rq, str body)
 
     request_phase(rq, PHASE_REPLY);
     common_fields(rq, &f, S("application/json"));
+    return http_answer(rq->x, 200, f.at, f.count, body);
+}
+
+enum err reply_json_managed(struct request *rq, str body)
+{
+    struct fields f = { .managed = true };
+
+    request_phase(rq, PHASE_REPLY);
+    common_fields(rq, &f, S("application/json;charset=UTF-8"));
     return http_answer(rq->x, 200, f.at, f.count, body);
 }
 

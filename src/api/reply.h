@@ -11,6 +11,9 @@
 /* A whole answer of 200 with a JSON body. */
 SUSPENDS enum err reply_json(struct request *rq, str body);
 
+/* The same for what is managed beside the models: tasks (wire-forms.md §8). */
+SUSPENDS enum err reply_json_managed(struct request *rq, str body);
+
 /* A whole answer without a body. */
 SUSPENDS enum err reply_empty(struct request *rq, int status);
 

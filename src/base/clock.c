@@ -19,7 +19,7 @@ int64_t clock_mono_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static int64_t machine_unix_ms(void)
+int64_t clock_machine_ms(void)
 {
     struct timespec ts;
 
@@ -33,7 +33,7 @@ int64_t clock_unix_ms(void)
 
     if (UNLIKELY(stopped))
         return stopped;
-    return machine_unix_ms() + atomic_load_explicit(&offset_ms, memory_order_relaxed);
+    return clock_machine_ms() + atomic_load_explicit(&offset_ms, memory_order_relaxed);
 }
 
 void clock_set(int64_t unix_ms)
@@ -41,7 +41,7 @@ void clock_set(int64_t unix_ms)
     if (stopped_at_ms)
         stopped_at_ms = unix_ms;
     else
-        offset_ms = unix_ms - machine_unix_ms();
+        offset_ms = unix_ms - clock_machine_ms();
 }
 
 void clock_advance(int64_t ms)
@@ -59,7 +59,7 @@ void clock_stop(bool stopped)
     if (stopped) {
         stopped_at_ms = clock_unix_ms();
     } else {
-        offset_ms = stopped_at_ms - machine_unix_ms();
+        offset_ms = stopped_at_ms - clock_machine_ms();
         stopped_at_ms = 0;
     }
 }
@@ -74,7 +74,7 @@ struct clock_state clock_state_now(void)
 {
     int64_t now = clock_unix_ms();
 
-    return (struct clock_state){ .now_ms = now, .offset_ms = now - machine_unix_ms(), .stopped = stopped_at_ms != 0 };
+    return (struct clock_state){ .now_ms = now, .offset_ms = now - clock_machine_ms(), .stopped = stopped_at_ms != 0 };
 }
 
 void clock_fix(int64_t unix_ms)

@@ -10,6 +10,9 @@ int64_t clock_mono_us(void);
 /* Since 1970-01-01T00:00:00Z, for dates. */
 int64_t clock_unix_ms(void);
 
+/* The machine's own, whatever tests do to the one above: for what several processes must agree on, such as leases. */
+int64_t clock_machine_ms(void);
+
 /* The wall clock can be set, moved and stopped, so that minutes, expiries and months pass without waiting: by tests, and by
  * users through the admin API. Durations and deadlines (clock_mono_us) go on as ever. From any thread. */
 struct clock_state {

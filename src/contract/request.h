@@ -61,6 +61,17 @@ struct request_guard {
     bool away_closed; /* no verdict refuses */
 };
 
+/* What the configuration says of asynchronous tasks (media.md §1.5). */
+struct request_tasks {
+    int64_t queued_max;      /* of a model, waiting or running */
+    int64_t run_ms, keep_ms; /* how long one may run; how long it is known after its end */
+    int64_t rate;            /* queries, lists, and cancellations a second, each, under the published limits */
+    int64_t fetch_ms;        /* for one download of what a client named */
+    int64_t lines_max, file_max; /* of a file of texts to embed; bytes */
+    str     base;            /* of the URLs of results; empty: as the client found us */
+    bool    tls;             /* over which he did */
+};
+
 /* What the configuration says of answers. Replaced whole at a reload; a request keeps the one it began with. */
 struct request_settings {
     struct wording_options wording;
@@ -71,6 +82,7 @@ struct request_settings {
     int64_t                call_ms; /* for a call that is not streamed */
     struct request_limits  limits;
     struct request_guard   guard;
+    struct request_tasks   tasks;
     int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;

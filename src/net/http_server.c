@@ -688,20 +688,38 @@ enum err http_answer(struct http_exchange *x, int status, const struct http_fiel
     return e;
 }
 
-void http_stream_begin(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count)
+/* `length` -1: the body is chunked, or for HTTP/1.0 lasts until the end. */
+static void stream_begin(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count, int64_t length)
 {
     ASSERT(!x->begun);
     x->status = status;
     x->begun = true;
-    x->chunked = x->head.minor == 1;
+    x->chunked = length < 0 && x->head.minor == 1;
     x->no_body = str_eq(x->head.method, S("HEAD"));
-    if (!x->chunked)
+    if (length < 0 && !x->chunked)
         x->head.keep_alive = false;
     buf_init(&x->out_head, &x->arena, HTTP_HEAD_MAX);
     (void)buf_room(&x->out_head, 768);
     add_head(x, &x->out_head, status, fields, field_count);
+    if (length >= 0) {
+        buf_add(&x->out_head, S("content-length: "));
+        buf_add_i64(&x->out_head, length);
+        buf_add(&x->out_head, S("\r\n"));
+    }
     buf_add(&x->out_head, x->chunked ? S("transfer-encoding: chunked\r\n\r\n") : S("\r\n"));
     buf_init(&x->out, &x->arena, SIZE_MAX / 2);
+}
+
+void http_stream_begin(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count)
+{
+    stream_begin(x, status, fields, field_count, -1);
+}
+
+void http_stream_begin_sized(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count,
+                             int64_t length)
+{
+    ASSERT(length >= 0);
+    stream_begin(x, status, fields, field_count, length);
 }
 
 struct buf *http_stream_buf(struct http_exchange *x)

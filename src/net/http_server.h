@@ -105,6 +105,9 @@ SUSPENDS enum err http_answer(struct http_exchange *x, int status, const struct 
 
 /* Answers piece by piece. The head goes out with the first flush, in the same write as the first pieces. */
 void http_stream_begin(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count);
+/* The same with a Content-Length: exactly so many bytes are then added. */
+void http_stream_begin_sized(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count,
+                             int64_t length);
 /* Where to append: what is there at the next flush goes out as one chunk. */
 struct buf *http_stream_buf(struct http_exchange *x);
 /* Until the client can take more. Nothing happens when nothing has been added. */

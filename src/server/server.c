@@ -5,9 +5,11 @@
 #include "access/journal.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "loop/lane.h"
 #include "server/admin_key.h"
 #include "server/laptop_key.h"
 #include "server/route.h"
+#include "store/results.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -148,6 +150,8 @@ static enum err open_access(struct server *p, const struct shared *s)
         p->faults = faults_open();
         p->journal = o->journal ? journal_open((size_t)o->journal) : NULL;
     }
+    if (!e)
+        e = results_open(p->store, &p->results);
     return e ? e : store_start(p->store);
 }
 
@@ -182,7 +186,8 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
     options_copy(&p->arena, &p->started, &c->options);
     take_signals(); /* before any thread exists: a signal that another thread could take would end the process */
     raise_descriptors(c->options.connections);
-    e = open_tokenizer(c, &p->arena, &p->tokenizer);
+    p->files = lane_open("files");
+    e = p->files ? open_tokenizer(c, &p->arena, &p->tokenizer) : ERR_LIMIT;
     if (e) {
         log_error("the tokenizer's table qwen.tok cannot be read; see the option `tokenizer`");
         config_free(c);
@@ -235,6 +240,7 @@ void server_close(struct server *p)
     /* First the ledger, whose last bookings the store takes, then the store: its lane may still report to a worker's loop. */
     ledger_close(p->ledger);
     store_close(p->store);
+    lane_close(p->files);
     for (size_t i = p->worker_count; i > 0; i--)
         worker_free(p->workers[i - 1]);
     free(p->workers);
@@ -245,6 +251,7 @@ void server_close(struct server *p)
     account_close(p->accounts);
     faults_close(p->faults);
     journal_close(p->journal);
+    results_close(p->results);
     tokenizer_close(p->tokenizer);
     arena_free(&p->arena);
     log_flush();

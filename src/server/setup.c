@@ -8,6 +8,8 @@
 #include "contract/model.h"
 #include "engine/record/tapes.h"
 #include "engine/standin/standin.h"
+#include "fetch/fetch.h"
+#include "fetch/guard.h"
 #include "net/tls.h"
 #include "server/server.h"
 
@@ -104,6 +106,18 @@ static enum err open_tapes(struct shared *s, const struct shared *before, str *r
     return tapes_open(&t, &s->config->arena, &s->tapes, ret_problem);
 }
 
+/* Each worker opens a fetcher of it later. */
+static enum err check_fetch(struct shared *s, str *ret_problem)
+{
+    struct guard g;
+    str          wrong = { 0 };
+
+    if (guard_init(&g, s->config->options.fetch_allow, &s->arena, &wrong))
+        return OK;
+    *ret_problem = arena_printf(&s->arena, "fetch.allow: \"%.*s\" is no network such as 127.0.0.0/8", STR_ARG(wrong));
+    return ERR_INVALID;
+}
+
 static enum err shared_fill(struct shared *s, const struct tokenizer *t, const struct shared *before, str *ret_problem)
 {
     struct config         *c = s->config;
@@ -117,7 +131,9 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, const s
     enum err e;
 
     open_models(s);
-    e = open_rules(s, ret_problem);
+    e = check_fetch(s, ret_problem);
+    if (!e)
+        e = open_rules(s, ret_problem);
     if (e)
         return e;
     if (o->scenario.len)
@@ -157,6 +173,17 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
             .when_asked = o->moderation_guard_when == 1,
             .strict = o->moderation_guard_strict,
             .away_closed = o->moderation_guard_away == 1,
+        },
+        .tasks = {
+            .queued_max = o->tasks_queued,
+            .run_ms = o->tasks_run_ms,
+            .keep_ms = o->tasks_keep_ms,
+            .rate = o->tasks_rate,
+            .fetch_ms = o->fetch_time_ms,
+            .lines_max = o->embedding_lines_max,
+            .file_max = o->embedding_file_max,
+            .base = o->public_url,
+            .tls = o->tls_certificate.len > 0,
         },
         .limits = {
             .catalog = o->limits_catalog,
@@ -220,6 +247,7 @@ static void setup_free(struct setup *s)
     for (size_t i = 0; i < c->engine_count; i++)
         free(s->series[i].upstreams);
     free(s->series);
+    fetcher_close(s->services.fetcher);
     shared_unref(s->shared);
     free(s);
 }
@@ -302,6 +330,9 @@ void setup_attach(struct setup *s)
 {
     s->services.store = s->worker->common->store;
     s->services.accounts = s->worker->common->accounts;
+    s->services.results = s->worker->common->results;
+    s->services.files = s->worker->common->files;
+    s->services.tasks = s->worker->tasks;
 }
 
 /* The scenario's rules count their calls from 1 again, and recordings are replayed from their first takes. */
@@ -312,6 +343,25 @@ static void reset_engines(void *arg)
     standin_reset(s->shared->standin);
     if (s->shared->tapes)
         tapes_rewind(s->shared->tapes);
+}
+
+static void open_fetcher(struct setup *s)
+{
+    const struct options *o = &s->shared->config->options;
+    struct arena          a;
+    struct fetch_options  f = { .allow = o->fetch_allow,
+                                .files = o->fetch_files,
+                                .redirects = o->fetch_redirects,
+                                .connect_ms = o->fetch_connect_ms,
+                                .lane = s->worker->common->files };
+    str                   wrong;
+    enum err              e;
+
+    arena_init(&a, 0);
+    f.spool = arena_printf(&a, "%.*s/spool", STR_ARG(o->data));
+    e = fetcher_open(&f, &s->services.fetcher, &wrong);
+    ASSERT(e == OK); /* check_fetch() has seen it */
+    arena_free(&a);
 }
 
 enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
@@ -332,6 +382,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         .reset = reset_engines,
     };
     setup_attach(s);
+    open_fetcher(s);
     open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */
     for (size_t i = c->engine_count; i > 0 && !e; i--)

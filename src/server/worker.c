@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "server/server.h"
+#include "service/tasks.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ static void update_gauges(struct worker *w)
 {
     const struct http_counters *h = http_server_counters(w->server);
     struct count_memo_stats     m = count_memo_stats(w->memo);
+    const struct task_counts   *t = task_runner_counts(w->tasks);
 
     counter_set(&w->counters, COUNTER_CONNECTIONS_TOTAL, h->connections);
     counter_set(&w->counters, COUNTER_CONNECTIONS_REFUSED_TOTAL, h->connections_refused);
@@ -25,6 +27,12 @@ static void update_gauges(struct worker *w)
     counter_set(&w->counters, COUNTER_FIBERS, (int64_t)loop_fiber_count(w->loop));
     counter_set(&w->counters, COUNTER_TOKEN_MEMO_HITS_TOTAL, (int64_t)m.hits);
     counter_set(&w->counters, COUNTER_TOKEN_MEMO_MISSES_TOTAL, (int64_t)m.misses);
+    counter_set(&w->counters, COUNTER_TASKS_CREATED_TOTAL, t->created);
+    counter_set(&w->counters, COUNTER_TASKS_ENDED_TOTAL_SUCCEEDED, t->succeeded);
+    counter_set(&w->counters, COUNTER_TASKS_ENDED_TOTAL_FAILED, t->failed);
+    counter_set(&w->counters, COUNTER_TASKS_ENDED_TOTAL_CANCELED, t->canceled);
+    counter_set(&w->counters, COUNTER_TASKS_PENDING, t->pending);
+    counter_set(&w->counters, COUNTER_TASKS_RUNNING, t->running);
 }
 
 /* Before the loop sleeps: the lines of requests go out in one write. */
@@ -32,7 +40,7 @@ static void on_idle(void *arg)
 {
     struct worker *w = arg;
 
-    if (w->setup) {
+    if (w->setup && w->server && w->tasks) {
         update_gauges(w);
         setup_publish(w->setup);
     }
@@ -124,11 +132,49 @@ static void *worker_main(void *arg)
 
     if (w->index == 0)
         w->account_watch = fiber_start(w->loop, watch_account, w);
+    task_runner_start(w->tasks);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
         pthread_kill(w->common->main, SIGUSR2);
     return NULL;
+}
+
+/* A task runs with the newest configuration. */
+static struct services *hold_services(void *arg, const struct request_settings **ret_settings)
+{
+    struct worker *w = arg;
+
+    setup_hold(w->setup);
+    *ret_settings = &w->setup->shared->settings;
+    return &w->setup->services;
+}
+
+static void release_services(void *arg, struct services *s)
+{
+    (void)arg;
+    setup_release(CONTAINER_OF(s, struct setup, services));
+}
+
+static void open_tasks(struct worker *w)
+{
+    const struct options            *o = &w->setup->shared->config->options;
+    size_t                           workers = w->common->worker_count;
+    const struct task_runner_options t = {
+        .store = w->common->store,
+        .accounts = w->accounts,
+        .access = &w->access,
+        .running_max = ((size_t)o->tasks_running + workers - 1) / workers,
+        .lease_ms = o->tasks_lease_ms,
+        .kinds = task_kinds,
+        .kind_count = task_kind_count,
+        .sweeps = w->index == 0,
+        .hold = hold_services,
+        .release = release_services,
+        .arg = w,
+    };
+
+    w->tasks = task_runner_open(w->loop, &t);
 }
 
 enum err worker_start(struct worker *w)
@@ -143,6 +189,7 @@ enum err worker_start(struct worker *w)
     e = ledger_log_open(p->ledger, &w->access.log);
     if (e)
         return e;
+    open_tasks(w);
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
@@ -227,6 +274,19 @@ static void worker_over(struct worker *w)
         loop_stop(w->loop);
 }
 
+static void on_tasks_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    setup_retire(w->setup);
+    w->setup = NULL;
+    rates_view_close(w->access.rates);
+    if (w->account_watch)
+        fiber_cancel(w->account_watch);
+    else
+        worker_over(w);
+}
+
 static void on_drained(void *arg)
 {
     struct worker *w = arg;
@@ -236,13 +296,7 @@ static void on_drained(void *arg)
     w->drain_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
-    setup_retire(w->setup);
-    w->setup = NULL;
-    rates_view_close(w->access.rates);
-    if (w->account_watch)
-        fiber_cancel(w->account_watch);
-    else
-        worker_over(w);
+    task_runner_stop(w->tasks, on_tasks_stopped, w);
 }
 
 static void cut_off(struct worker *w)
@@ -307,6 +361,7 @@ void worker_free(struct worker *w)
     if (!w->has_run)
         close_unused(w);
     shared_unref(w->next);
+    task_runner_free(w->tasks);
     account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);

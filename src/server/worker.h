@@ -18,6 +18,7 @@ struct worker {
     struct setup       *setup;
     struct account_view *accounts;
     struct access       access;
+    struct task_runner *tasks;
     struct count_memo  *memo;
     struct counters     counters;
     pthread_t           thread;

@@ -6,13 +6,21 @@
 #include "tokens/chat_template.h"
 
 struct account_source;
+struct fetcher;
+struct lane;
+struct results;
 struct store;
+struct task_runner;
 
 struct services {
     struct store           *store;
     struct account_source  *accounts;
     const struct tokenizer *tokenizer;
     struct count_memo      *memo;
+    struct task_runner     *tasks;
+    struct results         *results;
+    struct fetcher         *fetcher;
+    struct lane            *files; /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
     void *engine_arg;

@@ -74,6 +74,18 @@ static const char *const migrations[] = {
     "  cost INTEGER NOT NULL, list_cost INTEGER NOT NULL, PRIMARY KEY (minute, workspace, key, model)) WITHOUT ROWID;"
     /* how far each worker's log of charges has been booked into the tables above */
     "CREATE TABLE ledger_positions (log TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;",
+
+    /* Asynchronous tasks: store/tasks.h. The lease is in the machine's time, all else in the service's. */
+    "CREATE TABLE tasks ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, request_id TEXT NOT NULL, kind TEXT NOT NULL,"
+    "  function TEXT NOT NULL, model TEXT NOT NULL, workspace TEXT NOT NULL, key TEXT NOT NULL, base TEXT NOT NULL,"
+    "  body TEXT NOT NULL, status TEXT NOT NULL, submit_ms INTEGER NOT NULL, scheduled_ms INTEGER, end_ms INTEGER,"
+    "  output TEXT NOT NULL DEFAULT '', usage TEXT NOT NULL DEFAULT '', code TEXT NOT NULL DEFAULT '',"
+    "  message TEXT NOT NULL DEFAULT '', total INTEGER NOT NULL DEFAULT 0, succeeded INTEGER NOT NULL DEFAULT 0,"
+    "  failed INTEGER NOT NULL DEFAULT 0, owner TEXT, lease_ms INTEGER, claim INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX tasks_open ON tasks (status, model) WHERE status IN ('PENDING', 'RUNNING');"
+    "CREATE INDEX tasks_submitted ON tasks (submit_ms);"
+    "CREATE INDEX tasks_ended ON tasks (end_ms) WHERE end_ms IS NOT NULL;",
 };
 
 /* What the operator can do about it. */

@@ -171,8 +171,30 @@ function behave(words, asked, answer, request) {
     }
 }
 
+// GET /files/NAME.txt?…: what a client's URL may lead to. The name says how it answers.
+const files = {
+    texts: answer => answer.end('hello wind\n\nsecond line\r\n'),
+    long: answer => answer.end(`fine\n${'word '.repeat(3000)}\nfine again\n`),
+    all_long: answer => answer.end(`${'word '.repeat(3000)}\n`),
+    many: answer => answer.end('x\n'.repeat(2001)),
+    binary: answer => answer.end(Buffer.from([0xff, 0xfe, 0x00, 0x0a])),
+    bad_word: answer => answer.end('a forbidden word\n'),
+    large: answer => { answer.writeHead(200, { 'content-length': 5000000 }); answer.write('x\n'); },
+    endless: answer => { const timer = setInterval(() => answer.write('x\n'.repeat(200000)), 1); answer.on('close', () => clearInterval(timer)); },
+    drip: answer => { const timer = setInterval(() => answer.write('x'), 20); answer.on('close', () => clearInterval(timer)); },
+    short: answer => { answer.writeHead(200, { 'content-length': 1000 }); answer.write('x\n'); setTimeout(() => answer.destroy(), 20); },
+    late: () => {},
+    denied: answer => { answer.writeHead(403); answer.end(); },
+    missing: answer => { answer.writeHead(404); answer.end(); },
+    garbage: answer => answer.socket.end('this is not HTTP\r\n\r\n'),
+    moved: (answer, query) => { answer.writeHead(302, { location: query.get('to') }); answer.end(); },
+    round: answer => { answer.writeHead(302, { location: 'round.txt' }); answer.end(); },
+};
+
 export async function start() {
     const server = http.createServer((request, answer) => {
+        const url = new URL(request.url, 'http://x'), file = /^\/files\/(\w+)\.txt$/.exec(url.pathname)?.[1];
+        if (request.method === 'GET' && Object.hasOwn(files, file ?? '')) return files[file](answer, url.searchParams);
         let text = '';
         request.on('data', piece => { text += piece; });
         request.on('end', () => {

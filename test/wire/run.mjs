@@ -246,7 +246,7 @@ function read_case_file(file) {
             exchange = { kind: 'http', line: block.line, method, target, flags, headers, expects: [],
                 body: expand_repeats(body.map(l => l.text).join('\n')) };
             for (const flag of flags)
-                if (!/^(1\.0|chunked|chunked=\d+|pipelined|new|slow|on=\w+|times=\d+)$/.test(flag))
+                if (!/^(1\.0|chunked|chunked=\d+|pipelined|new|slow|on=\w+|times=\d+|until=\S+)$/.test(flag))
                     throw new Bad_case(shown, block.line, `unknown flag ${flag}`);
             current.steps.push(exchange);
             break;
@@ -840,7 +840,7 @@ async function run_command(step, server, options, bound) {
 }
 
 async function run_case(test, server, options) {
-    const bound = new Map();
+    const bound = new Map([['upstream', server.upstream]]);
     let connection = null;
     let pending = [];           // methods of requests that were sent ahead
     let name = '';              // of the connection
@@ -923,7 +923,14 @@ async function run_case(test, server, options) {
                     await connection.need(() => connection.bytes.includes('\n\n'), 'a first event');
                     continue;
                 }
-                const reply = await connection.reply(pending[0] ?? 'GET', expect.abort, expect.cut);
+                let reply = await connection.reply(pending[0] ?? 'GET', expect.abort, expect.cut);
+                const until = step.flags.find(f => f.startsWith('until='))?.slice(6);
+                for (const end = Date.now() + options.timeout; until && !new RegExp(until).test(reply.body) && Date.now() < end;) {
+                    await new Promise(resolve => setTimeout(resolve, 20));
+                    const { head, body } = request_bytes(step, bound, `${server.host}:${server.port}`);
+                    connection.send(Buffer.concat([head, body]));
+                    reply = await connection.reply(step.method);
+                }
                 if (reply.status >= 200) pending.shift();
                 check_reply(test, expect, reply, bound, server);
                 if (reply.status === 100 && rest) { connection.send(rest); rest = null; }
@@ -972,7 +979,7 @@ async function start_server(setup, options, upstream) {
     if (setup.rules) fs.writeFileSync(rules_file, setup.rules);
     const words = ['serve', '--listen', '127.0.0.1:0', '--data', path.join(data, 'data'), '--api-key', 'sk-test',
         '--config', config_file, ...setup.args.map(fill)];
-    const server = { data: path.join(data, 'data'), folder: data, output: '', ended: null };
+    const server = { data: path.join(data, 'data'), folder: data, output: '', ended: null, upstream };
     for (const line of setup.setup.split('\n').filter(l => l)) {
         const failed = await new Promise(resolve => execFile(path.resolve(options.binary),
             [...line.split(/\s+/), '--data', server.data, '--config', config_file],
@@ -1152,7 +1159,7 @@ async function main() {
         setups.get(key).tests.push(test);
     }
     let upstream = null;
-    if ([...setups.values()].some(s => (s.config + s.scenario + s.args.join(' ')).includes('$UPSTREAM'))) {
+    if ([...setups.values()].some(s => (JSON.stringify(s.tests.map(t => t.steps)) + s.config + s.scenario + s.args.join(' ')).match(/\$UPSTREAM|\$\{upstream\}/))) {
         try {
             const module = await import('./faulty_engine.mjs');
             upstream = await module.start();

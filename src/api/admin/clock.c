@@ -4,7 +4,7 @@
 #include "access/journal.h"
 #include "api/admin/admin.gen.h"
 #include "base/clock.h"
-#include "service/services.h"
+#include "service/tasks.h"
 
 static enum err answer_clock(struct admin_call *c)
 {
@@ -49,5 +49,6 @@ enum err admin_handle_reset(struct admin_call *c)
     clock_reset();
     rates_reset(rq->access->rates);
     rq->services->reset(rq->services->engine_arg);
-    return ledger_reset(rq->access->ledger);
+    e = tasks_forget(rq);
+    return e ? e : ledger_reset(rq->access->ledger);
 }

@@ -1,15 +1,17 @@
 /* embeddings.c - POST /api/v1/services/embeddings/text-embedding/text-embedding and
  * …/multimodal-embedding/multimodal-embedding.
  *
- * Spec: platform.md §3.1, §3.2, §3.5.
+ * Spec: platform.md §3.1-§3.3, §3.5.
  */
 #include "access/admission.h"
 #include "api/body_model.h"
 #include "api/embedding.h"
 #include "api/native/native.h"
+#include "api/native/task_reply.h"
 #include "api/reply.h"
 #include "contract/embed_body.h"
 #include "service/embed.h"
+#include "service/embed_task.h"
 
 static enum err read_parameters(struct request *rq, yyjson_val *root, const struct param_table *t,
                                 struct embed_input *in)
@@ -106,9 +108,23 @@ static enum err begin(struct request *rq, enum model_path path, yyjson_val **ret
     in->model_name = rq->model_name;
     if (!e)
         e = admit(rq, in->model);
-    if (!e && !(in->model->calls & BIT(MODEL_CALL_SYNC)))
+    if (!e && !(in->model->calls & BIT(MODEL_CALL_SYNC)) && !task_wanted(rq))
         e = fail_sync_not_supported(&rq->fault); /* REF: E189 */
     return e;
+}
+
+/* A model of files: all that can be checked without the file is checked now. */
+SUSPENDS static enum err make_task(struct request *rq, yyjson_val *root, struct embed_input *in)
+{
+    char     id[UUID_LEN + 1];
+    str      url;
+    enum err e = embed_task_read(rq, root, in, &url);
+
+    if (!e)
+        e = embed_check(rq, in);
+    if (!e)
+        e = task_create(rq, S("text-embedding"), root, id);
+    return e ? e : task_reply_created(rq, id);
 }
 
 enum err handle_native_text_embedding(struct request *rq)
@@ -118,6 +134,8 @@ enum err handle_native_text_embedding(struct request *rq)
     yyjson_val         *root;
     enum err            e = begin(rq, MODEL_PATH_TEXT_EMBEDDING, &root, in);
 
+    if (!e && !(in->model->calls & BIT(MODEL_CALL_SYNC)))
+        return make_task(rq, root, in);
     if (!e)
         e = read_texts(rq, root, in);
     if (!e)

@@ -15,6 +15,9 @@ SUSPENDS enum err handle_native_models(struct request *rq);
 SUSPENDS enum err handle_native_model(struct request *rq);
 SUSPENDS enum err handle_native_tokenizer(struct request *rq);
 SUSPENDS enum err handle_native_tokens(struct request *rq);
+SUSPENDS enum err handle_native_tasks(struct request *rq);
+SUSPENDS enum err handle_native_task(struct request *rq);
+SUSPENDS enum err handle_result_file(struct request *rq);
 
 /* The input of a body of chat: messages, or a prompt with its history. in->model and in->multimodal are set. */
 enum err native_read_input(struct request *rq, yyjson_val *root, struct chat_input *in);

@@ -1,0 +1,310 @@
+/* tasks.c - /api/v1/tasks: query, list, cancel. Spec: media.md §1.3-§1.7. */
+#include "service/tasks.h"
+
+#include "access/admission.h"
+#include "api/native/native.h"
+#include "api/native/task_reply.h"
+#include "api/reply.h"
+#include "base/clock.h"
+#include "contract/errors.gen.h"
+#include "net/http_server.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define ZONE_MS       (INT64_C(8) * 3600000) /* all times of the wire are those of UTC+8 */
+#define DAY_MS        (INT64_C(24) * 3600000)
+#define PAGE_SIZE     10
+#define PAGE_SIZE_MAX 100
+
+/* ---- the reply to a call that made one ---- */
+
+enum err task_reply_created(struct request *rq, const char *id)
+{
+    struct buf b;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    buf_addf(&b, "{\"output\":{\"task_status\":\"PENDING\",\"task_id\":\"%s\"}", id);
+    reply_add_request_id(&b, rq);
+    return reply_json(rq, buf_str(&b));
+}
+
+/* ---- rates: each of the three functions of the account has its own (E204) ---- */
+
+SUSPENDS static enum err admit_query(struct request *rq, str function)
+{
+    struct rate_limits limits = { .requests = { { rq->settings->tasks.rate, 1000 } }, .request_windows = 1 };
+    struct rate_claim  claim = { .subject = S(":account"), .model = function, .limits = &limits };
+    struct rate_ticket ticket = { 0 };
+    struct rate_state  state;
+    enum err           e;
+
+    if (!rq->settings->limits.catalog)
+        return OK;
+    e = rates_admit(rq->access->rates, &claim, 1, clock_unix_ms(), &ticket, &state);
+    if (e == ERR_LIMIT)
+        return fail_request_rate_native(&rq->fault); /* REF: E204b */
+    if (e == ERR_UNREACHABLE)
+        return fail_throttled(&rq->fault); /* REF: E202 */
+    if (!e)
+        rates_settle(rq->access->rates, &ticket, 0, clock_unix_ms());
+    return e;
+}
+
+/* ---- query ---- */
+
+/* ,"submit_time":"2024-11-25 13:55:46.536" */
+static void add_time(struct buf *b, const char *name, int64_t unix_ms)
+{
+    time_t    seconds = (time_t)((unix_ms + ZONE_MS) / 1000);
+    struct tm tm;
+
+    if (!unix_ms)
+        return;
+    gmtime_r(&seconds, &tm);
+    buf_addf(b, ",\"%s\":\"%04d-%02d-%02d %02d:%02d:%02d.%03d\"", name, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+             tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(unix_ms % 1000));
+}
+
+static void add_metrics(struct buf *b, const struct task_row *t)
+{
+    if (t->total)
+        buf_addf(b, ",\"task_metrics\":{\"TOTAL\":%lld,\"SUCCEEDED\":%lld,\"FAILED\":%lld}", (long long)t->total,
+                 (long long)t->succeeded, (long long)t->failed);
+}
+
+static void add_output(struct buf *b, const struct task_row *t)
+{
+    add_time(b, "submit_time", t->submit_ms);
+    add_time(b, "scheduled_time", t->scheduled_ms);
+    add_time(b, "end_time", t->end_ms);
+    buf_add(b, t->output);
+    if (t->code.len) {
+        buf_add(b, S(",\"code\":"));
+        json_add_str(b, t->code);
+        buf_add(b, S(",\"message\":"));
+        json_add_str(b, t->message);
+    }
+    add_metrics(b, t);
+}
+
+SUSPENDS static enum err query(struct request *rq, str id)
+{
+    struct task_get g = { .arena = rq->arena, .terms = task_terms_now(rq->settings, rq->arena), .id = id };
+    struct buf      b;
+    enum err        e = admit_query(rq, S("tasks query"));
+
+    if (!e)
+        e = store_run(rq->services->store, task_get_job, &g);
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    buf_addf(&b, "{\"request_id\":\"%s\",\"output\":{\"task_id\":", rq->id);
+    json_add_str(&b, id);
+    buf_add(&b, S(",\"task_status\":"));
+    json_add_str(&b, e ? S("UNKNOWN") : g.row.status);
+    if (!e)
+        add_output(&b, &g.row);
+    buf_add_char(&b, '}');
+    if (!e && g.row.usage.len) {
+        buf_add(&b, S(",\"usage\":"));
+        buf_add(&b, g.row.usage);
+    }
+    buf_add_char(&b, '}');
+    return reply_json_managed(rq, buf_str(&b));
+}
+
+/* ---- list ---- */
+
+static int64_t two(const char *p)
+{
+    return (p[0] - '0') * 10 + (p[1] - '0');
+}
+
+/* "20260102150405" in UTC+8, or milliseconds since 1970, which have 13 digits. */
+static bool read_time(str text, int64_t *ret)
+{
+    struct tm tm = { 0 }, back;
+    time_t    seconds;
+    int64_t   ms;
+
+    if (text.len == 13 && str_to_i64(text, &ms) && ms > 0) {
+        *ret = ms;
+        return true;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+    }
+    if (text.len != 14)
+        return false;
+    tm.tm_year = (int)(two(text.ptr) * 100 + two(text.ptr + 2) - 1900);
+    tm.tm_mon = (int)two(text.ptr + 4) - 1;
+    tm.tm_mday = (int)two(text.ptr + 6);
+    tm.tm_hour = (int)two(text.ptr + 8);
+    tm.tm_min = (int)two(text.ptr + 10);
+    tm.tm_sec = (int)two(text.ptr + 12);
+    back = tm;
+    seconds = timegm(&back); /* puts right what is no date */
+    if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || back.tm_hour != tm.tm_hour ||
+        back.tm_min != tm.tm_min || back.tm_sec != tm.tm_sec)
+        return false;
+    *ret = (int64_t)seconds * 1000 - ZONE_MS;
+    return true;
+}
+
+static bool is_status(str s)
+{
+    static const str all[] = { S("PENDING"), S("RUNNING"), S("SUCCEEDED"), S("FAILED"), S("CANCELED"), S("UNKNOWN") };
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (str_eq(s, all[i]))
+            return true;
+    }
+    return false;
+}
+
+static str region_of(const struct request *rq)
+{
+    return rq->settings->limits.region == MODEL_CN ? S("cn-beijing") : S("ap-southeast-1");
+}
+
+static bool read_positive(str text, int64_t max, int64_t *ret)
+{
+    return str_to_i64(text, ret) && *ret >= 1 && *ret <= max;
+}
+
+/* The window: a day, wherever one end of it is said; both ends at most a day apart. */
+static bool read_window(struct task_list *l, int64_t now_ms)
+{
+    if (l->from_ms && l->to_ms)
+        return l->from_ms <= l->to_ms && l->to_ms - l->from_ms <= DAY_MS;
+    if (l->from_ms)
+        l->to_ms = l->from_ms + DAY_MS;
+    else if (l->to_ms)
+        l->from_ms = l->to_ms - DAY_MS;
+    else {
+        l->to_ms = now_ms;
+        l->from_ms = now_ms - DAY_MS;
+    }
+    return true;
+}
+
+static enum err read_filters(struct request *rq, struct task_list *l)
+{
+    str  rest = http_query(rq->x), wrong = { 0 };
+    bool elsewhere = false;
+
+    while (rest.len && !wrong.len) {
+        str  pair = str_cut(&rest, '&'), name = str_cut(&pair, '='), v = http_unescape(rq->arena, pair);
+        bool good = true;
+
+        if (!v.len)
+            continue;
+        if (str_eq(name, S("task_id")))
+            l->id = v;
+        else if (str_eq(name, S("model_name")))
+            l->model = v;
+        else if (str_eq(name, S("api_key_id")))
+            l->key = v;
+        else if (str_eq(name, S("region")))
+            elsewhere = !str_eq(v, region_of(rq));
+        else if (str_eq(name, S("status")))
+            good = is_status(l->status = v);
+        else if (str_eq(name, S("start_time")))
+            good = read_time(v, &l->from_ms);
+        else if (str_eq(name, S("end_time")))
+            good = read_time(v, &l->to_ms);
+        else if (str_eq(name, S("page_no")))
+            good = read_positive(v, INT32_MAX, &l->page);
+        else if (str_eq(name, S("page_size")))
+            good = read_positive(v, PAGE_SIZE_MAX, &l->size);
+        if (!good)
+            wrong = name;
+    }
+    if (elsewhere)
+        l->status = S("UNKNOWN"); /* there are none */
+    if (!wrong.len && !read_window(l, rq->arrived_ms))
+        wrong = S("end_time");
+    return wrong.len ? fail_parameter_missing_named(&rq->fault, wrong) : OK;
+}
+
+static void add_element(struct request *rq, struct buf *b, const struct task_row *t)
+{
+    buf_add(b, S("{\"api_key_id\":"));
+    json_add_str(b, t->key);
+    buf_add(b, S(",\"caller_parent_id\":\"1\",\"caller_uid\":\"1\"")); /* one account a server */
+    if (t->end_ms)
+        json_add_count(b, S(",\"end_time\":"), t->end_ms);
+    json_add_count(b, S(",\"gmt_create\":"), t->submit_ms);
+    buf_add(b, S(",\"model_name\":"));
+    json_add_str(b, t->model);
+    buf_add(b, S(",\"region\":"));
+    json_add_str(b, region_of(rq));
+    buf_add(b, S(",\"request_id\":"));
+    json_add_str(b, t->request_id);
+    if (t->scheduled_ms)
+        json_add_count(b, S(",\"start_time\":"), t->scheduled_ms);
+    buf_add(b, S(",\"status\":"));
+    json_add_str(b, t->status);
+    buf_add(b, S(",\"task_id\":"));
+    json_add_str(b, t->id);
+    buf_add(b, S(",\"user_api_unique_key\":\"apikey:v1:"));
+    json_add_escaped(b, t->function);
+    buf_add_char(b, ':');
+    json_add_escaped(b, t->model);
+    buf_add(b, S("\"}"));
+}
+
+enum err handle_native_tasks(struct request *rq)
+{
+    struct task_list l = { .arena = rq->arena, .page = 1, .size = PAGE_SIZE };
+    struct buf       b;
+    enum err         e = admit_query(rq, S("tasks list"));
+
+    if (!e)
+        e = read_filters(rq, &l);
+    l.terms = task_terms_now(rq->settings, rq->arena);
+    if (!e)
+        e = store_run(rq->services->store, task_list_job, &l);
+    if (e)
+        return e;
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    buf_addf(
+        &b, "{\"request_id\":\"%s\",\"total\":%lld,\"total_page\":%lld,\"page_no\":%lld,\"page_size\":%lld,\"data\":[",
+        rq->id, (long long)l.total, (long long)((l.total + l.size - 1) / l.size), (long long)l.page, (long long)l.size);
+    for (size_t i = 0; i < l.count; i++) {
+        if (i)
+            buf_add_char(&b, ',');
+        add_element(rq, &b, &l.rows[i]);
+    }
+    buf_add(&b, S("]}"));
+    return reply_json_managed(rq, buf_str(&b));
+}
+
+/* ---- cancel ---- */
+
+SUSPENDS static enum err cancel(struct request *rq, str id)
+{
+    enum err e = admit_query(rq, S("tasks cancel"));
+
+    if (!e)
+        e = task_cancel(rq, id);
+    return e ? e : reply_json_managed(rq, arena_printf(rq->arena, "{\"request_id\":\"%s\"}", rq->id));
+}
+
+/* ---- which of them ---- */
+
+enum err handle_native_task(struct request *rq)
+{
+    str  path = http_path(rq->x), id = str_from(path, str_find_str(path, S("/tasks/")) + 7), verb;
+    bool posts = str_eq(http_request(rq->x)->method, S("POST"));
+
+    verb = id;
+    id = http_unescape(rq->arena, str_cut(&verb, '/'));
+    if (posts && id.len && str_eq(verb, S("cancel")))
+        return cancel(rq, id);
+    if (posts || verb.len)
+        return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
+    return query(rq, id);
+}

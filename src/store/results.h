@@ -1,0 +1,36 @@
+/* results.h - files that tasks have made, and the URLs under which clients get them.
+ *
+ * A result is DATA/results/TASK/NAME. It is there whole or not at all, and before the task's end is committed. Its URL,
+ * BASE/files/TASK/NAME?Expires=…&Signature=…, is good without a key until it expires: whoever has it may read the file.
+ * What a run that was lost has left is overwritten by the next, or goes with the task.
+ *
+ * Thread: all but the URLs is work for a lane.
+ */
+#ifndef DASHBOX_STORE_RESULTS_H
+#define DASHBOX_STORE_RESULTS_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "store/store.h"
+
+struct results;
+
+/* Reads, or makes, the secret that URLs are signed with. Before the loops start. */
+enum err results_open(struct store *s, struct results **ret);
+void     results_close(struct results *r);
+
+/* A file to write to; `path` gets where it lies. Names are ours, not a client's. */
+#define RESULT_PATH_MAX 1024
+enum err results_create(const struct results *r, str task, char path[RESULT_PATH_MAX], int *ret_fd);
+/* It is whole: from now on it is called `name`, and survives a power cut. Closes it. */
+enum err results_keep(const struct results *r, str task, const char *path, int fd, str name);
+/* For reading. ERR_NOT_FOUND. */
+enum err results_read(const struct results *r, str task, str name, int *ret_fd, int64_t *ret_size);
+/* All of a task; of every task when `task` is empty. */
+void results_remove(const struct results *r, str task);
+
+str results_url(const struct results *r, str base, str task, str name, int64_t expires_s, struct arena *a);
+/* What stands behind /files/ in the URL, and the query: false unless the signature is ours and has not expired. */
+bool results_url_read(const struct results *r, str path, str query, int64_t now_s, str *ret_task, str *ret_name);
+
+#endif
