@@ -42,6 +42,7 @@ enum err admin_handle_clock_reset(struct admin_call *c)
 enum err admin_handle_reset(struct admin_call *c)
 {
     struct request *rq = c->rq;
+    enum err        e;
 
     faults_clear(rq->faults);
     if (rq->journal)
