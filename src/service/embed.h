@@ -13,9 +13,9 @@
 /* How many texts, which dimension (E036, W203). Fills in what the client has left out. */
 enum err embed_check(struct request *rq, struct embed_input *in);
 
-/* Counts the texts (E008: one is empty or too long) and has them made into vectors, of the text_count texts at once, however
- * many. Sets in->tokens and rq->usage; nothing is admitted or charged. Of the request it needs arena, services, settings, model_name, fault
- * and id. */
+/* Counts the texts (E008: one is empty, or too long) and has them made into vectors, of the text_count texts at once, however
+ * many. Sets in->tokens and rq->usage; nothing is admitted or charged. Of the request it needs arena, services, model_name,
+ * fault and id. */
 SUSPENDS enum err embed_texts(struct request *rq, struct embed_input *in, struct embed_answer *ret);
 
 /* A client's call that has been admitted (access/admission.h): all of the above, its limits, moderation, and its charge. */
