@@ -66,6 +66,23 @@ describe('models', () => {
 });
 
 describe('one answer', () => {
+    test('probabilities of its tokens', async () => {
+        const [{ message, logprobs }] = (await ask('hi', { model: 'qwen3-vl-plus', logprobs: true, top_logprobs: 3 })).choices;
+        assert.equal(logprobs.content.map(token => token.token).join(''), message.content);
+        for (const { token, logprob, top_logprobs } of logprobs.content) {
+            assert.equal(top_logprobs[0].token, token);
+            assert.equal(top_logprobs.length, 3);
+            assert(logprob <= 0 && top_logprobs.reduce((sum, other) => sum + Math.exp(other.logprob), 0) <= 1);
+        }
+    });
+
+    test('several choices, the same for the same seed', async () => {
+        const choices = async () => (await ask('hi', { n: 3, seed: 4 })).choices.map(choice => choice.message.content);
+        const first = await choices();
+        assert.equal(new Set(first).size, 3);
+        assert.deepEqual(await choices(), first);
+    });
+
     test('text, usage, ids', async () => {
         const { data, response, request_id } = await client().chat.completions
             .create({ model: 'qwen-plus', messages: [{ role: 'user', content: 'poem' }] }).withResponse();

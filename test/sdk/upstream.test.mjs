@@ -102,6 +102,24 @@ describe('through an upstream', () => {
         assert.equal(answer.choices[0].message.content, 'A piano.');
     });
 
+    test('probabilities, whole and streamed', async () => {
+        const asked = { model: 'qwen3-vl-plus', logprobs: true, top_logprobs: 2, seed: 5 };
+        const [choice] = (await ask('poem', asked)).choices;
+        const bytes = choice.logprobs.content.flatMap(token => token.bytes);
+        assert.equal(Buffer.from(bytes).toString(), POEM);
+        assert(choice.logprobs.content.every(token => token.logprob <= 0 && token.top_logprobs.length === 2));
+        const streamed = [];
+        for await (const chunk of await ask('poem', { ...asked, stream: true }))
+            streamed.push(...chunk.choices[0]?.logprobs?.content ?? []);
+        assert.equal(Buffer.from(streamed.flatMap(token => token.bytes)).toString(), POEM);
+    });
+
+    test('what the upstream has cached', async () => {
+        const content = `${'word '.repeat(1500)}?`;
+        assert.equal((await ask(content)).usage.prompt_tokens_details.cached_tokens, 0);
+        assert.equal((await ask(content)).usage.prompt_tokens_details.cached_tokens, 1280);
+    });
+
     test('our refusals do not reach the upstream', async () => {
         const before = await engine.metric('dashbox_requests_total{surface="openai"}');
         await assert.rejects(ask('x', { top_p: 4 }), { status: 400, code: 'invalid_parameter_error' });

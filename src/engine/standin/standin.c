@@ -29,11 +29,12 @@
 
 #include <pthread.h>
 
-#define PIECES_SINGLE 3 /* events of one token each at the beginning of a choice */
-#define PIECE_TOKENS  8 /* and of those after them */
-#define CHOICES_MAX   128
-#define UNLIMITED     INT64_MAX
-#define CALL_ID_HEX   22
+#define PIECES_SINGLE         3 /* events of one token each at the beginning of a choice */
+#define PIECE_TOKENS          8 /* and of those after them */
+#define CHOICES_MAX           128
+#define UNLIMITED             INT64_MAX
+#define REMEMBER_AT_ONCE      16384 /* tokens */
+#define CALL_ID_HEX           22
 #define CALL_ID_HEX_ANTHROPIC 24
 
 enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_CODE };
@@ -672,6 +673,25 @@ SUSPENDS static enum err delay(struct standin_stream *st, int64_t us)
     return fiber_sleep_until(st->due_us);
 }
 
+static void remember_run(void *arg)
+{
+    struct standin_stream *st = arg;
+
+    st->base.cached_tokens = prefixes_use(st->engine->prefixes, st->rq->arena, st->engine->tokenizer, st->rq->workspace,
+                                          st->in, &st->base.cache_created_tokens);
+}
+
+/* Looks the prompt up in the cache; a long one on the lane, as others would have to wait. */
+SUSPENDS static void remember(struct standin_stream *st)
+{
+    struct lane *lane = st->in->prompt_tokens > REMEMBER_AT_ONCE ? lane_get(st->engine) : NULL;
+
+    if (lane)
+        lane_run(lane, remember_run, st);
+    else
+        remember_run(st);
+}
+
 SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, const struct chat_input *in,
                                       struct engine_stream **ret)
 {
@@ -696,8 +716,7 @@ SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, c
             return error_raise(st);
     }
     if (UNLIKELY(in->prompt_ends != NULL))
-        st->base.cached_tokens = prefixes_use(engine->prefixes, rq->arena, engine->tokenizer, rq->workspace, in,
-                                              &st->base.cache_created_tokens);
+        remember(st);
     e = choice_begin(st); /* what cannot be made up is refused before the answer begins */
     if (e)
         return e;

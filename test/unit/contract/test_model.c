@@ -116,7 +116,7 @@ static void retired_ids_are_known_and_marked(void **state)
     (void)state;
     for (unsigned i = 0; i < model_count; i++)
         retired += !model_is_served(&models[i]);
-    assert_int_equal(retired, 95);
+    assert_int_equal(retired, 105);
     assert_int_equal(find("qwen-7b-chat")->status, MODEL_RETIRED);
     assert_true(str_eq(find("qwen-7b-chat")->offline, S("2025-05-08")));
     assert_int_equal(find("qwen-turbo")->status, MODEL_RETIRING);
@@ -131,6 +131,11 @@ static void reasoning_effort_has_words_of_its_own(void **state)
     assert_false(model_takes_effort(find("glm-5.3"), S("medium")));
     assert_true(model_takes_effort(find("deepseek-v4-pro"), S("xhigh"))); /* seen on the wire */
     assert_int_equal(find("qwen-plus")->effort.len, 0);
+    assert_int_equal(4096, model_effort_budget(find("qwen3.8-max"), S("minimal")));
+    assert_int_equal(16384, model_effort_budget(find("qwen3.8-max"), S("medium")));
+    assert_int_equal(262144, model_effort_budget(find("qwen3.8-max"), S("xhigh")));
+    assert_int_equal(0, model_effort_budget(find("qwen3.8-max"), S("none")));
+    assert_int_equal(0, model_effort_budget(find("glm-5.3"), S("low"))); /* nobody tells */
     assert_false(words_have(S("low high"), S("")));
     assert_false(words_have(S("low high"), S("hig")));
 }
@@ -150,6 +155,27 @@ static void who_takes_what(void **state)
     assert_int_equal(find("qwen-mt-lite-us")->languages, MODEL_LANGUAGES_LITE);
     assert_int_equal(find("qwen3-32b")->failure, MODEL_FAILURE_COMPUTATION);
     assert_int_equal(find("qwen-plus")->failure, MODEL_FAILURE_EXECUTION);
+    assert_int_equal(find("deepseek-v4-pro")->max_tokens, MODEL_MAX_TOKENS_ALL);
+    assert_int_equal(find("glm-5.2")->max_tokens, MODEL_MAX_TOKENS_UNBUDGETED);
+    assert_int_equal(find("qwen-plus")->max_tokens, MODEL_MAX_TOKENS_ANSWER);
+    assert_int_equal(find("qwen-vl-max-2024-11-19")->usage, MODEL_USAGE_FLAT);
+    assert_true(find("qwen-plus-character")->can_logit_bias);
+    assert_true(find("qwen3-max")->can_code);
+    assert_false(find("qwen-plus")->can_code);
+    assert_true(find("glm-5")->can_tool_stream);
+    assert_true(find("qwen-plus")->partial_answer);
+    assert_false(find("qwen-vl-max")->partial_answer);
+    assert_false(find("deepseek-v3")->partial_answer);
+}
+
+static void sampling_parameters_have_known_defaults(void **state)
+{
+    (void)state;
+    assert_true(str_starts(model_fact(find("qwen-plus"), S("sampling")), S("temperature 0.7, top_p 0.8,")));
+    assert_true(str_starts(model_fact(find("qwen-plus"), S("sampling.thinking")), S("temperature 0.6, top_p 0.95,")));
+    assert_int_equal(0, model_fact(find("qwq-plus"), S("sampling")).len); /* it always thinks */
+    assert_true(str_starts(model_fact(find("qwen-math-plus"), S("sampling")), S("temperature 0, top_p 1.0,")));
+    assert_int_equal(0, model_fact(find("text-embedding-v4"), S("sampling")).len);
 }
 
 int main(void)
@@ -162,6 +188,7 @@ int main(void)
         cmocka_unit_test(retired_ids_are_known_and_marked),
         cmocka_unit_test(reasoning_effort_has_words_of_its_own),
         cmocka_unit_test(who_takes_what),
+        cmocka_unit_test(sampling_parameters_have_known_defaults),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,19 @@ static void effort_is_the_models_word(void **state)
     in.reasoning_effort = S("none");
     assert_int_equal(decide_thinking(&rq, &in), OK);
     assert_false(in.thinking);
+    in.enable_thinking.set = false;
+    in.reasoning_effort = S("medium");
+    assert_int_equal(decide_thinking(&rq, &in), OK);
+    assert_true(in.thinking);
+    assert_int_equal(in.thinking_max, 16384);
+    in.reasoning_effort = S("");
+    in.thinking_budget = (opt_int){ .v = 10, .set = true };
+    assert_int_equal(decide_thinking(&rq, &in), OK);
+    assert_int_equal(in.thinking_max, 10);
+    in.thinking_budget.set = false;
+    in.thinking_max = 0;
+    assert_int_equal(decide_thinking(&rq, &in), OK);
+    assert_int_equal(in.thinking_max, in.model->budget_max);
 }
 
 static void the_text_form_has_one_choice(void **state)
@@ -84,6 +97,9 @@ static void the_text_form_has_one_choice(void **state)
     in.result_format = CHAT_RESULT_MESSAGE;
     assert_int_equal(decide_form(&rq, &in), OK);
     assert_int_equal(chat_choices(&in), 4);
+    in.tool_count = 1; /* with tools there is one, whatever is asked */
+    assert_int_equal(decide_form(&rq, &in), OK);
+    assert_int_equal(chat_choices(&in), 1);
 }
 
 static void the_larger_translators_never_send_increments(void **state)
