@@ -74,6 +74,7 @@ static void drain(void)
         case CHAT_EV_SEARCH:
         case CHAT_EV_CODE:
         case CHAT_EV_AUDIO:
+        case CHAT_EV_STEP:
             break;
         case CHAT_EV_FINISH:
             buf_addf(&got, "F(%d)", (int)ev.finish);

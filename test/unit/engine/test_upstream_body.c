@@ -160,7 +160,7 @@ TEST(parts)
         { .kind = CHAT_PART_AUDIO, .text = S("data:audio/mpeg;base64,AAAA") },
         { .kind = CHAT_PART_AUDIO, .text = S("https://a/b.c/d.wav?e=f.mp3") },
         { .kind = CHAT_PART_VIDEO, .text = S("https://a/b.mp4") },
-        { .kind = CHAT_PART_VIDEO, .frames = json("[\"https://a/1.jpg\"]") },
+        { .kind = CHAT_PART_VIDEO, .urls = json("[\"https://a/1.jpg\"]") },
     };
     struct chat_message m = {
         .role = CHAT_USER, .content = S("what"), .content_is_array = true, .parts = parts, .part_count = 6
