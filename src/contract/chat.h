@@ -158,6 +158,7 @@ struct chat_input {
 
     bool audio_out; /* modalities asks for speech */
     str  voice;     /* audio.voice */
+    int  audio_format; /* audio.format: 1 is wav, 0 not said */
 
     bool    thinking;     /* decided by service/chat.c: what enable_thinking and the model come to */
     int64_t thinking_max; /* the same of thinking_budget and reasoning_effort: tokens; 0: no limit is known */

@@ -468,6 +468,12 @@ enum err chat_read_audio(struct request *rq, const struct param *p, yyjson_val *
 
     if (!yyjson_is_obj(v))
         return param_refuse_type(rq, p, v, in->model);
+    if (rq->surface == SURFACE_OPENAI) {
+        enum err e = params_read(rq, &chat_params_openai_audio, v, in->model, in);
+
+        if (e)
+            return e;
+    }
     in->voice = json_str(json_get(v, "voice"));
     count = split_voices(in->model->audio_voices, voices);
     if (count == 0 || !json_get(v, "voice"))

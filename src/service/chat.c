@@ -93,7 +93,7 @@ static enum err check_stream(struct request *rq, const struct chat_input *in)
         return fail_audio_needs_stream(&rq->fault);
     if (m->stream_only == MODEL_STREAM_BREAKS)
         return fail_internal_error(&rq->fault); /* REF: E212 */
-    if (m->stream_only == MODEL_STREAM_ONLY)
+    if (m->stream_only == MODEL_STREAM_ONLY || in->skill)
         return native ? fail_http_call_unsupported(&rq->fault) : fail_stream_only_model(&rq->fault);
     if (m->stream_only == MODEL_STREAM_THINKING && in->thinking)
         return native ? fail_thinking_needs_stream_native(&rq->fault) : fail_thinking_needs_stream(&rq->fault);

@@ -147,6 +147,11 @@ static void add_usage(struct answer *a, struct buf *b)
         json_add_count(b, S(",\"output_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
         buf_add_char(b, '}');
     }
+    if (a->in->model->task == MODEL_TASK_DOCUMENT_CHAT) { /* chat.md §4.2 */
+        json_add_count(b, S(",\"cached_tokens\":"), u->cached_tokens);
+        buf_add_char(b, '}');
+        return;
+    }
     usage_add_plugins(b, a->in, u);
     buf_add(b, S(",\"prompt_tokens_details\":{"));
     usage_add_cached(b, a->in, u);
