@@ -135,7 +135,7 @@ enum err chat_read_messages(struct request *rq, yyjson_val *messages, enum chat_
         if (e)
             return e;
     }
-    return chat_check_content(rq, in);
+    return OK;
 }
 
 enum err chat_read_prompt(struct request *rq, yyjson_val *prompt, yyjson_val *history, struct chat_input *in)

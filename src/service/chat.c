@@ -8,6 +8,7 @@
 #include "access/faults.h"
 #include "base/num.h"
 #include "contract/chat_params.gen.h"
+#include "contract/chat_content.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "contract/model.h"
@@ -272,8 +273,10 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
 {
     const struct chat_message *last = &in->messages[in->message_count - 1];
     bool                       native = rq->surface == SURFACE_NATIVE, has_user = false;
-    enum err                   e;
+    enum err                   e = chat_check_content(rq, in);
 
+    if (e)
+        return e;
     if (in->model->task == MODEL_TASK_TRANSLATION)
         return check_translation(rq, in);
     for (size_t i = 0; i < in->message_count; i++) {

@@ -706,7 +706,7 @@ static enum err refuse_unheld(struct standin_stream *st)
     str file_id;
 
     if (st->in->audio_out && !(st->answer && st->answer->audio.given))
-        return fail_audio_output_later(&st->rq->fault);
+        return fail_speech_unavailable(&st->rq->fault);
     if (chat_file_id(st->in, &file_id))
         return fail_document_file_invalid(&st->rq->fault, file_id);
     return OK;

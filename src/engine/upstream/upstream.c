@@ -587,7 +587,7 @@ SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struc
         return fault_detail(&rq->fault, S("the upstream's protocol has no sparse vectors"));
     }
     if (q->chat && q->chat->audio_out && !up->o.cloud)
-        return fail_audio_output_later(&rq->fault);
+        return fail_speech_unavailable(&rq->fault);
     if (q->chat && !up->o.cloud && chat_file_id(q->chat, &file_id))
         return fail_document_file_invalid(&rq->fault, file_id);
     body = body_of(up, rq->arena, q);
