@@ -28,6 +28,8 @@ CHOICES = {
                                     'never': 'MODEL_INCREMENTAL_NEVER'}),
     'result': ('result', {'message': 'MODEL_RESULT_MESSAGE', 'always': 'MODEL_RESULT_ALWAYS'}),
     'content': ('content', {'string': 'MODEL_CONTENT_STRING', 'preprocess': 'MODEL_CONTENT_PREPROCESS'}),
+    'media': ('media', {'single': 'MODEL_MEDIA_SINGLE', 'one_audio': 'MODEL_MEDIA_ONE_AUDIO'}),
+    'voice_refusal': ('voice_refusal', {'other': 'MODEL_VOICE_OTHER'}),
     'languages': ('languages', {'lite': 'MODEL_LANGUAGES_LITE'}),
     'failure': ('failure', {'computation': 'MODEL_FAILURE_COMPUTATION'}),
     'contents': ('contents', {'payload': 'MODEL_CONTENTS_PAYLOAD'}),
@@ -52,7 +54,7 @@ THINKING_NUMBERS = {'input.thinking': ('input_max_thinking', 'input'),
                     'output.thinking': ('output_max_thinking', 'output')}
 TEXTS = ('family', 'provider', 'equals', 'offline', 'effort', 'audio_voices')
 ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs', 'logit_bias', 'code',
-             'tool_stream', 'sparse')
+             'tool_stream', 'sparse', 'terms')
 # Whose answers are sampled from text.
 SAMPLED = {'chat', 'vision-chat', 'audio-chat', 'document-chat', 'ocr-vision', 'omni', 'translation'}
 # Published, and for people only.
@@ -62,9 +64,12 @@ FACTS = ('sampling', 'sampling.thinking', 'voices', 'price.cn', 'price.intl', 'p
 WINDOW_UNITS = {'req': 'window_requests', 'total_tokens': 'window_tokens', 'tokens': 'window_tokens',
                 'total_usage': 'window_tokens', 'output_tokens': 'window_tokens', 'characters': 'window_tokens'}
 TASK_LIMITS = {'running': 'tasks_running_max', 'queued': 'tasks_queued_max'}
+# key → members, in the order of the numbers
+PIXELS = {'image_pixels': ('image_pixels_min', 'image_pixels_max'),
+          'video_pixels': ('video_pixels_min', 'video_pixels_max', 'video_total_pixels_max')}
 # price region → the fact with its list in its own currency; models.md §4
 PRICES = {'PRICE_CN': 'price.cn', 'PRICE_INTL': 'price.usd'}
-KEYS = {'task', 'cached', 'default', 'can', 'paths', 'frames', 'effort.budget', 'dimensions',
+KEYS = {'task', 'cached', 'default', 'can', 'paths', 'frames', 'effort.budget', 'dimensions', 'speech_rate', *PIXELS,
         *CHOICES, *BITS, *NUMBERS, *THINKING_NUMBERS, *TEXTS, *FACTS[2:]}
 
 
@@ -127,6 +132,19 @@ def dimensions(s):
     if any(not re.match(r'[1-9][0-9]{0,4}$', v) for v in values):
         s.fail('"dimensions" must be numbers', 'dimensions')
     return values
+def pixel_numbers(s, key):
+    numbers = s.get(key, '').split()
+    if numbers and (len(numbers) != len(PIXELS[key]) or not all(re.match(r'[1-9][0-9]{0,9}$', n) for n in numbers)):
+        s.fail(f'"{key}" must be {len(PIXELS[key])} numbers', key)
+    return numbers
+
+
+def speech_mtokens(s):
+    """Thousandths of a token a second; 0 when it does not speak."""
+    match = re.match(r'([0-9]{1,4})(?:\.([0-9]{1,3}))?$', s.get('speech_rate', '0'))
+    if not match:
+        s.fail('"speech_rate" must be a number such as 12.5', 'speech_rate')
+    return int(match[1]) * 1000 + int((match[2] or '').ljust(3, '0'))
 
 
 def windows(s):
@@ -239,6 +257,9 @@ def check(s, paths, by_id):
     frame_numbers(s)
     dimensions(s)
     effort_budgets(s)
+    for key in PIXELS:
+        pixel_numbers(s, key)
+    speech_mtokens(s)
     windows(s)
     default = choice(s, 'default', ('on', 'off'))
     for key in PRICES.values():
@@ -364,6 +385,10 @@ def members(s, prices):
         out.append(f'.dimension = {dimensions(s)[0]}, .dimensions = {st.c_str(" ".join(dimensions(s)))}')
     if effort_budgets(s):
         out.append(f'.effort_budgets = {{ {", ".join(effort_budgets(s))} }}')
+    for key, names in PIXELS.items():
+        out += [f'.{member} = {value}' for member, value in zip(names, pixel_numbers(s, key))]
+    if speech_mtokens(s):
+        out.append(f'.speech_mtokens = {speech_mtokens(s)}')
     out += [f'.{member} = {value}' for member, value in windows(s).items()]
     if s.get('thinking') == 'only' or s.get('default') == 'on':
         out.append('.thinking_default = true')

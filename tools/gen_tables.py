@@ -46,7 +46,7 @@ def read_range(s, key):
 
 PARAM_KINDS = {'param', 'limit', 'name', 'word'}
 PARAM_SURFACES = ('native', 'openai', 'anthropic')
-PARAM_KEYS = {'type', 'into', 'range', 'choice', 'read', 'type_error', 'range_error', *PARAM_SURFACES,
+PARAM_KEYS = {'type', 'into', 'range', 'choice', 'read', 'path', 'type_error', 'range_error', *PARAM_SURFACES,
               *(surface + '.range' for surface in PARAM_SURFACES)}
 PARAM_TYPES = {'num', 'int', 'bool', 'str', 'choice', 'any', 'read'}
 
@@ -128,6 +128,8 @@ def params(args):
                    f'.range_error = ERROR_{s.get("range_error", s.get("type_error", "PARAMETER_MISSING_NAMED"))}']
             if 'into' in s.values:
                 row.append(f'.offset = offsetof(struct {args.name}_input, {s.get("into")})')
+            if 'path' in s.values:
+                row.append(f'.path = {st.c_str(s.get("path"))}')
             if kind == 'read':
                 row.append(f'.read = {s.get("read")}')
             if choices:

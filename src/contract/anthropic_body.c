@@ -5,7 +5,7 @@
 #include "contract/anthropic_body.h"
 
 #include "base/num.h"
-#include "contract/chat_body.h"
+#include "contract/chat_content.h"
 
 #define CALLS_MAX 128
 

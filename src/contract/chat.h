@@ -6,25 +6,10 @@
 #ifndef DASHBOX_CONTRACT_CHAT_H
 #define DASHBOX_CONTRACT_CHAT_H
 
-#include "base/str.h"
+#include "contract/media.h"
 
 struct model;
 struct yyjson_val;
-
-/* A value that the client may have left out. */
-typedef struct {
-    double v;
-    bool   set;
-} opt_num;
-
-typedef struct {
-    int64_t v;
-    bool    set;
-} opt_int;
-
-typedef struct {
-    bool v, set;
-} opt_bool;
 
 #define CHAT_ROLES(X)              \
     X(CHAT_SYSTEM, "system")       \
@@ -48,9 +33,11 @@ enum chat_part_kind { CHAT_PART_TEXT, CHAT_PART_IMAGE, CHAT_PART_VIDEO, CHAT_PAR
 /* One item of a message whose content is an array. */
 struct chat_part {
     enum chat_part_kind kind;
-    str                 text;   /* the text, or the URL or data URI of the medium */
-    struct yyjson_val  *frames; /* CHAT_PART_VIDEO given as a list: the array of URLs, else NULL */
-    bool                cache;  /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
+    str                 text; /* the text, or the URL or data URI of the medium */
+    struct yyjson_val  *urls; /* a video given as a list of frames, or documents: the array of URLs, else NULL */
+    bool                cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
+    struct media_input  options;
+    str                 file_parsing_strategy; /* CHAT_PART_FILE */
 };
 
 struct chat_tool_call {
@@ -98,6 +85,31 @@ enum chat_tool_choice { CHAT_TOOLS_AUTO, CHAT_TOOLS_NONE, CHAT_TOOLS_REQUIRED, C
 enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON_OBJECT, CHAT_FORMAT_JSON_SCHEMA };
 enum chat_result_format { CHAT_RESULT_UNSET, CHAT_RESULT_TEXT, CHAT_RESULT_MESSAGE };
 
+/* translation_options of Qwen-MT. */
+struct translation_input {
+    str                source_lang, target_lang, domains;
+    struct yyjson_val *terms, *tm_list; /* arrays of {"source", "target"}, or NULL */
+};
+
+enum ocr_task {
+    OCR_NONE,
+    OCR_TEXT_RECOGNITION,
+    OCR_KEY_INFORMATION_EXTRACTION,
+    OCR_DOCUMENT_PARSING,
+    OCR_TABLE_PARSING,
+    OCR_FORMULA_RECOGNITION,
+    OCR_MULTI_LAN,
+    OCR_ADVANCED_RECOGNITION,
+};
+
+/* ocr_options of Qwen-OCR. */
+struct ocr_input {
+    int                task; /* enum ocr_task */
+    struct yyjson_val *task_config;
+};
+
+enum chat_research_format { RESEARCH_UNSET, RESEARCH_DETAILED, RESEARCH_SUMMARY };
+
 struct chat_input {
     const struct model *model;
     str                 model_name; /* as the client spelt it; repeated in the answer */
@@ -137,10 +149,16 @@ struct chat_input {
     opt_bool                incremental;   /* native incremental_output */
     enum chat_result_format result_format; /* native */
 
-    struct yyjson_val *translation; /* translation_options, or NULL */
+    struct yyjson_val       *translation; /* translation_options, or NULL */
+    struct translation_input translate;   /* the same, read by contract/translation.c */
+    struct yyjson_val       *ocr_options; /* or NULL */
+    struct ocr_input         ocr;         /* the same, read by contract/ocr.c */
+    struct yyjson_val       *skill;       /* of a document model, or NULL */
+    int                      research_format; /* enum chat_research_format */
 
     bool audio_out; /* modalities asks for speech */
     str  voice;     /* audio.voice */
+    int  audio_format; /* audio.format: 1 is wav, 0 not said */
 
     bool    thinking;     /* decided by service/chat.c: what enable_thinking and the model come to */
     int64_t thinking_max; /* the same of thinking_budget and reasoning_effort: tokens; 0: no limit is known */
@@ -196,6 +214,12 @@ struct chat_found {
     str tool, result;
 };
 
+/* One step of a research, in the words of the wire (chat.md §5.9). */
+struct chat_step {
+    str phase, status;
+    str extra; /* the members of extra.deep_research as JSON text, may be empty */
+};
+
 enum chat_event_kind {
     CHAT_EV_REASONING, /* text */
     CHAT_EV_TEXT,      /* text */
@@ -204,6 +228,7 @@ enum chat_event_kind {
     CHAT_EV_SEARCH,    /* sources: what a web search found; before the text that uses it */
     CHAT_EV_CODE,      /* text: code that the code interpreter ran, whole */
     CHAT_EV_AUDIO,     /* text: a piece of base64 PCM */
+    CHAT_EV_STEP,      /* step: what a research model does; text: what it says of it */
     CHAT_EV_FINISH,    /* finish; last of its choice */
     CHAT_EV_USAGE,     /* usage: the engine's own count, replaces ours */
 };
@@ -222,6 +247,7 @@ struct chat_event {
 
     const struct chat_logprob *logprobs; /* CHAT_EV_TEXT: of its tokens, when they were asked for */
     size_t                     logprob_count;
+    const struct chat_step    *step;    /* CHAT_EV_STEP */
     const struct chat_source  *sources; /* CHAT_EV_SEARCH */
     size_t                     source_count;
     const struct chat_found   *found; /* CHAT_EV_SEARCH */

@@ -4,6 +4,8 @@
  */
 #include "contract/chat_body.h"
 
+#include "contract/chat_content.h"
+
 #define TOOL_CALLS_MAX 128 /* of one message: their answers are looked up one by one */
 
 /* ---- names ---- */
@@ -50,187 +52,6 @@ bool chat_finish_parse(str name, enum chat_finish *ret)
         }
     }
     return false;
-}
-
-/* ---- content ---- */
-
-/* REF: E041. What an SDK should have turned into one of these (a local path, file://) is refused. */
-enum err chat_check_media_url(struct request *rq, str url)
-{
-    if (str_starts_nocase(url, S("http://")) || str_starts_nocase(url, S("https://")))
-        return OK;
-    if (str_starts_nocase(url, S("data:"))) {
-        if (str_find_str(str_first(url, 256), S("base64,")) == STR_NONE)
-            return fail_media_url_invalid(&rq->fault);
-        if (url.len > CHAT_DATA_URI_MAX)
-            return fail_data_uri_too_large(&rq->fault); /* REF: E045a */
-        return OK;
-    }
-    if (str_starts(url, S("oss://")) && str_eq(request_header(rq, S("x-dashscope-ossresourceresolve")), S("enable")))
-        return OK;
-    return fail_media_url_invalid(&rq->fault);
-}
-
-/* The value of a medium: a URL, or for video a list of frames' URLs. */
-static enum err read_medium(struct request *rq, yyjson_val *v, struct chat_part *part)
-{
-    size_t      i, n;
-    yyjson_val *frame;
-
-    if (yyjson_is_str(v)) {
-        part->text = json_str(v);
-        return chat_check_media_url(rq, part->text);
-    }
-    if (part->kind != CHAT_PART_VIDEO || !yyjson_is_arr(v))
-        return fail_media_url_invalid(&rq->fault);
-    part->frames = v;
-    yyjson_arr_foreach(v, i, n, frame)
-    {
-        enum err e = yyjson_is_str(frame) ? chat_check_media_url(rq, json_str(frame)) : fail_media_url_invalid(&rq->fault);
-
-        if (e)
-            return e;
-    }
-    return OK;
-}
-
-static const struct {
-    const char         *key;    /* native */
-    const char         *type;   /* OpenAI's `type`, under which the value stands */
-    const char         *member; /* … and the member of that object with the URL; NULL: it is the value itself */
-    enum chat_part_kind kind;
-} modalities[] = {
-    { "text", "text", NULL, CHAT_PART_TEXT },
-    { "image", "image_url", "url", CHAT_PART_IMAGE },
-    { "video", "video", NULL, CHAT_PART_VIDEO },
-    { NULL, "video_url", "url", CHAT_PART_VIDEO },
-    { "audio", "input_audio", "data", CHAT_PART_AUDIO },
-    { "file", "file", NULL, CHAT_PART_FILE },
-    { "doc_url", "doc_url", NULL, CHAT_PART_FILE },
-};
-
-/* cache_control {"type": "ephemeral"} beside the text or medium (chat.md §10.6). */
-static bool is_cache_mark(yyjson_val *item)
-{
-    return str_eq(json_str(json_get(json_get(item, "cache_control"), "type")), S("ephemeral"));
-}
-
-/* One item of a content array. Native items are also taken with an extra "type" (chat.md §3.3). */
-static enum err read_part(struct request *rq, yyjson_val *item, enum chat_content_form form, struct chat_part *part)
-{
-    str type = json_str(json_get(item, "type"));
-
-    part->cache = is_cache_mark(item);
-    for (size_t i = 0; i < ARRAY_LEN(modalities); i++) {
-        yyjson_val *v = NULL;
-
-        if (form == CHAT_CONTENT_OPENAI) {
-            if (!str_eq(type, str_from_cstr(modalities[i].type)))
-                continue;
-            v = json_get(item, modalities[i].type);
-            if (modalities[i].member && yyjson_is_obj(v))
-                v = json_get(v, modalities[i].member);
-        } else if (modalities[i].key) {
-            v = json_get(item, modalities[i].key);
-        }
-        if (!v)
-            continue;
-        part->kind = modalities[i].kind;
-        if (part->kind == CHAT_PART_TEXT) {
-            if (!yyjson_is_str(v))
-                return fail_content_item_modality(&rq->fault);
-            part->text = json_str(v);
-            return OK;
-        }
-        if (part->kind == CHAT_PART_FILE)
-            return OK; /* read by the document service */
-        return read_medium(rq, v, part);
-    }
-    return fail_content_item_modality(&rq->fault); /* REF: E054 */
-}
-
-str chat_parts_text(struct arena *a, const struct chat_part *parts, size_t count)
-{
-    size_t len = 0, texts = 0;
-    str    all = { 0 };
-    char  *text;
-
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].kind != CHAT_PART_TEXT)
-            continue;
-        len += parts[i].text.len;
-        all = parts[i].text;
-        texts++;
-    }
-    if (texts <= 1)
-        return all;
-    text = arena_bytes(a, len);
-    all = str_of(text, len);
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].kind == CHAT_PART_TEXT && parts[i].text.len) {
-            memcpy(text, parts[i].text.ptr, parts[i].text.len);
-            text += parts[i].text.len;
-        }
-    }
-    return all;
-}
-
-static enum err read_parts(struct request *rq, yyjson_val *content, enum chat_content_form form, struct chat_message *m)
-{
-    size_t      i, n;
-    yyjson_val *item;
-
-    m->content_is_array = true;
-    m->part_count = yyjson_arr_size(content);
-    m->parts = arena_array(rq->arena, struct chat_part, m->part_count);
-    yyjson_arr_foreach(content, i, n, item)
-    {
-        enum err e = read_part(rq, item, form, &m->parts[i]);
-
-        if (e)
-            return e;
-    }
-    m->content = chat_parts_text(rq->arena, m->parts, m->part_count);
-    return OK;
-}
-
-static bool only_text(const struct chat_message *m)
-{
-    for (size_t i = 0; i < m->part_count; i++) {
-        if (m->parts[i].kind != CHAT_PART_TEXT)
-            return false;
-    }
-    return true;
-}
-
-enum err chat_refuse_array(struct request *rq, const struct chat_input *in)
-{
-    if (in->model->content == MODEL_CONTENT_PREPROCESS)
-        return fail_preprocess_content_array(&rq->fault); /* REF: E090 */
-    return fail_content_not_string(&rq->fault);           /* REF: E020 */
-}
-
-static enum err read_content(struct request *rq, yyjson_val *content, enum chat_content_form form, str where, size_t at,
-                             const struct chat_input *in, struct chat_message *m)
-{
-    bool     takes_parts = in->model->content == MODEL_CONTENT_PARTS;
-    enum err e;
-
-    if (yyjson_is_str(content)) {
-        m->content = json_str(content);
-        return OK;
-    }
-    if (!yyjson_is_arr(content))
-        return fail_string_expected(&rq->fault, arena_printf(rq->arena, "%.*s.%zu.content", STR_ARG(where), at));
-    if (form == CHAT_CONTENT_TEXT && !takes_parts)
-        return chat_refuse_array(rq, in);
-    e = read_parts(rq, content, form, m);
-    if (e)
-        return e;
-    /* OpenAI clients send plain text as an array of one part: that is a string. */
-    if (form == CHAT_CONTENT_OPENAI && !takes_parts && !only_text(m))
-        return chat_refuse_array(rq, in);
-    return OK;
 }
 
 /* ---- messages ---- */
@@ -283,7 +104,7 @@ static enum err read_message(struct request *rq, yyjson_val *v, enum chat_conten
     m->name = json_str(json_get(v, "name"));
     m->tool_call_id = json_str(json_get(v, "tool_call_id"));
     m->reasoning = json_str(json_get(v, "reasoning_content"));
-    m->cache = is_cache_mark(v);
+    m->cache = chat_is_cache_mark(v);
     m->partial = m->role == CHAT_ASSISTANT && yyjson_is_true(json_get(v, "partial"));
     calls = m->role == CHAT_ASSISTANT ? json_get(v, "tool_calls") : NULL;
     if (calls) {
@@ -294,7 +115,7 @@ static enum err read_message(struct request *rq, yyjson_val *v, enum chat_conten
     content = json_get(v, "content");
     if (!content)
         return m->tool_call_count ? OK : fail_content_missing(&rq->fault); /* REF: E021 */
-    return read_content(rq, content, form, where, at, in, m);
+    return chat_read_content(rq, content, form, where, at, in, m);
 }
 
 enum err chat_read_messages(struct request *rq, yyjson_val *messages, enum chat_content_form form, str where,
@@ -570,7 +391,7 @@ enum err chat_read_tools(struct request *rq, const struct param *p, yyjson_val *
         enum err          e;
 
         t->raw = item;
-        t->cache = is_cache_mark(item);
+        t->cache = chat_is_cache_mark(item);
         t->name = json_str(json_get(function, "name"));
         t->description = json_str(json_get(function, "description"));
         if (!yyjson_is_obj(function))
@@ -627,32 +448,59 @@ enum err chat_read_modalities(struct request *rq, const struct param *p, yyjson_
     return OK;
 }
 
-/* 'Cherry', 'Serena', 'Ethan' or 'Chelsie' */
-static str quoted_choices(struct arena *a, str words)
+#define VOICES_MAX 128
+
+/* The voices of "Cherry, Li Cassian, Mia". */
+static size_t split_voices(str text, str voices[VOICES_MAX])
 {
-    struct buf b;
+    size_t n = 0;
 
-    buf_init(&b, a, 4096);
-    while (words.len) {
-        str word = str_cut(&words, ' ');
-
-        if (b.len)
-            buf_add(&b, words.len ? S(", ") : S(" or "));
-        buf_add_char(&b, '\'');
-        buf_add(&b, word);
-        buf_add_char(&b, '\'');
-    }
-    return buf_str(&b);
+    while (text.len && n < VOICES_MAX)
+        voices[n++] = str_trim(str_cut(&text, ','));
+    return n;
 }
 
 enum err chat_read_audio(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {
     struct chat_input *in = into;
+    str                voices[VOICES_MAX];
+    size_t             count;
 
     if (!yyjson_is_obj(v))
         return param_refuse_type(rq, p, v, in->model);
+    if (rq->surface == SURFACE_OPENAI) {
+        enum err e = params_read(rq, &chat_params_openai_audio, v, in->model, in);
+
+        if (e)
+            return e;
+    }
     in->voice = json_str(json_get(v, "voice"));
-    if (in->model->audio_voices.len && json_get(v, "voice") && !words_have(in->model->audio_voices, in->voice))
-        return fail_omni_voice_invalid(&rq->fault, quoted_choices(rq->arena, in->model->audio_voices)); /* REF: E046 */
+    count = split_voices(in->model->audio_voices, voices);
+    if (count == 0 || !json_get(v, "voice"))
+        return OK;
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(voices[i], in->voice))
+            return OK;
+    }
+    if (in->model->voice_refusal == MODEL_VOICE_OTHER)
+        return fail_voice_unsupported(&rq->fault, in->voice);                              /* REF: E098 */
+    return fail_omni_voice_invalid(&rq->fault, param_choices(rq->arena, voices, count)); /* REF: E046 */
+}
+
+/* chat.md §5.8: a list of {"type", "mode", "template_id"}. */
+enum err chat_read_skill(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    size_t             i, n;
+    yyjson_val        *skill;
+
+    if (!yyjson_is_arr(v))
+        return param_refuse_type(rq, p, v, in->model);
+    yyjson_arr_foreach(v, i, n, skill)
+    {
+        if (!yyjson_is_str(json_get(skill, "type")))
+            return fail_field_required(&rq->fault, arena_printf(rq->arena, "parameters.skill.%zu.type", i));
+    }
+    in->skill = yyjson_arr_size(v) ? v : NULL;
     return OK;
 }

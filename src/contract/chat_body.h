@@ -24,15 +24,6 @@ enum err chat_read_prompt(struct request *rq, yyjson_val *prompt, yyjson_val *hi
 
 /* ---- what other bodies of chat have in common with these ---- */
 
-/* E041, E045a: what is no URL of a medium, or a data URI that is too large. */
-enum err chat_check_media_url(struct request *rq, str url);
-
-/* The texts among the parts, put together. */
-str chat_parts_text(struct arena *a, const struct chat_part *parts, size_t count);
-
-/* A text model was given an array with media. */
-enum err chat_refuse_array(struct request *rq, const struct chat_input *in);
-
 /* E026 and its like: a tool's name, which stands at `where` of the body, and its schema, which may be NULL. */
 enum err chat_check_tool(struct request *rq, str name, str where, yyjson_val *schema);
 

@@ -55,6 +55,16 @@ enum model_content {
 /* The languages of translation_options. */
 enum model_languages { MODEL_LANGUAGES_ALL, MODEL_LANGUAGES_LITE };
 
+/* What a message may hold beside text. */
+enum model_media {
+    MODEL_MEDIA_MIXED,
+    MODEL_MEDIA_SINGLE,    /* one kind of medium */
+    MODEL_MEDIA_ONE_AUDIO, /* nothing: the whole conversation is one audio */
+};
+
+/* How a voice is refused that the model has not. */
+enum model_voice_refusal { MODEL_VOICE_LISTED /* E046 */, MODEL_VOICE_OTHER /* E098 */ };
+
 /* How an engine's failure without a word is told. */
 enum model_failure {
     MODEL_FAILURE_EXECUTION,   /* E225a */
@@ -134,10 +144,15 @@ struct model {
     enum model_languages   languages;
     enum model_failure     failure;
     enum model_max_tokens  max_tokens;
+    enum model_media       media;
+    enum model_voice_refusal voice_refusal;
 
     str     effort;                 /* what reasoning_effort may be; see model_takes_effort() */
     int64_t effort_budgets[8];      /* tokens of thinking that each of its words means; 0: not known */
-    str     audio_voices;           /* what audio.voice may be, parted by blanks; empty: not known */
+    str     audio_voices;           /* what audio.voice may be, parted by ", "; empty: not known */
+    int64_t speech_mtokens;         /* thousandths of a token that a second of speech counts */
+    int64_t image_pixels_min, image_pixels_max; /* of min_pixels and max_pixels; 0: not known */
+    int64_t video_pixels_min, video_pixels_max, video_total_pixels_max;
     int64_t frames_min, frames_max; /* of a video given as a list of images; 0: not known */
     bool    frames_narrow;          /* what else is sent is E044b, not E044a */
 
@@ -151,7 +166,7 @@ struct model {
     enum model_contents contents;
     enum model_usage    usage;
 
-    bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs, can_sparse;
+    bool can_tools, can_search, can_json, can_partial, can_cache, can_logprobs, can_sparse, can_terms;
     bool can_required;      /* tool_choice "required" (else E030) */
     bool can_logit_bias;    /* (else it is ignored) */
     bool can_code;          /* enable_code_interpreter */

@@ -38,6 +38,30 @@ static int64_t to_i64(double v)
     return v <= -0x1p63 ? INT64_MIN : (int64_t)v;
 }
 
+str param_choices(struct arena *a, const str *choices, size_t count)
+{
+    struct buf b;
+
+    buf_init(&b, a, 4096);
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_add(&b, i + 1 < count ? S(", ") : S(" or "));
+        buf_add_char(&b, '\'');
+        buf_add(&b, choices[i]);
+        buf_add_char(&b, '\'');
+    }
+    return buf_str(&b);
+}
+
+static str text_arg(struct request *rq, const struct param *p, str name, yyjson_val *v)
+{
+    if (str_eq(name, S("value")) && v)
+        return json_text(rq->arena, v);
+    if (str_eq(name, S("choices")))
+        return param_choices(rq->arena, p->choices, p->choice_count);
+    return str_eq(name, S("path")) && p->path.len ? p->path : p->name;
+}
+
 static enum err refuse(struct request *rq, const struct param *p, enum error_number error, yyjson_val *v,
                        const struct model *m)
 {
@@ -57,7 +81,7 @@ static enum err refuse(struct request *rq, const struct param *p, enum error_num
             (void)bound_value(&p->max, m, &number);
         switch (args[i].kind) {
         case FAULT_ARG_STR:
-            args[i].s = str_eq(name, S("value")) && v ? json_text(rq->arena, v) : p->name;
+            args[i].s = text_arg(rq, p, name, v);
             break;
         case FAULT_ARG_INT:
             args[i].i = to_i64(number);

@@ -36,6 +36,7 @@ struct param_bound {
 
 struct param {
     str                name; /* of the member */
+    str                path; /* where it stands, "parameters.ocr_options.task"; empty: its name */
     enum param_type    type;
     size_t             offset; /* in the service's input */
     struct param_bound min, max;
@@ -44,6 +45,9 @@ struct param {
     param_read_fn      read;
     enum error_number  type_error, range_error;
 };
+
+/* 'Cherry', 'Serena' or 'Ethan', as refusals name choices. */
+str param_choices(struct arena *a, const str *choices, size_t count);
 
 /* The rule of a name that a client gives to something. */
 struct param_name {
@@ -65,7 +69,8 @@ struct param_table {
 enum err params_read(struct request *rq, const struct param_table *t, yyjson_val *object, const struct model *model,
                      void *into);
 
-/* Refuses `p` with its type error or range error, the row's arguments filled in: name, min, max or limit, value. */
+/* Refuses `p` with its type error or range error, the row's arguments filled in: name, path, min, max or
+ * limit, value, choices. */
 enum err param_refuse_type(struct request *rq, const struct param *p, yyjson_val *v, const struct model *model);
 enum err param_refuse_range(struct request *rq, const struct param *p, yyjson_val *v, const struct model *model);
 

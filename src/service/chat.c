@@ -8,10 +8,12 @@
 #include "access/faults.h"
 #include "base/num.h"
 #include "contract/chat_params.gen.h"
+#include "contract/chat_content.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
-#include "contract/languages.gen.h"
 #include "contract/model.h"
+#include "contract/ocr.h"
+#include "contract/translation.h"
 #include "loop/loop.h"
 #include "service/guard.h"
 #include "service/services.h"
@@ -92,7 +94,7 @@ static enum err check_stream(struct request *rq, const struct chat_input *in)
         return fail_audio_needs_stream(&rq->fault);
     if (m->stream_only == MODEL_STREAM_BREAKS)
         return fail_internal_error(&rq->fault); /* REF: E212 */
-    if (m->stream_only == MODEL_STREAM_ONLY)
+    if (m->stream_only == MODEL_STREAM_ONLY || in->skill)
         return native ? fail_http_call_unsupported(&rq->fault) : fail_stream_only_model(&rq->fault);
     if (m->stream_only == MODEL_STREAM_THINKING && in->thinking)
         return native ? fail_thinking_needs_stream_native(&rq->fault) : fail_thinking_needs_stream(&rq->fault);
@@ -164,35 +166,6 @@ static bool says_json(const struct chat_input *in)
     return false;
 }
 
-/* A name in any case, or a code. */
-static bool language_known(str text, const struct model *m)
-{
-    for (size_t i = 0; i < LANGUAGE_COUNT; i++) {
-        if (m->languages == MODEL_LANGUAGES_LITE && !languages[i].lite)
-            continue;
-        if (str_eq_nocase(languages[i].name, text) || str_eq_nocase(languages[i].code, text))
-            return true;
-    }
-    return false;
-}
-
-/* REF: E005, E057. */
-static enum err check_translation_options(struct request *rq, const struct chat_input *in)
-{
-    str source = json_str(json_get(in->translation, "source_lang"));
-    str target = json_str(json_get(in->translation, "target_lang"));
-
-    if (in->model->task != MODEL_TASK_TRANSLATION)
-        return OK;
-    if (!yyjson_is_obj(in->translation))
-        return fail_field_required(&rq->fault, S("parameters.translation_options"));
-    if (!str_eq_nocase(source, S("auto")) && !language_known(source, in->model))
-        return fail_mt_language_unsupported(&rq->fault);
-    if (!language_known(target, in->model))
-        return fail_mt_language_unsupported(&rq->fault);
-    return OK;
-}
-
 /* REF: E044a, E044b: how many images a video has that is given as a list of them. */
 static enum err check_frames(struct request *rq, const struct chat_input *in)
 {
@@ -201,9 +174,9 @@ static enum err check_frames(struct request *rq, const struct chat_input *in)
     for (size_t i = 0; m->frames_max && i < in->message_count; i++) {
         for (size_t k = 0; k < in->messages[i].part_count; k++) {
             const struct chat_part *part = &in->messages[i].parts[k];
-            int64_t                 count = (int64_t)yyjson_arr_size(part->frames);
+            int64_t                 count = (int64_t)yyjson_arr_size(part->urls);
 
-            if (!part->frames || (count >= m->frames_min && count <= m->frames_max))
+            if (part->kind != CHAT_PART_VIDEO || !part->urls || (count >= m->frames_min && count <= m->frames_max))
                 continue;
             return m->frames_narrow ? fail_video_frames_range_80(&rq->fault)
                                     : fail_video_frames_range(&rq->fault, m->frames_max);
@@ -234,8 +207,6 @@ static enum err check_abilities(struct request *rq, const struct chat_input *in)
         return fail_json_word_missing(&rq->fault); /* REF: E024 */
     if (in->messages[in->message_count - 1].partial && in->thinking)
         return fail_partial_with_thinking(&rq->fault);
-    if (in->audio_out)
-        return fail_audio_output_later(&rq->fault);
     return OK;
 }
 
@@ -302,8 +273,10 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
 {
     const struct chat_message *last = &in->messages[in->message_count - 1];
     bool                       native = rq->surface == SURFACE_NATIVE, has_user = false;
-    enum err                   e;
+    enum err                   e = chat_check_content(rq, in);
 
+    if (e)
+        return e;
     if (in->model->task == MODEL_TASK_TRANSLATION)
         return check_translation(rq, in);
     for (size_t i = 0; i < in->message_count; i++) {
@@ -427,7 +400,9 @@ SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
     if (!e)
         e = check_budget(rq, in);
     if (!e)
-        e = check_translation_options(rq, in);
+        e = translation_read(rq, in);
+    if (!e)
+        e = ocr_read(rq, in);
     if (!e)
         e = check_abilities(rq, in);
     if (!e)
@@ -456,6 +431,8 @@ struct chat_choice {
     struct buf                arguments;          /* of the call that is being written, for its count */
     str                       call_name;
     bool                      in_call;
+    size_t                    speech_len; /* Base64 */
+    int64_t                   speech_tokens;
     struct moderation_stream *moderation[CHAT_EV_TOOL_ARGS + 1]; /* by kind of text; NULL: no rule looks at answers */
     struct buf                guarded;                           /* its text, for the guard model */
 };
@@ -472,7 +449,8 @@ struct chat_run {
     bool                  ended;   /* by the call's time: nothing more is asked of the engine */
 };
 
-#define ARGUMENTS_MAX ((size_t)1 << 20)
+#define ARGUMENTS_MAX  ((size_t)1 << 20)
+#define SPEECH_BYTES_S INT64_C(48000)
 #define GUARDED_MAX   ((size_t)1 << 20) /* of an answer that the guard model sees */
 
 unsigned chat_choices(const struct chat_input *in)
@@ -643,6 +621,21 @@ static void begin_answer(struct chat_run *run, struct chat_choice *c)
     c->answered = true;
 }
 
+/* Speech costs by its length, a second at least (chat.md §10.4): 24000 samples of two bytes a second, in Base64. */
+static void account_audio(struct chat_run *run, struct chat_choice *c, str base64)
+{
+    struct chat_usage *u = &run->rq->usage;
+    int64_t            before = c->speech_tokens, bytes;
+
+    if (run->counted)
+        return;
+    c->speech_len += base64.len;
+    bytes = max_i64((int64_t)(c->speech_len / 4 * 3), SPEECH_BYTES_S);
+    c->speech_tokens = (bytes * run->in->model->speech_mtokens + SPEECH_BYTES_S * 1000 - 1) / (SPEECH_BYTES_S * 1000);
+    u->audio_out_tokens += c->speech_tokens - before;
+    u->completion_tokens += c->speech_tokens - before;
+}
+
 /* Code that the model has written to be run is output that only native answers show. */
 SUSPENDS static void count_code(struct chat_run *run, const struct chat_event *ev)
 {
@@ -685,13 +678,17 @@ SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
         c->finished = true;
         run->finished++;
         break;
+    case CHAT_EV_AUDIO:
+        account_audio(run, c, ev->text);
+        break;
+    case CHAT_EV_STEP:
+        u->completion_tokens += run->counted ? 0 : count_text(run, ev);
+        break;
     case CHAT_EV_SEARCH:
         u->searches += !run->counted;
         break;
     case CHAT_EV_CODE:
         count_code(run, ev);
-        break;
-    case CHAT_EV_AUDIO:
         break;
     case CHAT_EV_USAGE:
         *u = ev->usage;
@@ -716,15 +713,16 @@ static enum err moderate_finish(struct chat_run *run, struct chat_choice *c)
 static enum err moderate_event(struct chat_run *run, const struct chat_event *ev)
 {
     struct chat_choice       *c = &run->choices[ev->choice];
+    enum chat_event_kind      kind = ev->kind == CHAT_EV_STEP ? CHAT_EV_TEXT : ev->kind;
     struct moderation_verdict v;
 
-    if (ev->kind == CHAT_EV_FINISH)
+    if (kind == CHAT_EV_FINISH)
         return moderate_finish(run, c);
-    if (run->guarded && ev->kind == CHAT_EV_TEXT)
+    if (run->guarded && kind == CHAT_EV_TEXT)
         buf_add(&c->guarded, ev->text);
-    if (!run->moderated || ev->kind >= ARRAY_LEN(c->moderation) || !c->moderation[ev->kind])
+    if (!run->moderated || kind >= ARRAY_LEN(c->moderation) || !c->moderation[kind])
         return OK;
-    return moderation_stream_feed(c->moderation[ev->kind], ev->text, &v) ? admit_refuse_text(run->rq, &v) : OK;
+    return moderation_stream_feed(c->moderation[kind], ev->text, &v) ? admit_refuse_text(run->rq, &v) : OK;
 }
 
 /* Ends the choices that the engine had no time for, one with each call (chat.md §4.9). */

@@ -1,13 +1,16 @@
 /* fuzz_body.c - any JSON as the body of a chat call: it is read, or refused with a row of the catalogue whose sentence can
  * be written.
  *
- * The first byte chooses the surface and the form of contents, the second the model; the rest is the body.
+ * The first byte chooses the surface and the form of contents, its upper half and the second the model; the rest is the body.
  */
 #include "net/http_server.c" /* an exchange without a connection */
 
 #include "contract/catalog.h"
-#include "contract/chat_body.h"
+#include "contract/chat_content.h"
+#include "contract/code_body.h"
 #include "contract/json.h"
+#include "contract/ocr.h"
+#include "contract/translation.h"
 
 #include <stdlib.h>
 
@@ -34,8 +37,10 @@ static void check_input(struct arena *a, const struct chat_input *in)
         check_text(a, m->reasoning);
         check_text(a, m->name);
         check_text(a, m->tool_call_id);
-        for (size_t k = 0; k < m->part_count; k++)
+        for (size_t k = 0; k < m->part_count; k++) {
             check_text(a, m->parts[k].text);
+            check_text(a, m->parts[k].file_parsing_strategy);
+        }
         for (size_t k = 0; k < m->tool_call_count; k++) {
             ASSERT(m->tool_calls[k].name.len > 0);
             check_text(a, m->tool_calls[k].id);
@@ -99,6 +104,28 @@ static enum err read_openai(struct request *rq, yyjson_val *root, struct chat_in
     return e ? e : params_read(rq, &chat_params_openai_top, root, in->model, in);
 }
 
+/* What the service reads further when the model is a special one. The result of a recognition is made from an answer: here
+ * from the question. */
+static enum err read_special(struct request *rq, struct chat_input *in)
+{
+    struct buf b;
+    enum err   e = chat_check_content(rq, in);
+
+    if (!e)
+        e = translation_read(rq, in);
+    if (!e && in->message_count)
+        e = ocr_read(rq, in);
+    if (e)
+        return e;
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    if (in->message_count)
+        ocr_add_result(&b, in, in->messages[in->message_count - 1].content);
+    buf_add(&b, translation_instruction(rq->arena, &in->translate));
+    buf_add(&b, ocr_instruction(rq->arena, &in->ocr));
+    check_text(rq->arena, buf_str(&b));
+    return OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct http_field             fields[] = { { S("x-dashscope-ossresourceresolve"), S("enable") } };
@@ -115,7 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     arena_init(&arena, 0);
     x.head.field_count = data[0] & 1;
-    in.model = &models[data[1] * 7u % model_count];
+    in.model = &models[((data[0] >> 4) * 256u + data[1]) * 7 % model_count];
     in.stream = data[0] & 2;
     body = malloc(size - 2 + HTTP_BODY_PADDING);
     memcpy(body, data + 2, size - 2);
@@ -124,10 +151,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (root) {
         unsigned surface = data[0] >> 2 & 3;
 
-        if (surface < 2)
+        if (in.model->task == MODEL_TASK_CODE)
+            e = code_read_input(&rq, json_get(root, "input"), &in);
+        else if (surface < 2)
             e = read_native(&rq, root, surface ? CHAT_CONTENT_MULTIMODAL : CHAT_CONTENT_TEXT, &in);
         else
             e = read_openai(&rq, root, &in);
+        if (!e)
+            e = read_special(&rq, &in);
         ASSERT(e == OK || e == ERR_FAULT);
         if (e)
             check_fault(&arena, &rq.fault);

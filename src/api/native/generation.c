@@ -12,13 +12,13 @@
 #include "api/tool_calls.h"
 #include "api/usage.h"
 #include "contract/chat_body.h"
+#include "contract/ocr.h"
 #include "net/http_server.h"
 #include "service/chat.h"
 
 /* ---- the request ---- */
 
-/* X-DashScope-SSE decides; Accept alone does too (chat.md §2.1). */
-static bool wants_stream(const struct request *rq)
+bool native_wants_stream(const struct request *rq)
 {
     str sse = request_header(rq, S("x-dashscope-sse"));
 
@@ -147,6 +147,11 @@ static void add_usage(struct answer *a, struct buf *b)
         json_add_count(b, S(",\"output_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
         buf_add_char(b, '}');
     }
+    if (a->in->model->task == MODEL_TASK_DOCUMENT_CHAT) { /* chat.md §4.2 */
+        json_add_count(b, S(",\"cached_tokens\":"), u->cached_tokens);
+        buf_add_char(b, '}');
+        return;
+    }
     usage_add_plugins(b, a->in, u);
     buf_add(b, S(",\"prompt_tokens_details\":{"));
     usage_add_cached(b, a->in, u);
@@ -244,18 +249,24 @@ static void add_logprobs(struct buf *b, const struct chat_logprob *all, size_t c
     logprobs_add_native(b, all, count);
 }
 
-/* "content": a string, or on the multimodal endpoint an array of at most one text. */
-static void add_content(struct answer *a, struct buf *b, str text)
+/* "content": a string, or on the multimodal endpoint an array of at most one text. `whole` is all the text, when this is the
+ * end of it: what is recognised in it stands beside the text (chat.md §5.2). */
+static void add_content(struct answer *a, struct buf *b, str text, str whole)
 {
+    size_t begin = b->len;
+
     if (!a->in->multimodal) {
         json_add_str(b, text);
         return;
     }
-    if (!text.len) {
+    buf_add(b, S("[{"));
+    ocr_add_result(b, a->in, whole);
+    if (!text.len && b->len == begin + 2) {
+        b->len = begin;
         buf_add(b, S("[]"));
         return;
     }
-    buf_add(b, S("[{\"text\":"));
+    buf_add(b, S("\"text\":"));
     json_add_str(b, text);
     buf_add(b, S("}]"));
 }
@@ -269,7 +280,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
     buf_add(b, S("{\"finish_reason\":\""));
     buf_add(b, chat_finish_name(c->finish));
     buf_add(b, S("\",\"message\":{\"role\":\"assistant\",\"content\":"));
-    add_content(a, b, buf_str(&c->text));
+    add_content(a, b, buf_str(&c->text), buf_str(&c->text));
     if (c->reasoned) {
         buf_add(b, S(",\"reasoning_content\":"));
         json_add_str(b, buf_str(&c->reasoning));
@@ -334,7 +345,7 @@ static void add_frame(struct answer *a, unsigned index, const struct frame *f, e
         json_add_str(b, f->text);
     } else {
         buf_add(b, S("\"choices\":[{\"message\":{\"content\":"));
-        add_content(a, b, f->text);
+        add_content(a, b, f->text, finish == CHAT_FINISH_NONE ? S("") : buf_str(&c->text));
         if (c->reasoned) {
             buf_add(b, S(",\"reasoning_content\":"));
             json_add_str(b, f->reasoning);
@@ -364,6 +375,19 @@ static void add_frame(struct answer *a, unsigned index, const struct frame *f, e
     } else {
         add_end(a, b);
     }
+    buf_add(b, S("\n\n"));
+}
+
+/* A piece of speech: an item of its own (chat.md §5.5). */
+static void add_audio_frame(struct answer *a, const struct chat_event *ev)
+{
+    struct buf *b = http_stream_buf(a->rq->x);
+
+    reply_native_event(b, ++a->event_id, S("result"), 200);
+    buf_add(b, S("{\"output\":{\"choices\":[{\"message\":{\"content\":[{\"audio\":{\"data\":"));
+    json_add_str(b, ev->text);
+    buf_add(b, S("}}],\"role\":\"assistant\"},\"finish_reason\":\"null\"}]}"));
+    add_end(a, b);
     buf_add(b, S("\n\n"));
 }
 
@@ -469,6 +493,9 @@ static void send_event(void *arg, const struct chat_event *ev)
         }
         break;
     case CHAT_EV_AUDIO:
+        add_audio_frame(a, ev);
+        break;
+    case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;
     }
@@ -509,6 +536,8 @@ static enum err run(struct request *rq, yyjson_val *root, struct chat_input *in)
         e = chat_open(rq, in, &run);
     if (e)
         return e;
+    if (in->model->task == MODEL_TASK_DEEP_RESEARCH)
+        return deep_research_answer(rq, run);
     answer_init(&a, rq, in, run);
     return in->stream ? answer_stream(&a) : answer_whole(&a);
 }
@@ -521,7 +550,7 @@ static enum err generate(struct request *rq, enum model_path path)
 
     if (e)
         return e;
-    rq->stream = in->stream = wants_stream(rq);
+    rq->stream = in->stream = native_wants_stream(rq);
     rq->multimodal = in->multimodal = path == MODEL_PATH_MULTIMODAL;
     e = body_model_native(rq, root, path, &in->model);
     in->model_name = rq->model_name;

@@ -6,8 +6,11 @@
 #include "contract/request.h"
 #include "loop/fiber.h"
 
+struct chat_run;
+
 SUSPENDS enum err handle_native_text_generation(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_generation(struct request *rq);
+SUSPENDS enum err handle_native_code_generation(struct request *rq);
 SUSPENDS enum err handle_native_text_embedding(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_embedding(struct request *rq);
 SUSPENDS enum err handle_native_rerank(struct request *rq);
@@ -21,5 +24,11 @@ SUSPENDS enum err handle_result_file(struct request *rq);
 
 /* The input of a body of chat: messages, or a prompt with its history. in->model and in->multimodal are set. */
 enum err native_read_input(struct request *rq, yyjson_val *root, struct chat_input *in);
+
+/* Whether the client wants events: X-DashScope-SSE decides; Accept alone does too (chat.md §2.1). */
+bool native_wants_stream(const struct request *rq);
+
+/* The answer of a research, as a stream. */
+SUSPENDS enum err deep_research_answer(struct request *rq, struct chat_run *run);
 
 #endif

@@ -16,6 +16,8 @@
 #include "net/http_server.h"
 #include "service/chat.h"
 
+#define AUDIO_KEPT_S (24 * 3600) /* how long a speech is kept, as its expires_at says */
+
 static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
     yyjson_val *messages = json_get(root, "messages");
@@ -227,6 +229,20 @@ static void send_call(struct answer *a, const struct chat_event *ev)
     chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
 }
 
+/* A piece of speech (chat.md §6.3): Base64 of PCM, without a header. */
+static void send_audio(struct answer *a, const struct chat_event *ev)
+{
+    struct buf *b = chunk_begin(a);
+
+    buf_add(b, S("\"audio\":{\"data\":"));
+    json_add_str(b, ev->text);
+    json_add_count(b, S(",\"expires_at\":"), a->rq->arrived_ms / 1000 + AUDIO_KEPT_S);
+    buf_add(b, S(",\"id\":\"audio_"));
+    buf_add(b, str_of(a->rq->id, UUID_LEN));
+    buf_add(b, S("\"}"));
+    chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
+}
+
 static void send_event(void *arg, const struct chat_event *ev)
 {
     struct answer *a = arg;
@@ -267,6 +283,9 @@ static void send_event(void *arg, const struct chat_event *ev)
     case CHAT_EV_SEARCH:
     case CHAT_EV_CODE:
     case CHAT_EV_AUDIO:
+        send_audio(a, ev);
+        break;
+    case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;
     }

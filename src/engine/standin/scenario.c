@@ -730,6 +730,11 @@ static bool read_text(struct reader *r, yaml_node_t *v, void *into)
     return filled_text_read(r, v, "text", &((struct scenario_answer *)into)->text);
 }
 
+static bool read_audio(struct reader *r, yaml_node_t *v, void *into)
+{
+    return filled_text_read(r, v, "audio", &((struct scenario_answer *)into)->audio);
+}
+
 static bool read_reasoning(struct reader *r, yaml_node_t *v, void *into)
 {
     return filled_text_read(r, v, "reasoning", &((struct scenario_answer *)into)->reasoning);
@@ -1081,6 +1086,7 @@ static bool answer_read(struct reader *r, yaml_node_t *v, struct scenario_answer
                                        KEY("search", read_search),
                                        KEY("found", read_found),
                                        KEY("code", read_code),
+                                       KEY("audio", read_audio),
                                        KEY("tool_calls", read_tool_calls),
                                        KEY("finish_reason", read_finish_reason),
                                        KEY("usage", read_usage),

@@ -21,6 +21,7 @@
  *         found: [{ tool: weather, result: … }]  # the same, with enable_search_extension
  *         code: [print(1)]                # what the code interpreter ran, when it is on
  *         reasoning: …
+ *         audio: UklGRg==           # Base64 of 16 bit PCM at 24 kHz, for requests that ask for speech
  *         tool_calls: [{ name: get_weather, arguments: { city: Paris } }]
  *         finish_reason: stop
  *         usage: { prompt_tokens: 1, completion_tokens: 2 }
@@ -81,7 +82,7 @@ struct scenario_error {
 };
 
 struct scenario_answer {
-    struct scenario_text  text, reasoning;
+    struct scenario_text  text, reasoning, audio; /* audio: Base64 of PCM, given when the request asks for speech */
     struct chat_source   *sources; /* numbered from 1 */
     size_t                source_count;
     struct chat_found    *found;

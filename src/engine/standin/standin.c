@@ -16,6 +16,7 @@
 #include "base/utf8.h"
 #include "contract/chat_params.gen.h"
 #include "contract/errors.gen.h"
+#include "contract/chat_content.h"
 #include "contract/json.h"
 #include "contract/model.h"
 #include "engine/lexical/lexical.h"
@@ -23,6 +24,7 @@
 #include "engine/standin/prefixes.h"
 #include "engine/standin/scenario.h"
 #include "engine/standin/schema.h"
+#include "engine/standin/special.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "tokens/count_memo.h"
@@ -32,18 +34,20 @@
 #define PIECES_SINGLE         3 /* events of one token each at the beginning of a choice */
 #define PIECE_TOKENS          8 /* and of those after them */
 #define CHOICES_MAX           128
+#define AUDIO_PIECE           8192 /* Base64: a multiple of 4 */
 #define UNLIMITED             INT64_MAX
 #define REMEMBER_AT_ONCE      16384 /* tokens */
 #define CALL_ID_HEX           22
 #define CALL_ID_HEX_ANTHROPIC 24
 
-enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_CODE };
+enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_CODE, PART_AUDIO, PART_STEP };
 
 struct part {
     enum part_kind kind;
     unsigned       index; /* of a call among the calls */
     str            text;  /* of a call: its arguments */
     str            id, name;
+    const struct chat_step *step; /* PART_STEP */
 };
 
 struct standin {
@@ -75,7 +79,7 @@ struct standin_stream {
 
     uint64_t         dice;
     struct part     *parts;
-    struct part      own_parts[3]; /* enough without tool calls and code */
+    struct part      own_parts[4]; /* enough without tool calls and code */
     size_t           part_count, part;
     bool             begun;     /* the choice is planned */
     bool             announced; /* the current call's name is out */
@@ -268,11 +272,32 @@ SUSPENDS static enum err plan_by_rules(struct standin_stream *st)
             return e;
     } else if (in->format != CHAT_FORMAT_TEXT) {
         text = json_object_text(st);
-    } else {
+    } else if (!special_ocr_text(st->rq->arena, in, echo_text(st, true), &text)) {
         text = echo_text(st, false);
     }
     part_add(st, PART_TEXT, text);
     return OK;
+}
+
+/* A research is told in steps: its plan is the scenario's reasoning, its report the text. */
+static void plan_research(struct standin_stream *st)
+{
+    const struct scenario_answer *a = st->answer;
+    str                           plan = S(""), report = S("");
+    struct special_step          *steps;
+    size_t                        count;
+
+    if (!st->in->model || st->in->model->task != MODEL_TASK_DEEP_RESEARCH)
+        return;
+    if (a && a->reasoning.given)
+        plan = scenario_fill(st->rq->arena, &a->reasoning, false, &st->question, st->call);
+    for (size_t i = 0; i < st->part_count; i++)
+        report = st->parts[i].kind == PART_TEXT ? st->parts[i].text : report;
+    steps = special_research(st->rq->arena, st->in, plan, report, &count);
+    st->parts = arena_array(st->rq->arena, struct part, count);
+    st->part_count = 0;
+    for (size_t i = 0; i < count; i++)
+        part_add(st, PART_STEP, steps[i].text)->step = &steps[i].step;
 }
 
 SUSPENDS static enum err plan_scenario_calls(struct standin_stream *st)
@@ -598,12 +623,15 @@ SUSPENDS static enum err choice_begin(struct standin_stream *st)
         return e;
     if (st->answer && st->answer->finish != CHAT_FINISH_NONE)
         st->finish = st->answer->finish;
+    plan_research(st);
     plan_partial(st);
     plan_bias(st);
     plan_stops(st);
     plan_limits(st);
     if (st->answer && st->answer->has_usage)
         plan_count(st);
+    if (st->in->audio_out) /* behind the text that it speaks */
+        part_add(st, PART_AUDIO, scenario_fill(st->rq->arena, &st->answer->audio, false, &st->question, st->call));
     return OK;
 }
 
@@ -692,6 +720,18 @@ SUSPENDS static void remember(struct standin_stream *st)
         remember_run(st);
 }
 
+/* What only an engine with speech or files can answer. */
+static enum err refuse_unheld(struct standin_stream *st)
+{
+    str file_id;
+
+    if (st->in->audio_out && !(st->answer && st->answer->audio.given))
+        return fail_speech_unavailable(&st->rq->fault);
+    if (chat_file_id(st->in, &file_id))
+        return fail_document_file_invalid(&st->rq->fault, file_id);
+    return OK;
+}
+
 SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, const struct chat_input *in,
                                       struct engine_stream **ret)
 {
@@ -715,6 +755,9 @@ SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, c
         if (st->answer->error.given && st->answer->error.after_tokens == 0)
             return error_raise(st);
     }
+    e = refuse_unheld(st);
+    if (e)
+        return e;
     if (UNLIKELY(in->prompt_ends != NULL))
         remember(st);
     e = choice_begin(st); /* what cannot be made up is refused before the answer begins */
@@ -730,6 +773,15 @@ SUSPENDS static enum err standin_open(struct engine *base, struct request *rq, c
 static bool breaks_off(const struct standin_stream *st, bool at_end)
 {
     return st->answer && st->answer->error.given && (at_end || st->tokens >= st->answer->error.after_tokens);
+}
+
+/* Speech goes out in pieces of whole bytes; its tokens are counted by its length. */
+static str audio_cut(struct part *p)
+{
+    str piece = str_first(p->text, AUDIO_PIECE);
+
+    p->text = str_from(p->text, AUDIO_PIECE);
+    return piece;
 }
 
 /* Not streamed, a text is one piece, unless time passes over it. So are the arguments of models that need tool_stream. */
@@ -766,7 +818,8 @@ static str piece_cut(struct standin_stream *st, struct part *p, int64_t *ret_tok
 SUSPENDS static enum err piece_next(struct standin_stream *st, struct part *p, struct chat_event *ret)
 {
     static const enum chat_event_kind kinds[] = {
-        [PART_REASONING] = CHAT_EV_REASONING, [PART_TEXT] = CHAT_EV_TEXT, [PART_CALL] = CHAT_EV_TOOL_ARGS
+        [PART_REASONING] = CHAT_EV_REASONING, [PART_TEXT] = CHAT_EV_TEXT, [PART_CALL] = CHAT_EV_TOOL_ARGS,
+        [PART_AUDIO] = CHAT_EV_AUDIO,         [PART_STEP] = CHAT_EV_STEP,
     };
     int64_t  tokens, waits;
     str      text;
@@ -774,7 +827,8 @@ SUSPENDS static enum err piece_next(struct standin_stream *st, struct part *p, s
 
     if (breaks_off(st, false))
         return error_raise(st);
-    text = piece_cut(st, p, &tokens);
+    tokens = 0;
+    text = p->kind == PART_AUDIO ? audio_cut(p) : piece_cut(st, p, &tokens);
     if (st->answer && st->answer->between_tokens_us) {
         waits = st->tokens ? tokens : tokens - 1; /* the very first token has been waited for in open() */
         e = delay(st, max_i64(waits, 0) * st->answer->between_tokens_us);
@@ -786,7 +840,8 @@ SUSPENDS static enum err piece_next(struct standin_stream *st, struct part *p, s
     if (!st->in->stream && breaks_off(st, false))
         return error_raise(st);
     *ret = (struct chat_event){
-        .kind = kinds[p->kind], .choice = st->choice, .text = text, .tokens = tokens, .tool_index = p->index
+        .kind = kinds[p->kind], .choice = st->choice, .text = text, .tokens = tokens, .tool_index = p->index,
+        .step = p->step
     };
     if (UNLIKELY(st->in->logprobs.v) && p->kind == PART_TEXT) {
         struct logprobs_question q = { .seed = st->dice + st->said, .top = (unsigned)st->in->top_logprobs.v };
@@ -862,6 +917,13 @@ SUSPENDS static enum err standin_next(struct engine_stream *base, struct chat_ev
                                         .tool_id = p->id,
                                         .tool_name = p->name };
             return OK;
+        }
+        if (p->kind == PART_STEP && !st->announced) {
+            st->announced = true;
+            if (!p->text.len) { /* a step without a word is an event too */
+                *ret = (struct chat_event){ .kind = CHAT_EV_STEP, .choice = st->choice, .step = p->step };
+                return OK;
+            }
         }
         if (p->kind == PART_SEARCH && !st->announced) {
             st->announced = true;

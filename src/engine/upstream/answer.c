@@ -182,6 +182,13 @@ static void content_read(struct answer *an, unsigned choice, yyjson_val *content
     }
 }
 
+/* Speech: Base64 of PCM, and what is said in it where the text has no place of its own. */
+static void audio_read(struct answer *an, unsigned choice, yyjson_val *audio)
+{
+    text_add(an, CHAT_EV_TEXT, choice, json_str(json_get(audio, "transcript")));
+    text_add(an, CHAT_EV_AUDIO, choice, json_str(json_get(audio, "data")));
+}
+
 /* One of "content", or of the "top_logprobs" of one. Without bytes the text is what there is. */
 static struct chat_logprob logprob_read(struct arena *a, yyjson_val *v)
 {
@@ -412,6 +419,7 @@ static enum err choice_read(struct answer *an, yyjson_val *v)
     content_read(an, (unsigned)index, json_get(message, "content"));
     if (UNLIKELY(an->logprobs))
         logprobs_attach(an, queued, json_get(json_get(v, "logprobs"), "content"));
+    audio_read(an, (unsigned)index, json_get(message, "audio"));
     e = calls_read(an, ch, json_get(message, "tool_calls"));
     if (e)
         return e;

@@ -7,6 +7,7 @@
 
 #include "contract/json.h"
 #include "contract/model.h"
+#include "engine/upstream/instruct.h"
 
 /* Each member begins with its comma: "model" stands before all. */
 static void add_key(struct buf *b, str key)
@@ -102,6 +103,60 @@ static void add_url_part(struct buf *b, str kind, str url)
     buf_add(b, S("}}"));
 }
 
+/* What stands beside an image or a video, in the contract's own names. */
+static void add_options(struct buf *b, const struct chat_part *p)
+{
+    add_int(b, S("min_pixels"), p->options.min_pixels);
+    add_int(b, S("max_pixels"), p->options.max_pixels);
+    add_int(b, S("total_pixels"), p->options.total_pixels);
+    add_num(b, S("fps"), p->options.fps);
+    if (p->options.enable_rotate.set)
+        add_bool(b, S("enable_rotate"), p->options.enable_rotate.v);
+}
+
+/* An image's "detail" is OpenAI's own. */
+static void add_image(struct buf *b, const struct chat_part *p, const struct body_reader *to)
+{
+    static const str details[] = { S(""), S("auto"), S("low"), S("high") };
+
+    buf_add(b, S("{\"type\":\"image_url\",\"image_url\":{\"url\":"));
+    json_add_str(b, p->text);
+    if (p->options.detail != MEDIA_DETAIL_UNSET)
+        add_str(b, S("detail"), details[p->options.detail]);
+    buf_add_char(b, '}');
+    if (to->cloud)
+        add_options(b, p);
+    buf_add_char(b, '}');
+}
+
+static void add_video(struct buf *b, const struct chat_part *p, const struct body_reader *to)
+{
+    if (p->urls) {
+        buf_add(b, S("{\"type\":\"video\""));
+        add_raw(b, S("video"), p->urls);
+    } else {
+        buf_add(b, S("{\"type\":\"video_url\",\"video_url\":{\"url\":"));
+        json_add_str(b, p->text);
+        buf_add_char(b, '}');
+    }
+    if (to->cloud)
+        add_options(b, p);
+    buf_add_char(b, '}');
+}
+
+static void add_documents(struct buf *b, const struct chat_part *p)
+{
+    if (!p->urls) {
+        add_url_part(b, S("file_url"), p->text);
+        return;
+    }
+    buf_add(b, S("{\"type\":\"doc_url\""));
+    add_raw(b, S("doc_url"), p->urls);
+    if (p->file_parsing_strategy.len)
+        add_str(b, S("file_parsing_strategy"), p->file_parsing_strategy);
+    buf_add_char(b, '}');
+}
+
 static void add_part(struct buf *b, const struct chat_part *p, const struct body_reader *to)
 {
     switch (p->kind) {
@@ -113,22 +168,16 @@ static void add_part(struct buf *b, const struct chat_part *p, const struct body
         buf_add_char(b, '}');
         return;
     case CHAT_PART_IMAGE:
-        add_url_part(b, S("image_url"), p->text);
+        add_image(b, p, to);
         return;
     case CHAT_PART_VIDEO:
-        if (!p->frames) {
-            add_url_part(b, S("video_url"), p->text);
-            return;
-        }
-        buf_add(b, S("{\"type\":\"video\""));
-        add_raw(b, S("video"), p->frames);
-        buf_add_char(b, '}');
+        add_video(b, p, to);
         return;
     case CHAT_PART_AUDIO:
         add_audio(b, p->text, to);
         return;
     case CHAT_PART_FILE:
-        add_url_part(b, S("file_url"), p->text);
+        add_documents(b, p);
         return;
     }
 }
@@ -338,6 +387,24 @@ static void add_thinking(struct buf *b, const struct chat_input *in, const struc
     buf_add_char(b, '}');
 }
 
+/* The options of special models. */
+static void add_special(struct buf *b, const struct chat_input *in)
+{
+    if (in->translation)
+        add_raw(b, S("translation_options"), in->translation);
+    if (in->ocr_options)
+        add_raw(b, S("ocr_options"), in->ocr_options);
+    if (in->skill)
+        add_raw(b, S("skill"), in->skill);
+    if (in->audio_out) {
+        add_key(b, S("modalities"));
+        buf_add(b, S("[\"text\",\"audio\"],\"audio\":{\"format\":\"wav\""));
+        if (in->voice.len)
+            add_str(b, S("voice"), in->voice);
+        buf_add_char(b, '}');
+    }
+}
+
 static void add_extensions(struct buf *b, const struct chat_input *in, const struct body_reader *to)
 {
     const struct chat_message *last = in->message_count ? &in->messages[in->message_count - 1] : NULL;
@@ -355,6 +422,7 @@ static void add_extensions(struct buf *b, const struct chat_input *in, const str
             add_bool(b, S("enable_code_interpreter"), in->code_interpreter.v);
         if (in->tool_stream.set)
             add_bool(b, S("tool_stream"), in->tool_stream.v);
+        add_special(b, in);
         return;
     }
     add_num(b, S("repeat_penalty"), in->repetition_penalty); /* llama-server's name for it */
@@ -378,6 +446,8 @@ str body_write(struct arena *a, const struct chat_input *in, str model, const st
 {
     struct buf b;
 
+    if (!to->cloud)
+        in = instruct(a, in);
     buf_init(&b, a, SIZE_MAX / 2); /* the input had its ceiling */
     (void)buf_room(&b, size_guess(in));
     buf_add(&b, S("{\"model\":"));

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/num.h"
+#include "contract/chat_content.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
 #include "contract/model.h"
@@ -575,7 +576,7 @@ SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struc
 {
     struct upstream *up = CONTAINER_OF(e, struct upstream, engine);
     struct fault     problem;
-    str              body = body_of(up, rq->arena, q);
+    str              body, file_id;
     uint64_t         tried = 0;
     bool             here = true;
 
@@ -585,6 +586,11 @@ SUSPENDS enum err upstream_ask(struct engine *e, struct request *rq, const struc
         (void)fail_engine_rejected(&rq->fault);
         return fault_detail(&rq->fault, S("the upstream's protocol has no sparse vectors"));
     }
+    if (q->chat && q->chat->audio_out && !up->o.cloud)
+        return fail_speech_unavailable(&rq->fault);
+    if (q->chat && !up->o.cloud && chat_file_id(q->chat, &file_id))
+        return fail_document_file_invalid(&rq->fault, file_id);
+    body = body_of(up, rq->arena, q);
     rq->action = "asking the upstream";
     rq->engine = up->engine.name;
     up->state.requests++;

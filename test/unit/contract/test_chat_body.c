@@ -73,7 +73,7 @@ static void frames_are_kept_as_a_list(void **state)
                                CHAT_CONTENT_MULTIMODAL),
                      OK);
     assert_int_equal(in.messages[0].parts[0].kind, CHAT_PART_VIDEO);
-    assert_int_equal(yyjson_arr_size(in.messages[0].parts[0].frames), 2);
+    assert_int_equal(yyjson_arr_size(in.messages[0].parts[0].urls), 2);
     assert_refused("[{\"role\":\"user\",\"content\":[{\"video\":[\"http://a/1\",7]}]}]", CHAT_CONTENT_MULTIMODAL,
                    "E041");
     assert_refused("[{\"role\":\"user\",\"content\":[{\"image\":\"file:///a\"}]}]", CHAT_CONTENT_MULTIMODAL, "E041");
@@ -108,13 +108,6 @@ static void a_prompt_and_its_history_are_turns(void **state)
     assert_true(str_eq(in.messages[2].content, S("now")));
 }
 
-static void choices_are_quoted_as_a_sentence(void **state)
-{
-    (void)state;
-    assert_true(str_eq(quoted_choices(&arena, S("A B C")), S("'A', 'B' or 'C'")));
-    assert_true(str_eq(quoted_choices(&arena, S("A")), S("'A'")));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,7 +116,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(frames_are_kept_as_a_list, setup, teardown),
         cmocka_unit_test_setup_teardown(calls_carry_json, setup, teardown),
         cmocka_unit_test_setup_teardown(a_prompt_and_its_history_are_turns, setup, teardown),
-        cmocka_unit_test_setup_teardown(choices_are_quoted_as_a_sentence, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,6 +214,7 @@ static str run(struct engine *e)
             buf_addf(&out, "code(%.*s)", STR_ARG(ev.text));
             break;
         case CHAT_EV_AUDIO:
+        case CHAT_EV_STEP:
             fail();
             break;
         case CHAT_EV_FINISH:

@@ -41,7 +41,8 @@ static void again(bool cloud)
     answer_init(&answer, &arena, &fault, &input, cloud);
 }
 
-/* Writes the events that are queued: T(text) R(reasoning) C<index>(id name) A<index>(arguments) F(finish) U(numbers);
+/* Writes the events that are queued: T(text) R(reasoning) C<index>(id name) A<index>(arguments) S(speech) F(finish)
+ * U(numbers);
  * "<choice>:" stands before those of other choices than the first. */
 static void drain(void)
 {
@@ -73,7 +74,10 @@ static void drain(void)
             break;
         case CHAT_EV_SEARCH:
         case CHAT_EV_CODE:
+        case CHAT_EV_STEP:
+            break;
         case CHAT_EV_AUDIO:
+            buf_addf(&got, "S(%.*s)", STR_ARG(ev.text));
             break;
         case CHAT_EV_FINISH:
             buf_addf(&got, "F(%d)", (int)ev.finish);
@@ -174,6 +178,22 @@ static void vllm_tool_calls(void **state)
     (void)state;
     stream(chunks);
     expect("C0(chatcmpl-tool-1 get_weather)A0({\"city\": )A0(\"Paris\"})C1(chatcmpl-tool-2 get_time)A1({})" CALLS);
+}
+
+static void the_cloud_speaks(void **state)
+{
+    static const char *const chunks[] = {
+        "{\"choices\":[{\"delta\":{\"content\":\"\",\"role\":\"assistant\"},\"finish_reason\":null,\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"audio\":{\"transcript\":\"Hi\"}},\"finish_reason\":null,\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"audio\":{\"data\":\"AAAA\",\"id\":\"audio_1\"}},\"finish_reason\":null,\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"audio\":{\"data\":\"BBBB\",\"id\":\"audio_1\"}},\"finish_reason\":null,\"index\":0}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\",\"index\":0}]}",
+        NULL,
+    };
+
+    (void)state;
+    stream(chunks);
+    expect("T(Hi)S(AAAA)S(BBBB)" STOP);
 }
 
 static void llama_cpp_text(void **state)
@@ -856,6 +876,7 @@ int main(void)
         TEST(all_counts_of_the_cloud_are_read),
         TEST(vllm_text_and_usage),
         TEST(vllm_tool_calls),
+        TEST(the_cloud_speaks),
         TEST(llama_cpp_text),
         TEST(llama_cpp_tool_call),
         TEST(sglang_nulls_and_usage),
