@@ -201,10 +201,8 @@ static void output_drop(void *arg)
 
     if (o->gz)
         gzclose(o->gz);
-    if (o->fd < 0)
-        return;
-    close(o->fd);
-    (void)unlink(o->path); /* else it goes with the task */
+    if (o->fd >= 0)
+        results_drop(o->results, o->task, o->path, o->fd);
 }
 
 /* ---- the run ---- */

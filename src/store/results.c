@@ -127,6 +127,16 @@ enum err results_keep(const struct results *r, str task, const char *path, int f
     return e ? e : sync_folder(r->folder);
 }
 
+void results_drop(const struct results *r, str task, const char *path, int fd)
+{
+    char folder[RESULT_PATH_MAX];
+
+    close(fd);
+    (void)unlink(path); /* else it goes with the task */
+    if (path_of(r, task, (str){ 0 }, folder))
+        (void)rmdir(folder); /* unless there are others */
+}
+
 enum err results_read(const struct results *r, str task, str name, int *ret_fd, int64_t *ret_size)
 {
     char        path[RESULT_PATH_MAX];

@@ -24,6 +24,8 @@ void     results_close(struct results *r);
 enum err results_create(const struct results *r, str task, char path[RESULT_PATH_MAX], int *ret_fd);
 /* It is whole: from now on it is called `name`, and survives a power cut. Closes it. */
 enum err results_keep(const struct results *r, str task, const char *path, int fd, str name);
+/* It will not be: closes and removes it. */
+void results_drop(const struct results *r, str task, const char *path, int fd);
 /* For reading. ERR_NOT_FOUND. */
 enum err results_read(const struct results *r, str task, str name, int *ret_fd, int64_t *ret_size);
 /* All of a task; of every task when `task` is empty. */

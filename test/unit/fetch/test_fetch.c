@@ -2,6 +2,7 @@
 #include "fetch/fetch.c"
 
 #include "../loop/run.h"
+#include "net/http_server.h"
 
 #include <stdio.h>
 
@@ -177,6 +178,110 @@ TEST(other_urls_lead_nowhere)
     run_fiber(elsewhere);
 }
 
+/* ---- over the wire ---- */
+
+static struct http_server *server;
+
+static struct http_body_plan no_body(void *arg, struct http_exchange *x)
+{
+    (void)arg, (void)x;
+    return (struct http_body_plan){ 0 };
+}
+
+/* The path is "/STATUS/TYPE": an answer of five bytes; "/chunked" one without a length. */
+static void answer(void *arg, struct http_exchange *x)
+{
+    str               path = str_from(http_path(x), 1), status = str_cut(&path, '/');
+    struct http_field fields[] = { { S("content-type"), http_unescape(http_arena(x), path) },
+                                   { S("location"), S("/200/text/plain") } };
+    int64_t           n = 200;
+
+    (void)arg;
+    CHECK_STR(http_field(x, S("accept-encoding")), "identity");
+    if (str_to_i64(status, &n)) {
+        (void)http_answer(x, (int)n, fields, ARRAY_LEN(fields), S("hello"));
+        return;
+    }
+    http_stream_begin(x, 200, fields, 1);
+    for (int i = 0; i < 100; i++) {
+        buf_add(http_stream_buf(x), S("hello"));
+        if (http_stream_flush(x))
+            return; /* the reader has had enough */
+    }
+    (void)http_stream_end(x);
+}
+
+static void over_the_wire(void *unused)
+{
+    static const str png[] = { S("image/png"), S("image/jpeg") };
+    const struct {
+        const char      *path;
+        int64_t          size_max;
+        bool             need_length, typed;
+        enum fetch_error e;
+        int              status;
+    } cases[] = {
+        { "200/text/plain", 5, true, false, FETCH_OK, 200 },
+        { "200/text/plain", 4, true, false, FETCH_TOO_LARGE, 200 },
+        { "200/image/png", 5, true, true, FETCH_OK, 200 },
+        { "200/Image/PNG;%20q=1", 5, true, true, FETCH_OK, 200 },
+        { "200/image/pngx", 5, true, true, FETCH_TYPE, 200 },
+        { "200/text/plain", 5, true, true, FETCH_TYPE, 200 },
+        { "200/", 5, true, true, FETCH_TYPE, 200 },
+        { "chunked", 500, false, false, FETCH_OK, 200 },
+        { "chunked", 499, false, false, FETCH_TOO_LARGE, 200 },
+        { "chunked", 500, true, false, FETCH_NO_LENGTH, 200 },
+        { "302/x", 5, true, false, FETCH_OK, 200 },
+        { "307/x", 5, true, true, FETCH_TYPE, 200 },
+        { "401/x", 5, true, false, FETCH_DENIED, 401 },
+        { "403/x", 5, true, false, FETCH_DENIED, 403 },
+        { "404/x", 5, true, false, FETCH_STATUS, 404 },
+        { "206/x", 5, true, false, FETCH_STATUS, 206 },
+        { "500/x", 5, true, false, FETCH_STATUS, 500 },
+    };
+    struct address at;
+    char           where[ADDRESS_TEXT_MAX];
+    str            problem;
+
+    (void)unused;
+    CHECK(guard_init(&fetcher->guard, S("127.0.0.1"), &arena, &problem));
+    http_server_address(server, &at);
+    address_format(&at, where);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct fetch_request rq = { .url = arena_printf(&arena, "http://%s/%s", where, cases[i].path),
+                                    .size_max = cases[i].size_max,
+                                    .time_ms = 5000,
+                                    .need_length = cases[i].need_length,
+                                    .types = png,
+                                    .type_count = cases[i].typed ? ARRAY_LEN(png) : 0 };
+        struct fetched       f;
+        enum fetch_error     e = fetch(fetcher, &arena, &rq, &f);
+
+        if (e != cases[i].e || f.status != cases[i].status) {
+            fprintf(stderr, "%zu %s: %s, status %d\n", i, cases[i].path, fetch_error_text(e).ptr, f.status);
+            abort();
+        }
+    }
+    arena_reset(&arena); /* closes what is open */
+    http_server_drain(server, NULL, NULL);
+}
+
+TEST(what_the_head_says_is_checked_before_the_body_is_taken)
+{
+    struct http_server_options o = { .head_time_ms = 5000,
+                                     .body_time_ms = 5000,
+                                     .idle_time_ms = 5000,
+                                     .connection_max = 99,
+                                     .plan = no_body,
+                                     .handle = answer };
+    struct address             at;
+
+    assert_true(address_parse(S("127.0.0.1:0"), &at));
+    assert_int_equal(http_server_open(loop, &at, &o, &server), OK);
+    run_fiber(over_the_wire);
+    http_server_free(server);
+}
+
 static void leave_no_name(void *unused)
 {
     struct fetched f;
@@ -199,6 +304,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_data_uri_is_decoded_strictly_and_under_its_ceiling, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_is_of_the_folder_or_is_not_opened, setup, teardown),
         cmocka_unit_test_setup_teardown(other_urls_lead_nowhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_the_head_says_is_checked_before_the_body_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(a_spool_file_has_no_name, setup, teardown),
     };
 

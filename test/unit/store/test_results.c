@@ -46,7 +46,8 @@ TEST(a_result_is_there_whole_until_it_is_removed)
 
     assert_int_equal(results_create(results, S("t"), path, &fd), OK);
     assert_int_equal(results_read(results, S("t"), S("r.txt"), &fd, &size), ERR_NOT_FOUND);
-    close(fd);
+    results_drop(results, S("t"), path, fd);
+    assert_int_equal(access(path, F_OK), -1);
     keep("t", "first");
     keep("t", "again");
     keep("u", "other");
