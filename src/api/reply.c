@@ -158,7 +158,7 @@ void reply_add_request_id(struct buf *b, const struct request *rq)
 /* {"code","message","request_id"} (wire-forms.md §3); what was stored and is not there has the id first (chat.md §6.7.4). */
 static void native_body(struct request *rq, const struct fault_view *v, struct buf *b)
 {
-    if (rq->fault.row == &error_rows[ERROR_STORED_NOT_FOUND]) {
+    if (rq->fault.row == &error_rows[ERROR_STORED_NOT_FOUND] && !rq->stream) {
         buf_addf(b, "{\"request_id\":\"%s\",\"code\":", rq->id);
         json_add_str(b, v->code);
         buf_add(b, S(",\"message\":"));
