@@ -283,7 +283,7 @@ int main(void)
 {
 #define UNIT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        UNIT(a_plain_request),
+        UNIT(a_plain_request), UNIT(a_raw_prompt),
         UNIT(sampling_and_limits),
         UNIT(tools_and_their_answers),
         UNIT(formats),
