@@ -155,9 +155,17 @@ void reply_add_request_id(struct buf *b, const struct request *rq)
     buf_add(b, S("\"}"));
 }
 
-/* {"code","message","request_id"} (wire-forms.md §3). */
+/* {"code","message","request_id"} (wire-forms.md §3); what was stored and is not there has the id first (chat.md §6.7.4). */
 static void native_body(struct request *rq, const struct fault_view *v, struct buf *b)
 {
+    if (rq->fault.row == &error_rows[ERROR_STORED_NOT_FOUND] && !rq->stream) {
+        buf_addf(b, "{\"request_id\":\"%s\",\"code\":", rq->id);
+        json_add_str(b, v->code);
+        buf_add(b, S(",\"message\":"));
+        json_add_str(b, v->message);
+        buf_add_char(b, '}');
+        return;
+    }
     buf_add(b, S("{\"code\":"));
     json_add_str(b, v->code);
     buf_add(b, S(",\"message\":"));
@@ -166,7 +174,7 @@ static void native_body(struct request *rq, const struct fault_view *v, struct b
 }
 
 /* {"error":{"message","type","param","code"},"id","request_id"} (wire-forms.md R1, O2); without "id" when no model was
- * reached (R2, O3); a body that is no JSON gets message and type alone (O7). Embeddings and rerank refuse parameters with
+ * reached (R2, O3); a body that is no JSON, and a response that is not there (chat.md §6.7.4), get message and type alone (O7). Embeddings and rerank refuse parameters with
  * the native code, also as the type, and a bare id (O8). */
 static void openai_body(struct request *rq, const struct fault_view *v, struct buf *b)
 {
@@ -176,7 +184,7 @@ static void openai_body(struct request *rq, const struct fault_view *v, struct b
     json_add_str(b, v->message);
     buf_add(b, S(",\"type\":"));
     add_str_or_null(b, v->compat_type.len && !own ? v->compat_type : v->code);
-    if (rq->fault.row == &error_rows[ERROR_BODY_INVALID]) {
+    if (rq->fault.row == &error_rows[ERROR_BODY_INVALID] || rq->fault.row == &error_rows[ERROR_STORED_NOT_FOUND]) {
         buf_add(b, S("}}"));
         return;
     }
@@ -233,7 +241,7 @@ str reply_fault_body(struct request *rq, const struct fault_view *v)
     struct buf b;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
-    if (rq->surface == SURFACE_OPENAI)
+    if (rq->surface == SURFACE_OPENAI && !rq->native_faults)
         openai_body(rq, v, &b);
     else if (rq->surface == SURFACE_ANTHROPIC)
         anthropic_body(rq, v, &b);

@@ -116,6 +116,7 @@ struct chat_input {
 
     struct chat_message *messages;
     size_t               message_count;
+    str raw_prompt; /* legacy completions: goes on without a template; `messages` then holds the same as a user's turn */
 
     struct chat_tool     *tools;
     size_t                tool_count;

@@ -114,6 +114,7 @@ struct request {
     bool         stream;
     bool         service_codes; /* OpenAI-compatible: refusals keep the native code, ids are bare (embeddings, rerank) */
     str          allow;   /* methods, for the header field of a 405 */
+    bool                native_faults; /* OpenAI-compatible: refusals have the native body (streams of responses) */
     bool         cut_off; /* the server stopped before its answer was out */
     bool         partial; /* the time for the call ended first: the answer is what there was by then */
 

@@ -347,6 +347,8 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
     struct services *s = rq->services;
     size_t           total = CHAT_TEMPLATE_END, first = 0, last_user = 0;
 
+    if (in->raw_prompt.len)
+        return (int64_t)chat_template_raw(s->memo, s->tokenizer, in->raw_prompt);
     if (in->tool_count && in->tool_choice != CHAT_TOOLS_NONE) {
         bool has_system = in->messages[0].role == CHAT_SYSTEM;
         str *texts = arena_array(rq->arena, str, in->tool_count);

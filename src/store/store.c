@@ -86,6 +86,20 @@ static const char *const migrations[] = {
     "CREATE INDEX tasks_open ON tasks (status, model) WHERE status IN ('PENDING', 'RUNNING');"
     "CREATE INDEX tasks_submitted ON tasks (submit_ms);"
     "CREATE INDEX tasks_ended ON tasks (end_ms) WHERE end_ms IS NOT NULL;",
+
+    /* Responses and conversations (service/conversation.h), and the items of both: the owner is a response or a
+     * conversation. Those of a response are its input, then its output. Texts are JSON. */
+    "CREATE TABLE responses ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL, previous TEXT NOT NULL, model TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX responses_by_expiry ON responses (expires_ms);"
+    "CREATE INDEX responses_by_previous ON responses (previous);"
+    "CREATE TABLE conversations ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL, created_ms INTEGER NOT NULL, metadata TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE conversation_items ("
+    "  owner TEXT NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, workspace TEXT NOT NULL, output INTEGER NOT NULL,"
+    "  item TEXT NOT NULL, PRIMARY KEY (owner, position)) WITHOUT ROWID;"
+    "CREATE INDEX conversation_items_by_id ON conversation_items (id);",
 };
 
 /* What the operator can do about it. */

@@ -131,3 +131,27 @@ size_t chat_template_tool_result(struct count_memo *m, const struct tokenizer *t
         n += MARKUP + LINE_END;
     return n;
 }
+
+SUSPENDS size_t chat_template_raw(struct count_memo *m, const struct tokenizer *t, str prompt)
+{
+    static const str marks[] = { S("<|fim_prefix|>"), S("<|fim_suffix|>"), S("<|fim_middle|>") };
+    size_t           total = 0;
+
+    for (;;) {
+        size_t at = STR_NONE, len = 0;
+
+        for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+            size_t found = str_find_str(prompt, marks[i]);
+
+            if (found < at) {
+                at = found;
+                len = marks[i].len;
+            }
+        }
+        total += count_memo_get(m, t, str_first(prompt, at));
+        if (at == STR_NONE)
+            return total;
+        total += MARKUP;
+        prompt = str_from(prompt, at + len);
+    }
+}

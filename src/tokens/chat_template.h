@@ -50,4 +50,8 @@ SUSPENDS size_t chat_template_answer(struct count_memo *m, const struct tokenize
 /* One result of a tool. Results in a row share one user turn: `first` and `last` say where it begins and ends. */
 SUSPENDS size_t chat_template_tool_result(struct count_memo *m, const struct tokenizer *t, str content, bool first, bool last);
 
+/* A prompt that the client has written with the markup for filling in (<|fim_prefix|>, <|fim_suffix|>, <|fim_middle|>), which no
+ * template is put around. */
+SUSPENDS size_t chat_template_raw(struct count_memo *m, const struct tokenizer *t, str prompt);
+
 #endif

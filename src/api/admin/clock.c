@@ -4,6 +4,7 @@
 #include "access/journal.h"
 #include "api/admin/admin.gen.h"
 #include "base/clock.h"
+#include "service/conversation.h"
 #include "service/tasks.h"
 
 static enum err answer_clock(struct admin_call *c)
@@ -51,5 +52,7 @@ enum err admin_handle_reset(struct admin_call *c)
     rates_reset(rq->access->rates);
     rq->services->reset(rq->services->engine_arg);
     e = tasks_forget(rq);
+    if (!e)
+        e = conversation_reset(rq->services->store);
     return e ? e : ledger_reset(rq->access->ledger);
 }

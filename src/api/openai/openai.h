@@ -6,6 +6,11 @@
 #include "loop/fiber.h"
 
 SUSPENDS enum err handle_openai_chat_completions(struct request *rq);
+SUSPENDS enum err handle_openai_completions(struct request *rq);
+SUSPENDS enum err handle_openai_responses(struct request *rq);
+SUSPENDS enum err handle_openai_response(struct request *rq);
+SUSPENDS enum err handle_openai_conversations(struct request *rq);
+SUSPENDS enum err handle_openai_conversation(struct request *rq);
 SUSPENDS enum err handle_openai_embeddings(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);

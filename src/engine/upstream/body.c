@@ -1,4 +1,4 @@
-/* body.c - a chat_input as the body of POST …/chat/completions.
+/* body.c - a chat_input as the body of POST …/chat/completions, or of …/completions when its prompt is raw.
  *
  * What the client left out is left out here too, so that the engine's own defaults act; thinking alone is always said to
  * an inference engine, because its template's default is not the contract's.
@@ -371,7 +371,7 @@ static opt_int thinking_limit(const struct chat_input *in)
 
 static void add_thinking(struct buf *b, const struct chat_input *in, const struct body_reader *to)
 {
-    if (to->strict)
+    if (to->strict || in->raw_prompt.len)
         return;
     if (in->enable_thinking.set)
         add_bool(b, S("enable_thinking"), in->enable_thinking.v);
@@ -452,7 +452,10 @@ str body_write(struct arena *a, const struct chat_input *in, str model, const st
     (void)buf_room(&b, size_guess(in));
     buf_add(&b, S("{\"model\":"));
     json_add_str(&b, model);
-    add_messages(&b, in, to);
+    if (in->raw_prompt.len)
+        add_str(&b, S("prompt"), in->raw_prompt);
+    else
+        add_messages(&b, in, to);
     if (in->stream) {
         add_bool(&b, S("stream"), true);
         add_key(&b, S("stream_options"));

@@ -484,7 +484,7 @@ static size_t fields_make(struct endpoint *ep, struct request *rq, bool stream, 
 static str path_of(const struct engine_question *q, bool cloud)
 {
     if (q->chat)
-        return S("/chat/completions");
+        return q->chat->raw_prompt.len ? S("/completions") : S("/chat/completions");
     if (q->embed)
         return S("/embeddings");
     return cloud ? S("/reranks") : S("/rerank");

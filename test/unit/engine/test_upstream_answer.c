@@ -546,6 +546,9 @@ static void whole_answers(void **state)
     again(false);
     assert_int_equal(whole("{\"choices\":[{\"message\":{\"content\":\"x\"}}]}"), OK);
     expect("T(x)" STOP);
+    again(false); /* legacy completions */
+    assert_int_equal(whole("{\"choices\":[{\"text\":\"x\",\"finish_reason\":\"length\",\"index\":0}]}"), OK);
+    expect("T(x)" LENGTH);
 }
 
 static void counts_that_cannot_be_have_a_ceiling(void **state)

@@ -42,6 +42,15 @@ static yyjson_val *json(const char *text)
 
 static struct chat_message hi = { .role = CHAT_USER, .content = { "hi", 2 } };
 
+TEST(a_raw_prompt)
+{
+    struct chat_input in = { .messages = &hi, .message_count = 1, .raw_prompt = S("def f():"), .stream = true };
+
+    in.max_tokens = (opt_int){ .v = 9, .set = true };
+    expect(&in, &engine,
+           "{\"model\":\"m\",\"prompt\":\"def f():\",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\":9}");
+}
+
 TEST(a_plain_request)
 {
     struct chat_input in = { .messages = &hi, .message_count = 1 };
@@ -340,7 +349,7 @@ int main(void)
 {
 #define UNIT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        UNIT(a_plain_request),
+        UNIT(a_plain_request), UNIT(a_raw_prompt),
         UNIT(sampling_and_limits),
         UNIT(tools_and_their_answers),
         UNIT(formats),

@@ -39,6 +39,16 @@ static void a_conversation_counts_as_rendered(void **state)
               S("<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"));
 }
 
+static void a_raw_prompt_counts_its_marks_as_one_each(void **state)
+{
+    str prompt = S("<|fim_prefix|>def f():<|fim_suffix|>  return 1<|fim_middle|>");
+
+    (void)state;
+    assert_int_equal(chat_template_raw(m, t, prompt), rendered_encode(t, prompt, NULL, 0));
+    assert_int_equal(chat_template_raw(m, t, S("def f():")), tokenizer_count(t, S("def f():")));
+    assert_int_equal(chat_template_raw(m, t, S("<|fim_middle|>")), 1);
+}
+
 #define TOOL_WEATHER                                                                                                     \
     "{\"type\": \"function\", \"function\": {\"name\": \"get_weather\", \"description\": \"Weather of a city. "          \
     "天气\", \"parameters\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\"}}, \"required\":" \
@@ -323,7 +333,8 @@ static void random_conversations_add_up(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_conversation_counts_as_rendered), cmocka_unit_test(tools_count_as_rendered),
+        cmocka_unit_test(a_conversation_counts_as_rendered),
+        cmocka_unit_test(a_raw_prompt_counts_its_marks_as_one_each), cmocka_unit_test(tools_count_as_rendered),
         cmocka_unit_test(reasoning_counts_as_rendered),      cmocka_unit_test(random_conversations_add_up),
         cmocka_unit_test(remembered_counts_are_right),       cmocka_unit_test(a_text_asked_for_again_stays),
         cmocka_unit_test(without_a_memo_all_is_counted),
