@@ -116,7 +116,7 @@ static void retired_ids_are_known_and_marked(void **state)
     (void)state;
     for (unsigned i = 0; i < model_count; i++)
         retired += !model_is_served(&models[i]);
-    assert_int_equal(retired, 95);
+    assert_int_equal(retired, 105);
     assert_int_equal(find("qwen-7b-chat")->status, MODEL_RETIRED);
     assert_true(str_eq(find("qwen-7b-chat")->offline, S("2025-05-08")));
     assert_int_equal(find("qwen-turbo")->status, MODEL_RETIRING);
