@@ -313,7 +313,7 @@ def languages(args):
 def plans(args):
     out, rows = [], []
     for s in st.read_file(args.data, {'plan'}):
-        s.only({'prefix', 'base', 'host', 'models'} | {k for k in s.values if k.startswith('window.')})
+        s.only({'prefix', 'base', 'host', 'zone', 'models'} | {k for k in s.values if k.startswith('window.')})
         symbol = re.sub(r'[^a-z0-9]', '_', s.name)
         windows = []
         for key in s.values:
@@ -325,12 +325,16 @@ def plans(args):
                 s.fail('a window is REQUESTS and a span: "5h" or "calendar"', key)
             windows.append(f'{{ .name = {st.c_str(key[7:])}, .requests = {requests}, '
                            f'.seconds = {int(match[1]) * 3600 if match else 0} }}')
+        if not windows or windows[0].endswith('.seconds = 0 }'):
+            s.fail('the first window slides')
+        if not re.match(r'-?[0-9]+$', s.need('zone')):
+            s.fail('a zone is hours', 'zone')
         models = s.need('models').split()
         out.append(f'static const struct plan_window windows_{symbol}[] = {{ {", ".join(windows)} }};\n'
                    f'static const str models_{symbol}[] = {{ {", ".join(st.c_str(m) for m in models)} }};\n')
         rows.append(f'    {{ .id = {st.c_str(s.name)}, .prefix = {st.c_str(s.need("prefix"))}, '
                     f'.base = {st.c_str(s.need("base"))}, .host = {st.c_str(s.need("host"))}, '
-                    f'.windows = windows_{symbol}, .window_count = {len(windows)}, '
+                    f'.zone_s = {int(s.get("zone")) * 3600}, .windows = windows_{symbol}, .window_count = {len(windows)}, '
                     f'.models = models_{symbol}, .model_count = {len(models)} }},\n')
     write(args.source, HEAD.format(args.data_name) + '#include "contract/plan.h"\n\n' + ''.join(out) +
           f'\nconst struct plan plan_rows[] = {{\n{"".join(rows)}}};\nconst unsigned plan_count = {len(rows)};\n')

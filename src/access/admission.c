@@ -14,14 +14,15 @@
 #include "net/http_server.h"
 
 #define MINUTE_MS    INT64_C(60000)
-#define PLAN_ZONE_MS (INT64_C(8) * 3600000) /* its weeks and months are those of UTC+8 (access.md §4.1) */
 #define DAY_MS       (INT64_C(24) * 3600000)
 
 /* ---- step 7 and 8: standing and free quota ---- */
 
 static bool is_batch(const struct request *rq)
 {
-    return str_starts_nocase(request_header(rq, S("host")), S("batch.")); /* Batch Chat (access.md §2.1) */
+    str begin = rq->settings->batch_host;
+
+    return begin.len && str_starts_nocase(request_header(rq, S("host")), begin);
 }
 
 static enum err check_standing(struct request *rq, const struct model *m)
@@ -170,9 +171,9 @@ static enum err check_rates(struct request *rq, const struct model *m)
 }
 
 /* When a calendar's week or month began, in the plan's zone: a number that names it. */
-static int64_t calendar_number(str name, int64_t now_ms)
+static int64_t calendar_number(const struct plan *plan, str name, int64_t now_ms)
 {
-    int64_t   day = (now_ms + PLAN_ZONE_MS) / DAY_MS;
+    int64_t   day = (now_ms + plan->zone_s * 1000) / DAY_MS;
     time_t    seconds = (time_t)(day * 86400);
     struct tm tm;
 
@@ -204,9 +205,12 @@ static enum err check_plan(struct request *rq)
         claims[i] = (struct rate_claim){ .subject = rq->key_id, .limits = &limits[i] };
         claims[i].model = w->seconds ? arena_printf(rq->arena, "plan %.*s", STR_ARG(w->name))
                                      : arena_printf(rq->arena, "plan %.*s %lld", STR_ARG(w->name),
-                                                    (long long)calendar_number(w->name, now_ms));
+                                                    (long long)calendar_number(plan, w->name, now_ms));
     }
+    limits[0].concurrency = rq->settings->limits.plan_calls; /* the first window slides: its claim is always of the same name */
     e = rates_admit(rq->access->rates, claims, plan->window_count, now_ms, &ad->plan, &ad->rates);
+    if (e == ERR_LIMIT && ad->rates.refusal == RATE_CONCURRENCY)
+        return fail_plan_concurrency(&rq->fault); /* REF: X101 */
     if (e == ERR_LIMIT)
         return fail_plan_window_spent(&rq->fault, plan->windows[ad->rates.claim].name); /* REF: X100 */
     return e == ERR_UNREACHABLE ? refuse_away(rq) : e;

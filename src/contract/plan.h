@@ -19,7 +19,8 @@ struct plan {
     str                       prefix; /* of its keys: "sk-sp-" */
     str                       base;   /* of its paths: "/coding" */
     str                       host;   /* what the Host header begins with when the base is left out: "coding" */
-    const struct plan_window *windows;
+    int64_t                   zone_s; /* of its calendar, east of UTC */
+    const struct plan_window *windows; /* the first one slides */
     unsigned                  window_count;
     const str                *models;
     unsigned                  model_count;

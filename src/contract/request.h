@@ -50,6 +50,7 @@ struct request_limits {
     int     region;  /* enum model_region: whose published limits */
     int64_t burst_percent, concurrency;
     int64_t plan_percent; /* of the published windows of subscription plans */
+    int64_t plan_calls;   /* under way at once with a plan's key */
     int64_t route_calls, batch_calls; /* under way at once: of one route, of Batch Chat */
 };
 
@@ -72,6 +73,11 @@ struct request_tasks {
     bool    tls;             /* over which he did */
 };
 
+/* The life of temporary keys. */
+struct request_tokens {
+    int64_t life_s, life_max_s;
+};
+
 /* What the configuration says of answers. Replaced whole at a reload; a request keeps the one it began with. */
 struct request_settings {
     struct wording_options wording;
@@ -80,6 +86,8 @@ struct request_settings {
     bool                   anthropic_space;      /* Anthropic: a blank behind the colons of events */
     bool                   cors;
     int64_t                call_ms; /* for a call that is not streamed */
+    str                    batch_host; /* what the Host of Batch Chat begins with; empty: there is none */
+    struct request_tokens  tokens;
     struct request_limits  limits;
     struct request_guard   guard;
     struct request_tasks   tasks;

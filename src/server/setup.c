@@ -168,6 +168,8 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
         .cors = o->cors,
         .call_ms = o->time_call_ms,
         .key_max = o->keys_max,
+        .batch_host = o->hosts_batch,
+        .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,
             .when_asked = o->moderation_guard_when == 1,
@@ -191,6 +193,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
             .region = o->region == 0 ? MODEL_CN : MODEL_INTL,
             .burst_percent = o->limits_burst,
             .plan_percent = o->limits_plan,
+            .plan_calls = o->limits_plan_calls,
             .concurrency = o->limits_concurrency,
             .route_calls = o->limits_route,
             .batch_calls = o->limits_batch,

@@ -8,19 +8,16 @@
 #include "contract/errors.gen.h"
 #include "net/http_server.h"
 
-#define LIFE_DEFAULT_S 60
-#define LIFE_MAX_S     1800
-
 /* The query's expire_in_seconds; false when it is no number in range. */
 static bool read_life(struct request *rq, int64_t *ret)
 {
     str     text;
-    int64_t n = LIFE_DEFAULT_S;
+    int64_t n = rq->settings->tokens.life_s;
 
     if (http_query_get(rq->x, S("expire_in_seconds"), &text) && !str_to_i64(text, &n))
         return false;
     *ret = n;
-    return n >= 1 && n <= LIFE_MAX_S;
+    return n >= 1 && n <= rq->settings->tokens.life_max_s;
 }
 
 enum err handle_native_tokens(struct request *rq)
@@ -31,7 +28,7 @@ enum err handle_native_tokens(struct request *rq)
     if (rq->key_is_temporary)                       /* "with a general key" */
         return fail_key_invalid_native(&rq->fault); /* REF: E186a */
     if (!read_life(rq, &life_s))
-        return fail_token_life_range(&rq->fault, LIFE_MAX_S); /* REF: W101 */
+        return fail_token_life_range(&rq->fault, rq->settings->tokens.life_max_s); /* REF: W101 */
     expires_s = rq->arrived_ms / 1000 + life_s;
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     buf_add(&b, S("{\"token\":\""));
