@@ -325,6 +325,19 @@ enum err anthropic_read_messages(struct request *rq, yyjson_val *system, yyjson_
 
 /* ---- parameters (data/params/chat.txt) ---- */
 
+enum err chat_read_max_tokens(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    int64_t            most = in->model->output_max, n;
+
+    if (!json_to_i64(v, &n))
+        return param_refuse_type(rq, p, v, in->model);
+    if (n < 1)
+        return param_refuse_range(rq, p, v, in->model); /* REF: E009 */
+    in->max_tokens = (opt_int){ .v = most > 0 ? min_i64(n, most) : n, .set = true };
+    return OK;
+}
+
 /* {"type":"enabled","budget_tokens"}, {"type":"disabled"}; with "adaptive" a model that can think does. */
 enum err chat_read_thinking(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {

@@ -320,6 +320,8 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
         return e;
     if (last->partial && in->model->can_partial)
         return OK;
+    if (last->role == CHAT_SYSTEM && rq->surface == SURFACE_ANTHROPIC)
+        return OK; /* Claude Code's reminders stand behind the user's message */
     if (last->role == CHAT_ASSISTANT || last->role == CHAT_SYSTEM) {
         if (!in->model->can_partial)
             return fail_last_message_not_user(&rq->fault); /* REF: E226 */
