@@ -309,7 +309,8 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
     for (size_t i = 0; i < in->message_count; i++) {
         const struct chat_message *m = &in->messages[i];
 
-        has_user = has_user || m->role == CHAT_USER;
+        /* A user's message with nothing but results of tools has become those. */
+        has_user = has_user || m->role == CHAT_USER || (m->role == CHAT_TOOL && rq->surface == SURFACE_ANTHROPIC);
         if (native && m->role != CHAT_ASSISTANT && m->role != CHAT_TOOL && is_empty(m))
             return fail_message_role_or_empty(&rq->fault); /* REF: E176 */
     }
