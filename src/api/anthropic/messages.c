@@ -343,8 +343,11 @@ static enum err answer_stream(struct answer *a)
 static enum err answer(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
     struct answer *a = arena_new(rq->arena, struct answer);
-    enum err       e = read_messages(rq, root, in);
+    enum err       e;
 
+    if (json_get(root, "thread"))
+        return fail_threads_unsupported(&rq->fault); /* REF: D012: else its second turn would lack the first */
+    e = read_messages(rq, root, in);
     if (!e && !json_get(root, "max_tokens"))
         e = fail_parameter_missing_named(&rq->fault, S("max_tokens")); /* REF: E039 */
     if (!e)
