@@ -318,6 +318,8 @@ enum err anthropic_read_messages(struct request *rq, yyjson_val *system, yyjson_
             return e;
     }
     in->message_count = (size_t)(next - in->messages);
+    if (!in->message_count)
+        return OK;
     last = next - 1;
     last->partial = last->role == CHAT_ASSISTANT && !last->tool_call_count; /* the beginning of the answer */
     return OK;
