@@ -340,7 +340,8 @@ enum err chat_read_max_tokens(struct request *rq, const struct param *p, yyjson_
     return OK;
 }
 
-/* {"type":"enabled","budget_tokens"}, {"type":"disabled"}; with "adaptive" a model that can think does. */
+/* {"type":"enabled","budget_tokens"}, {"type":"adaptive"}, {"type":"disabled"}. Clients of Anthropic ask for it without
+ * knowing the model: one that cannot think does not. */
 enum err chat_read_thinking(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {
     struct chat_input *in = into;
@@ -349,12 +350,10 @@ enum err chat_read_thinking(struct request *rq, const struct param *p, yyjson_va
         in->enable_thinking = (opt_bool){ .v = false, .set = true };
         return OK;
     }
-    if (is_type(v, "adaptive")) {
-        in->enable_thinking = (opt_bool){ .v = true, .set = in->model->thinking != MODEL_THINKING_NONE };
-        return OK;
-    }
-    if (!is_type(v, "enabled"))
+    if (!is_type(v, "enabled") && !is_type(v, "adaptive"))
         return param_refuse_type(rq, p, v, in->model);
+    if (in->model->thinking == MODEL_THINKING_NONE)
+        return OK;
     in->enable_thinking = (opt_bool){ .v = true, .set = true };
     return params_read(rq, &chat_params_anthropic_thinking, v, in->model, in);
 }
