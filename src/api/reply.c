@@ -219,6 +219,8 @@ static void anthropic_body(struct request *rq, const struct fault_view *v, struc
     json_add_str(b, error_anthropic_type(v->status, v->code));
     buf_add(b, S(",\"message\":"));
     json_add_str(b, v->message);
+    if (rq->fault.row == &error_rows[ERROR_THREADS_UNSUPPORTED]) /* by which Anthropic's SDK knows it */
+        buf_add(b, S(",\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}"));
     buf_add(b, S("},\"code\":"));
     json_add_str(b, v->code);
     buf_add(b, S(",\"message\":"));

@@ -318,6 +318,8 @@ enum err anthropic_read_messages(struct request *rq, yyjson_val *system, yyjson_
             return e;
     }
     in->message_count = (size_t)(next - in->messages);
+    if (!in->message_count)
+        return OK;
     last = next - 1;
     last->partial = last->role == CHAT_ASSISTANT && !last->tool_call_count; /* the beginning of the answer */
     return OK;
@@ -325,7 +327,21 @@ enum err anthropic_read_messages(struct request *rq, yyjson_val *system, yyjson_
 
 /* ---- parameters (data/params/chat.txt) ---- */
 
-/* {"type":"enabled","budget_tokens"}, {"type":"disabled"}; with "adaptive" a model that can think does. */
+enum err chat_read_max_tokens(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct chat_input *in = into;
+    int64_t            most = in->model->output_max, n;
+
+    if (!json_to_i64(v, &n))
+        return param_refuse_type(rq, p, v, in->model);
+    if (n < 1)
+        return param_refuse_range(rq, p, v, in->model); /* REF: E009 */
+    in->max_tokens = (opt_int){ .v = most > 0 ? min_i64(n, most) : n, .set = true };
+    return OK;
+}
+
+/* {"type":"enabled","budget_tokens"}, {"type":"adaptive"}, {"type":"disabled"}. Clients of Anthropic ask for it without
+ * knowing the model: one that cannot think does not. */
 enum err chat_read_thinking(struct request *rq, const struct param *p, yyjson_val *v, void *into)
 {
     struct chat_input *in = into;
@@ -334,12 +350,10 @@ enum err chat_read_thinking(struct request *rq, const struct param *p, yyjson_va
         in->enable_thinking = (opt_bool){ .v = false, .set = true };
         return OK;
     }
-    if (is_type(v, "adaptive")) {
-        in->enable_thinking = (opt_bool){ .v = true, .set = in->model->thinking != MODEL_THINKING_NONE };
-        return OK;
-    }
-    if (!is_type(v, "enabled"))
+    if (!is_type(v, "enabled") && !is_type(v, "adaptive"))
         return param_refuse_type(rq, p, v, in->model);
+    if (in->model->thinking == MODEL_THINKING_NONE)
+        return OK;
     in->enable_thinking = (opt_bool){ .v = true, .set = true };
     return params_read(rq, &chat_params_anthropic_thinking, v, in->model, in);
 }

@@ -146,8 +146,9 @@ static void print_welcome(const struct config *c, const struct address *at, str 
     printf("\n");
     if (!local)
         printf("  export DASHSCOPE_API_KEY=%.*s DASHSCOPE_HTTP_BASE_URL=%s://%s/api/v1\n"
-               "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n",
-               STR_ARG(shown), scheme, text, STR_ARG(shown), scheme, text);
+               "  export OPENAI_API_KEY=%.*s OPENAI_BASE_URL=%s://%s/compatible-mode/v1\n"
+               "  export ANTHROPIC_API_KEY=%.*s ANTHROPIC_BASE_URL=%s://%s/apps/anthropic\n",
+               STR_ARG(shown), scheme, text, STR_ARG(shown), scheme, text, STR_ARG(shown), scheme, text);
     printf("  curl %s%s%s%s://%s/compatible-mode/v1/chat/completions -H 'Authorization: Bearer %.*s' \\\n"
            "    -d '{\"model\":\"qwen-plus\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n\n",
            local ? "--unix-socket '" : "", local ? at->path : "", local ? "' " : "", scheme, host, STR_ARG(shown));

@@ -282,7 +282,8 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
     for (size_t i = 0; i < in->message_count; i++) {
         const struct chat_message *m = &in->messages[i];
 
-        has_user = has_user || m->role == CHAT_USER;
+        /* A user's message with nothing but results of tools has become those. */
+        has_user = has_user || m->role == CHAT_USER || (m->role == CHAT_TOOL && rq->surface == SURFACE_ANTHROPIC);
         if (native && m->role != CHAT_ASSISTANT && m->role != CHAT_TOOL && is_empty(m))
             return fail_message_role_or_empty(&rq->fault); /* REF: E176 */
     }
@@ -293,6 +294,8 @@ enum err chat_check_messages(struct request *rq, const struct chat_input *in)
         return e;
     if (last->partial && in->model->can_partial)
         return OK;
+    if (last->role == CHAT_SYSTEM && rq->surface == SURFACE_ANTHROPIC)
+        return OK; /* Claude Code's reminders stand behind the user's message */
     if (last->role == CHAT_ASSISTANT || last->role == CHAT_SYSTEM) {
         if (!in->model->can_partial)
             return fail_last_message_not_user(&rq->fault); /* REF: E226 */

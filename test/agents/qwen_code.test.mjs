@@ -41,13 +41,19 @@ rules:
 `,
 });
 
-function run(...words) {
+const protocols = {
+    openai: { path: '/compatible-mode/v1/chat/completions', env: { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: box.compatible,
+        OPENAI_MODEL: 'qwen3-coder-plus' } },
+    anthropic: { path: '/apps/anthropic/v1/messages', env: { ANTHROPIC_API_KEY: KEY,
+        ANTHROPIC_BASE_URL: `${box.url}/apps/anthropic`, ANTHROPIC_MODEL: 'qwen3-coder-plus' } },
+};
+
+function run(protocol, ...words) {
     const home = fs.mkdtempSync(path.join(project, 'home-'));
-    const child = spawn(node, [agent, '--auth-type', 'openai', '--approval-mode', 'yolo', ...words], {
+    const child = spawn(node, [agent, '--auth-type', protocol, '--approval-mode', 'yolo', ...words], {
         cwd: project,
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { PATH: process.env.PATH, HOME: home, OPENAI_API_KEY: KEY, OPENAI_BASE_URL: box.compatible,
-            OPENAI_MODEL: 'qwen3-coder-plus', QWEN_CODE_SUPPRESS_YOLO_WARNING: '1' },
+        env: { PATH: process.env.PATH, HOME: home, QWEN_CODE_SUPPRESS_YOLO_WARNING: '1', ...protocols[protocol].env },
     });
     const said = { out: '', err: '' };
     child.stdout.on('data', piece => (said.out += piece));
@@ -61,26 +67,29 @@ function run(...words) {
 
 const calls = () => box.log().split('\n').filter(line => line.includes('"phases_us"')).map(line => JSON.parse(line));
 
-test('it reads a file, writes another and looks at the folder, and then answers', async () => {
-    fs.writeFileSync(file('notes.txt'), 'Seen at the pond this morning: a grey heron.\n');
-    const { how, out, err } = await run('--prompt', 'Which animal is in notes.txt? Write it to answer.txt.');
-    assert.equal(how, 0, err);
-    assert.match(out, /^The animal is a grey heron, and answer\.txt says so\.$/m);
-    assert.equal(fs.readFileSync(file('answer.txt'), 'utf8'), 'a grey heron\n');
+for (const [protocol, { path: called }] of Object.entries(protocols)) {
+    test(`it reads a file, writes another and looks at the folder, and then answers: ${protocol}`, async () => {
+        fs.writeFileSync(file('notes.txt'), 'Seen at the pond this morning: a grey heron.\n');
+        fs.rmSync(file('answer.txt'), { force: true });
+        const { how, out, err } = await run(protocol, '--prompt', 'Which animal is in notes.txt? Write it to answer.txt.');
+        assert.equal(how, 0, err);
+        assert.match(out, /^The animal is a grey heron, and answer\.txt says so\.$/m);
+        assert.equal(fs.readFileSync(file('answer.txt'), 'utf8'), 'a grey heron\n');
 
-    const chats = calls().filter(call => call.path === '/compatible-mode/v1/chat/completions');
-    assert.equal(chats.length, 3, err);
-    for (const chat of chats) {
-        assert.equal(chat.status, 200);
-        assert.equal(chat.model, 'qwen3-coder-plus');
-        assert(chat.stream);
-    }
-    assert(chats[0].prompt_tokens < chats[1].prompt_tokens && chats[1].prompt_tokens < chats[2].prompt_tokens);
-});
+        const chats = calls().filter(call => call.path === called);
+        assert.equal(chats.length, 3, err);
+        for (const chat of chats) {
+            assert.equal(chat.status, 200);
+            assert.equal(chat.model, 'qwen3-coder-plus');
+            assert(chat.stream);
+        }
+        assert(chats[0].prompt_tokens < chats[1].prompt_tokens && chats[1].prompt_tokens < chats[2].prompt_tokens);
+    });
 
-test('what the server refuses is what it says', async () => {
-    const { how, out, err } = await run('--model', 'no-such-model', '--prompt', 'hello');
-    assert.notEqual(how, 0);
-    assert.match(out + err,
-        /The model `?no-such-model`? does not exist or you do not have access to it/);
-});
+    test(`what the server refuses is what it says: ${protocol}`, async () => {
+        const { how, out, err } = await run(protocol, '--model', 'no-such-model', '--prompt', 'hello');
+        assert.notEqual(how, 0);
+        assert.match(out + err,
+            /The model `?no-such-model`? does not exist or you do not have access to it/);
+    });
+}

@@ -5,6 +5,7 @@
  */
 #include "net/http_server.c" /* an exchange without a connection */
 
+#include "contract/anthropic_body.h"
 #include "contract/catalog.h"
 #include "contract/chat_content.h"
 #include "contract/code_body.h"
@@ -126,6 +127,13 @@ static enum err read_special(struct request *rq, struct chat_input *in)
     return OK;
 }
 
+static enum err read_anthropic(struct request *rq, yyjson_val *root, struct chat_input *in)
+{
+    enum err e = anthropic_read_messages(rq, json_get(root, "system"), json_get(root, "messages"), in);
+
+    return e ? e : params_read(rq, &chat_params_anthropic_top, root, in->model, in);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct http_field             fields[] = { { S("x-dashscope-ossresourceresolve"), S("enable") } };
@@ -156,7 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else if (surface < 2)
             e = read_native(&rq, root, surface ? CHAT_CONTENT_MULTIMODAL : CHAT_CONTENT_TEXT, &in);
         else
-            e = read_openai(&rq, root, &in);
+            e = surface == 2 ? read_openai(&rq, root, &in) : read_anthropic(&rq, root, &in);
         if (!e)
             e = read_special(&rq, &in);
         ASSERT(e == OK || e == ERR_FAULT);

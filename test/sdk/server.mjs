@@ -24,7 +24,7 @@ export const KEY = 'sk-test';
 
 // Keys and addresses of whoever runs the tests must not reach an SDK.
 for (const name of Object.keys(process.env))
-    if (/^(OPENAI|ALIBABA|DASHSCOPE)_|^(HTTPS?|ALL|NO)_PROXY$/i.test(name)) delete process.env[name];
+    if (/^(ANTHROPIC|OPENAI|ALIBABA|DASHSCOPE)_|^(HTTPS?|ALL|NO)_PROXY$/i.test(name)) delete process.env[name];
 
 // scenario, config: texts of YAML files. args: further words of the command line.
 // The server is started at once and not in a hook: node:test does not wait for one hook of a file before the next.

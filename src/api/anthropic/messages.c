@@ -35,7 +35,12 @@ static enum err read_messages(struct request *rq, yyjson_val *root, struct chat_
 
 static enum err read_parameters(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
-    return params_read(rq, &chat_params_anthropic_top, root, in->model, in);
+    enum err e = params_read(rq, &chat_params_anthropic_top, root, in->model, in);
+
+    if (!e && in->model->max_tokens == MODEL_MAX_TOKENS_ALL && in->thinking_budget.set && in->max_tokens.set &&
+        in->thinking_budget.v >= in->max_tokens.v)
+        return fail_budget_above_max_tokens(&rq->fault); /* REF: W401 */
+    return e;
 }
 
 /* ---- what answers are made of ---- */
@@ -344,8 +349,11 @@ static enum err answer_stream(struct answer *a)
 static enum err answer(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
     struct answer *a = arena_new(rq->arena, struct answer);
-    enum err       e = read_messages(rq, root, in);
+    enum err       e;
 
+    if (json_get(root, "thread"))
+        return fail_threads_unsupported(&rq->fault); /* REF: D012: else its second turn would lack the first */
+    e = read_messages(rq, root, in);
     if (!e && !json_get(root, "max_tokens"))
         e = fail_parameter_missing_named(&rq->fault, S("max_tokens")); /* REF: E039 */
     if (!e)

@@ -81,8 +81,7 @@ static void tokenize(void *arg)
     add_body(j);
 }
 
-/* The models whose vocabulary it has are Qwen's of the text endpoint: the newer ones are called on the other
- * (chat.md §10.7, §1.3). */
+/* It knows the models of the text endpoint. */
 static enum err read_model(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
     enum err e = body_model_native(rq, root, MODEL_PATH_TEXT, &in->model);

@@ -1,4 +1,4 @@
-/* test_reply.c - one refusal in the forms of both protocols. */
+/* test_reply.c - one refusal in the forms of all protocols. */
 #include "api/reply.c"
 
 #include <setjmp.h>
@@ -67,6 +67,56 @@ static void a_body_that_is_no_json_gets_the_shortest_form(void **state)
                                 "\"type\":\"invalid_request_error\"}}");
 }
 
+static void anthropic_bodies_are_for_two_readers_or_flat(void **state)
+{
+    (void)state;
+    (void)fail_temperature_range(&rq.fault);
+    settings.anthropic_flat = false;
+    assert_body(SURFACE_ANTHROPIC, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":"
+                                   "\"Temperature should be in [0.0, 2.0)\"},\"code\":\"InvalidParameter\",\"message\":"
+                                   "\"Temperature should be in [0.0, 2.0)\",\"request_id\":\"" ID "\"}");
+    settings.anthropic_flat = true;
+    assert_body(SURFACE_ANTHROPIC, "{\"request_id\":\"" ID "\",\"code\":\"InvalidParameter\",\"type\":\"InvalidParameter\","
+                                   "\"message\":\"Temperature should be in [0.0, 2.0)\"}");
+}
+
+static void anthropic_types_follow_the_status_and_some_codes(void **state)
+{
+    static const struct {
+        int  status;
+        str  code, want;
+    } rows[] = {
+        { 400, S("InvalidParameter"), S("invalid_request_error") },
+        { 401, S("InvalidApiKey"), S("authentication_error") },
+        { 403, S("AllocationQuota.FreeTierOnly"), S("permission_error") },
+        { 404, S("ModelNotFound"), S("not_found_error") },
+        { 405, S("Unheard"), S("invalid_request_error") },
+        { 413, S("BadRequest.TooLarge"), S("request_too_large") },
+        { 429, S("Throttling.RateQuota"), S("rate_limit_error") },
+        { 429, S("Throttling.AllocationQuota"), S("billing_error") },
+        { 429, S("PostpaidBillOverdue"), S("billing_error") },
+        { 501, S("NotServedByDashbox"), S("api_error") },
+        { 503, S("ModelUnavailable"), S("overloaded_error") },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(str_eq(error_anthropic_type(rows[i].status, rows[i].code), rows[i].want));
+}
+
+static void an_event_of_anthropic_has_a_blank_for_who_needs_it(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, &arena, 4096);
+    settings.anthropic_space = true;
+    reply_anthropic_event(&rq, &b, S("ping"));
+    settings.anthropic_space = false;
+    reply_anthropic_event(&rq, &b, S("ping"));
+    assert_true(str_eq(buf_str(&b), S("event: ping\ndata: event:ping\ndata:")));
+}
+
 static void an_event_says_its_number_and_status(void **state)
 {
     struct buf b;
@@ -83,6 +133,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refusal_of_the_engine, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refusal_of_the_gateway_reached_no_model, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_that_is_no_json_gets_the_shortest_form, setup, teardown),
+        cmocka_unit_test_setup_teardown(anthropic_bodies_are_for_two_readers_or_flat, setup, teardown),
+        cmocka_unit_test_setup_teardown(anthropic_types_follow_the_status_and_some_codes, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_event_of_anthropic_has_a_blank_for_who_needs_it, setup, teardown),
         cmocka_unit_test_setup_teardown(an_event_says_its_number_and_status, setup, teardown),
     };
 

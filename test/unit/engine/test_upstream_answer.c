@@ -41,7 +41,7 @@ static void again(bool cloud)
     answer_init(&answer, &arena, &fault, &input, cloud);
 }
 
-/* Writes the events that are queued: T(text) R(reasoning) C<index>(id name) A<index>(arguments) S(speech) F(finish)
+/* Writes the events that are queued: T(text) R(reasoning) C<index>(id name) A<index>(arguments) S(speech) F(finish) or F(finish text)
  * U(numbers);
  * "<choice>:" stands before those of other choices than the first. */
 static void drain(void)
@@ -80,7 +80,7 @@ static void drain(void)
             buf_addf(&got, "S(%.*s)", STR_ARG(ev.text));
             break;
         case CHAT_EV_FINISH:
-            buf_addf(&got, "F(%d)", (int)ev.finish);
+            buf_addf(&got, "F(%d%s%.*s)", (int)ev.finish, ev.stop.len ? " " : "", STR_ARG(ev.stop));
             break;
         case CHAT_EV_USAGE:
             buf_addf(&got, "U(%d %d %d %d)", (int)ev.usage.prompt_tokens, (int)ev.usage.completion_tokens,
@@ -158,6 +158,32 @@ static void vllm_text_and_usage(void **state)
     stream(chunks);
     expect("R(Hm.)R( Well.)T(Hel)T(lo)" STOP "U(9 5 0 0)");
     assert_true(answer.over);
+}
+
+static void what_stopped_the_answer_is_told(void **state)
+{
+    static const char *const vllm[] = {
+        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\",\"stop_reason\":\"END\"}]}",
+        "[DONE]",
+        NULL,
+    };
+    static const char *const vllm_token[] = {
+        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\",\"stop_reason\":151645}]}",
+        "[DONE]",
+        NULL,
+    };
+
+    (void)state;
+    stream(vllm);
+    expect("T(a)F(1 END)");
+    again(false);
+    stream(vllm_token);
+    expect("T(a)" STOP);
+    again(false);
+    assert_int_equal(whole("{\"choices\":[{\"index\":0,\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\","
+                           "\"matched_stop\":\"###\"}]}"),
+                     OK); /* SGLang */
+    expect("T(a)F(1 ###)");
 }
 
 static void vllm_tool_calls(void **state)
@@ -878,6 +904,7 @@ int main(void)
         TEST(logprobs_come_with_their_text),
         TEST(all_counts_of_the_cloud_are_read),
         TEST(vllm_text_and_usage),
+        TEST(what_stopped_the_answer_is_told),
         TEST(vllm_tool_calls),
         TEST(the_cloud_speaks),
         TEST(llama_cpp_text),
