@@ -130,7 +130,8 @@ static enum err open_access(struct server *p, const struct shared *s)
     const struct options       *o = &c->options;
     const struct rates_options  rates = { .url = o->rates_url,
                                           .away = o->rates_away == 0 ? RATES_OPEN : RATES_CLOSED,
-                                          .timeout_ms = o->rates_timeout_ms };
+                                          .timeout_ms = o->rates_timeout_ms,
+                                          .lease_ms = o->rates_lease_ms };
     const struct quota_options  quota = { .region = o->region == 0 ? PRICE_CN : PRICE_INTL,
                                           .billing = o->billing_enforce,
                                           .grants = o->billing_free_quota };

@@ -135,7 +135,7 @@ describe('two servers share a limit', () => {
 
     test('and the places of a server that dies are free when its lease ends', () => counted(async () => {
         const HELD = 3, id = `ws-killed${++pairs}`, limits = { concurrency: HELD };
-        const dying = await serve({ config: config('open'), args: ['--set', 'time.call=3s'] }); // a lease is twice that
+        const dying = await serve({ config: config('open'), args: ['--set', 'rates.lease=2s'] });
         watched.push(dying);
         const there = await tenant(dying, limits, { id }), here = await tenant(left, limits, { id });
 
