@@ -32,6 +32,12 @@ int cli_journal(int argc, char **argv);
 int cli_clock(int argc, char **argv);
 int cli_reset(int argc, char **argv);
 
+/* Call the service with libdashscope (cli/client.h), but for the last one, which counts by itself. */
+int cli_chat(int argc, char **argv);
+int cli_embed(int argc, char **argv);
+int cli_rerank(int argc, char **argv);
+int cli_tokens(int argc, char **argv);
+
 /* ---- what commands share ---- */
 
 #define CLI_WORDS_MAX 64
