@@ -186,12 +186,12 @@ int cli_client_failed(struct cli_client *c)
 
     if (e->result == DASHSCOPE_CANCELLED)
         return CLI_INTERRUPTED; /* who pressed Ctrl-C knows */
-    if (e->result == DASHSCOPE_REFUSED && *e->request_id)
-        cli_client_complain(c, 0, "%s: %s (request %s)", e->code, e->message, e->request_id);
-    else if (*e->code)
-        cli_client_complain(c, 0, "%s: %s", e->code, e->message);
-    else
+    if (e->result != DASHSCOPE_REFUSED)
         cli_client_complain(c, 0, "%s", e->message);
+    else if (*e->request_id)
+        cli_client_complain(c, 0, "%s: %s (request %s)", e->code, e->message, e->request_id);
+    else
+        cli_client_complain(c, 0, "%s: %s", e->code, e->message);
     hint(e);
     return status_of(e->result);
 }
