@@ -39,13 +39,13 @@ static const char help[] = "  /model [NAME]   who answers, or from now on anothe
                            "  A line that ends in \\ goes on in the next one. Ctrl-C stops an answer.\n";
 
 struct chat {
-    struct cli_client         client;
-    struct dashscope_chat     question;
-    const char               *system; /* NULL: none */
-    bool                      thinking, json;
-    bool                      terminal, color; /* standard output is one; and takes colours */
-    struct dashscope_message *messages;        /* the first is room for the system message */
-    size_t                    count, cap;
+    struct cli_client           client;
+    struct dashscope_chat_input question;
+    const char                 *system; /* NULL: none */
+    bool                        thinking, json;
+    bool                        terminal, color; /* standard output is one; and takes colours */
+    struct dashscope_message   *messages;        /* the first is room for the system message */
+    size_t                      count, cap;
 
     /* the answer under way */
     const struct model *model;
@@ -60,7 +60,8 @@ static void message_add(struct chat *c, const char *role, str content)
     if (c->count == c->cap) {
         size_t cap = c->cap ? 2 * c->cap : 16;
 
-        c->messages = arena_realloc(&c->client.arena, c->messages, c->cap * sizeof(*c->messages), cap * sizeof(*c->messages));
+        c->messages =
+            arena_realloc(&c->client.arena, c->messages, c->cap * sizeof(*c->messages), cap * sizeof(*c->messages));
         c->cap = cap;
     }
     c->messages[c->count++] = (struct dashscope_message){ role, str_to_cstr(&c->client.arena, content) };
@@ -167,8 +168,8 @@ static void model_set(struct chat *c, const char *name)
 {
     c->question.model = name;
     c->model = model_find(str_from_cstr(name));
-    c->question.multimodal = c->model && !model_on_path(c->model, MODEL_PATH_TEXT) &&
-                             model_on_path(c->model, MODEL_PATH_MULTIMODAL);
+    c->question.multimodal =
+        c->model && !model_on_path(c->model, MODEL_PATH_TEXT) && model_on_path(c->model, MODEL_PATH_MULTIMODAL);
 }
 
 static int answer(struct chat *c)
@@ -364,9 +365,12 @@ int cli_chat(int argc, char **argv)
     struct chat             c = { .question = { .model = "qwen-plus" } };
     const char             *model = "qwen-plus", *protocol = "native", *parameters = NULL;
     const struct cli_option options[] = {
-        { "--model", &model, NULL },           { "--system", &c.system, NULL },
-        { "--protocol", &protocol, NULL },     { "--parameters", &parameters, NULL },
-        { "--thinking", NULL, &c.thinking },   { "--json", NULL, &c.json },
+        { "--model", &model, NULL },
+        { "--system", &c.system, NULL },
+        { "--protocol", &protocol, NULL },
+        { "--parameters", &parameters, NULL },
+        { "--thinking", NULL, &c.thinking },
+        { "--json", NULL, &c.json },
         { "--no-stream", NULL, &c.question.whole },
     };
     int status;
@@ -376,8 +380,9 @@ int cli_chat(int argc, char **argv)
     if (strcmp(protocol, "compatible") == 0)
         c.question.protocol = DASHSCOPE_COMPATIBLE;
     else if (strcmp(protocol, "native") != 0)
-        return cli_client_end(&c.client, cli_client_complain(&c.client, CLI_USAGE,
-                                                             "--protocol is native or compatible, not \"%s\"", protocol));
+        return cli_client_end(
+            &c.client,
+            cli_client_complain(&c.client, CLI_USAGE, "--protocol is native or compatible, not \"%s\"", protocol));
     model_set(&c, model);
     c.question.parameters = parameters_of(&c, parameters);
     c.terminal = isatty(STDOUT_FILENO);

@@ -17,8 +17,8 @@
 
 /* ---- arguments ---- */
 
-static const struct cli_option *option_at(const struct cli_option *own, size_t own_count, const struct cli_option *common,
-                                          size_t at)
+static const struct cli_option *option_at(const struct cli_option *own, size_t own_count,
+                                          const struct cli_option *common, size_t at)
 {
     return at < own_count ? &own[at] : &common[at - own_count];
 }
@@ -72,7 +72,7 @@ bool cli_client_begin(struct cli_client *c, int argc, char **argv, const char *u
     const char              *timeout = NULL;
     int64_t                  seconds = 0;
     const struct cli_option  common[] = {
-         { "--api-key", &o.api_key, NULL },     { "--base-url", &o.base_url, NULL }, { "--workspace", &o.workspace, NULL },
+         { "--api-key", &o.api_key, NULL }, { "--base-url", &o.base_url, NULL }, { "--workspace", &o.workspace, NULL },
          { "--ca-file", &o.ca_file, NULL }, { "--timeout", &timeout, NULL },
     };
 
@@ -177,7 +177,8 @@ static void hint(const struct dashscope_error *e)
     if (e->result == DASHSCOPE_NO_KEY)
         fputs("  Set DASHSCOPE_API_KEY, or give --api-key KEY.\n", stderr);
     else if (e->result == DASHSCOPE_NO_CONNECTION)
-        fputs("  Is the server up, and its certificate good? Set DASHSCOPE_HTTP_BASE_URL, or give --base-url URL.\n", stderr);
+        fputs("  Is the server up, and its certificate good? Set DASHSCOPE_HTTP_BASE_URL, or give --base-url URL.\n",
+              stderr);
 }
 
 int cli_client_failed(struct cli_client *c)

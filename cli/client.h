@@ -26,11 +26,11 @@ struct cli_option {
     bool        *on;
 };
 
-#define CLI_CLIENT_USAGE                                                                          \
-    "  --api-key KEY               [DASHSCOPE_API_KEY]\n"                                         \
-    "  --base-url URL              [DASHSCOPE_HTTP_BASE_URL, else " DASHSCOPE_BASE_URL "]\n"      \
-    "  --workspace ID, --ca-file FILE, --timeout SECONDS\n"                                       \
-    "\n"                                                                                          \
+#define CLI_CLIENT_USAGE                                                                                    \
+    "  --api-key KEY               [DASHSCOPE_API_KEY]\n"                                                   \
+    "  --base-url URL              [DASHSCOPE_HTTP_BASE_URL, else " DASHSCOPE_BASE_URL "]\n"                \
+    "  --workspace ID, --ca-file FILE, --timeout SECONDS\n"                                                 \
+    "\n"                                                                                                    \
     "Exit status: 0 done, 1 refused or unreadable, 2 wrong usage or no input, 3 no key, 4 no connection,\n" \
     "5 time-out, 130 Ctrl-C.\n"
 

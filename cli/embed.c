@@ -33,7 +33,7 @@ static const char rerank_usage[] =
     "  --json                      a line of JSON a document\n"
     "  --parameters JSON           further parameters, as an object\n" CLI_CLIENT_USAGE;
 
-static int print_vectors(struct cli_client *c, struct dashscope_embed q, const char *const *texts, size_t count)
+static int print_vectors(struct cli_client *c, struct dashscope_embed_input q, const char *const *texts, size_t count)
 {
     const struct model *m = model_find(str_from_cstr(q.model));
     size_t              batch = m && m->rows_max > 0 ? (size_t)m->rows_max : BATCH, at = 0;
@@ -63,7 +63,7 @@ static int print_vectors(struct cli_client *c, struct dashscope_embed q, const c
     return CLI_DONE;
 }
 
-static int print_cosine(struct cli_client *c, struct dashscope_embed q)
+static int print_cosine(struct cli_client *c, struct dashscope_embed_input q)
 {
     struct dashscope_vectors *v;
     double                    product = 0, a2 = 0, b2 = 0;
@@ -86,17 +86,17 @@ static int print_cosine(struct cli_client *c, struct dashscope_embed q)
 
 int cli_embed(int argc, char **argv)
 {
-    struct dashscope_embed  q = { .model = "text-embedding-v4" };
-    const char             *dimension = NULL, **texts;
-    bool                    compare = false;
-    int64_t                 n = 0;
-    const struct cli_option options[] = { { "--model", &q.model, NULL },
-                                          { "--dimension", &dimension, NULL },
-                                          { "--parameters", &q.parameters, NULL },
-                                          { "--compare", NULL, &compare } };
-    struct cli_client       c;
-    size_t                  count;
-    int                     status;
+    struct dashscope_embed_input q = { .model = "text-embedding-v4" };
+    const char                  *dimension = NULL, **texts;
+    bool                         compare = false;
+    int64_t                      n = 0;
+    const struct cli_option      options[] = { { "--model", &q.model, NULL },
+                                               { "--dimension", &dimension, NULL },
+                                               { "--parameters", &q.parameters, NULL },
+                                               { "--compare", NULL, &compare } };
+    struct cli_client            c;
+    size_t                       count;
+    int                          status;
 
     if (!cli_client_begin(&c, argc, argv, embed_usage, options, ARRAY_LEN(options), &status))
         return status;
@@ -115,7 +115,8 @@ int cli_embed(int argc, char **argv)
     return cli_client_end(&c, print_vectors(&c, q, texts, count));
 }
 
-static void print_ranking(struct cli_client *c, const struct dashscope_ranking *r, const char *const *documents, bool json)
+static void print_ranking(struct cli_client *c, const struct dashscope_ranking *r, const char *const *documents,
+                          bool json)
 {
     for (size_t i = 0; i < r->count; i++) {
         const struct dashscope_rank *rank = &r->ranks[i];
@@ -138,17 +139,17 @@ static void print_ranking(struct cli_client *c, const struct dashscope_ranking *
 
 int cli_rerank(int argc, char **argv)
 {
-    struct dashscope_rerank   q = { .model = "gte-rerank-v2" };
-    const char               *top = NULL, **documents;
-    bool                      json = false;
-    int64_t                   n = 0;
-    const struct cli_option   options[] = { { "--model", &q.model, NULL },
-                                            { "--top", &top, NULL },
-                                            { "--parameters", &q.parameters, NULL },
-                                            { "--json", NULL, &json } };
-    struct dashscope_ranking *r;
-    struct cli_client         c;
-    int                       status;
+    struct dashscope_rerank_input q = { .model = "gte-rerank-v2" };
+    const char                   *top = NULL, **documents;
+    bool                          json = false;
+    int64_t                       n = 0;
+    const struct cli_option       options[] = { { "--model", &q.model, NULL },
+                                                { "--top", &top, NULL },
+                                                { "--parameters", &q.parameters, NULL },
+                                                { "--json", NULL, &json } };
+    struct dashscope_ranking     *r;
+    struct cli_client             c;
+    int                           status;
 
     if (!cli_client_begin(&c, argc, argv, rerank_usage, options, ARRAY_LEN(options), &status))
         return status;

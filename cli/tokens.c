@@ -66,13 +66,14 @@ int cli_tokens(int argc, char **argv)
 {
     const char             *table = "";
     bool                    ids = false, tokens = false, json = false;
-    const struct cli_option options[] = {
-        { "--tokenizer", &table, NULL }, { "--ids", NULL, &ids }, { "--tokens", NULL, &tokens }, { "--json", NULL, &json }
-    };
-    struct cli_client c;
-    struct tokenizer *t;
-    str               text;
-    int               status;
+    const struct cli_option options[] = { { "--tokenizer", &table, NULL },
+                                          { "--ids", NULL, &ids },
+                                          { "--tokens", NULL, &tokens },
+                                          { "--json", NULL, &json } };
+    struct cli_client       c;
+    struct tokenizer       *t;
+    str                     text;
+    int                     status;
 
     if (!cli_client_begin(&c, argc, argv, usage, options, ARRAY_LEN(options), &status))
         return status;

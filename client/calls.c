@@ -26,8 +26,8 @@ static bool has_texts(const char *const *texts, size_t count)
 }
 
 /* Sends a body and takes the answer's JSON. */
-static enum dashscope_result post(struct client_call *call, const char *path, const struct buf *body, bool has_parameters,
-                                  yyjson_val **ret)
+static enum dashscope_result post(struct client_call *call, const char *path, const struct buf *body,
+                                  bool has_parameters, yyjson_val **ret)
 {
     if (!has_parameters)
         return client_fail(call->client, DASHSCOPE_INPUT, "", "the parameters are no JSON object");
@@ -46,8 +46,8 @@ static int64_t tokens_of(yyjson_val *root, const char *name)
 
 static struct dashscope_vectors *read_vectors(yyjson_val *root, size_t count, const struct client_call *call)
 {
-    yyjson_val *all = json_get(json_get(root, "output"), "embeddings"), *item, *number;
-    size_t      dimension = yyjson_arr_size(json_get(yyjson_arr_get_first(all), "embedding")), i, n, k, m;
+    yyjson_val               *all = json_get(json_get(root, "output"), "embeddings"), *item, *number;
+    size_t                    dimension = yyjson_arr_size(json_get(yyjson_arr_get_first(all), "embedding")), i, n, k, m;
     struct dashscope_vectors *v = client_result_new(sizeof(*v));
     struct arena             *a = client_result_arena(v);
     double                   *values = arena_array(a, double, mul_size_or_die(count, dimension));
@@ -61,8 +61,8 @@ static struct dashscope_vectors *read_vectors(yyjson_val *root, size_t count, co
         good = good && at >= 0 && (uint64_t)at < count && yyjson_arr_size(embedding) == dimension;
         if (!good)
             break;
-        yyjson_arr_foreach(embedding, k, m, number)
-            good = json_to_num(number, &values[(size_t)at * dimension + k]) && good;
+        yyjson_arr_foreach(embedding, k, m, number) good =
+            json_to_num(number, &values[(size_t)at * dimension + k]) && good;
     }
     if (!good) {
         dashscope_free(v);
@@ -73,7 +73,7 @@ static struct dashscope_vectors *read_vectors(yyjson_val *root, size_t count, co
     return v;
 }
 
-enum dashscope_result dashscope_embed(struct dashscope *c, const struct dashscope_embed *q,
+enum dashscope_result dashscope_embed(struct dashscope *c, const struct dashscope_embed_input *q,
                                       struct dashscope_vectors **ret)
 {
     struct arena          a;
@@ -124,7 +124,8 @@ static struct dashscope_ranking *read_ranking(yyjson_val *root, size_t count, co
     {
         int64_t at = client_count(item, "index");
 
-        good = good && at >= 0 && (uint64_t)at < count && json_to_num(json_get(item, "relevance_score"), &ranks[i].score);
+        good =
+            good && at >= 0 && (uint64_t)at < count && json_to_num(json_get(item, "relevance_score"), &ranks[i].score);
         ranks[i].index = (size_t)at;
     }
     if (!good) {
@@ -135,7 +136,7 @@ static struct dashscope_ranking *read_ranking(yyjson_val *root, size_t count, co
     return v;
 }
 
-enum dashscope_result dashscope_rerank(struct dashscope *c, const struct dashscope_rerank *q,
+enum dashscope_result dashscope_rerank(struct dashscope *c, const struct dashscope_rerank_input *q,
                                        struct dashscope_ranking **ret)
 {
     struct arena          a;
@@ -188,10 +189,8 @@ static struct dashscope_tokens *read_tokens(yyjson_val *root, const struct clien
     const char             **texts = arena_array(a, const char *, count);
     bool                     good = yyjson_is_arr(all) && yyjson_arr_size(tokens) == count;
 
-    yyjson_arr_foreach(all, i, n, item)
-        good = json_to_i64(item, &ids[i]) && good;
-    yyjson_arr_foreach(good ? tokens : NULL, i, n, item)
-        texts[i] = str_to_cstr(a, json_str(item));
+    yyjson_arr_foreach(all, i, n, item) good = json_to_i64(item, &ids[i]) && good;
+    yyjson_arr_foreach(good ? tokens : NULL, i, n, item) texts[i] = str_to_cstr(a, json_str(item));
     if (!good) {
         dashscope_free(v);
         return NULL;
@@ -253,7 +252,8 @@ static bool add_page(struct ids *all, yyjson_val *root, int64_t *ret_total)
         if (all->count == all->cap) {
             size_t cap = all->cap ? 2 * all->cap : PAGE_SIZE;
 
-            all->at = arena_realloc(all->arena, (void *)(uintptr_t)all->at, all->cap * sizeof(char *), cap * sizeof(char *));
+            all->at =
+                arena_realloc(all->arena, (void *)(uintptr_t)all->at, all->cap * sizeof(char *), cap * sizeof(char *));
             all->cap = cap;
         }
         all->at[all->count++] = str_to_cstr(all->arena, json_str(json_get(item, "model")));
@@ -263,12 +263,12 @@ static bool add_page(struct ids *all, yyjson_val *root, int64_t *ret_total)
     return true;
 }
 
-enum dashscope_result dashscope_models(struct dashscope *c, struct dashscope_models **ret)
+enum dashscope_result dashscope_models(struct dashscope *c, struct dashscope_model_list **ret)
 {
-    struct dashscope_models *v = client_result_new(sizeof(*v));
-    struct ids               all = { .arena = client_result_arena(v) };
-    int64_t                  total = 1;
-    enum dashscope_result    r = DASHSCOPE_OK;
+    struct dashscope_model_list *v = client_result_new(sizeof(*v));
+    struct ids                   all = { .arena = client_result_arena(v) };
+    int64_t                      total = 1;
+    enum dashscope_result        r = DASHSCOPE_OK;
 
     for (int64_t page = 1; !r && (int64_t)all.count < total; page++) {
         struct arena       a;
@@ -286,7 +286,7 @@ enum dashscope_result dashscope_models(struct dashscope *c, struct dashscope_mod
         dashscope_free(v);
         return r;
     }
-    *v = (struct dashscope_models){ all.count, all.at };
+    *v = (struct dashscope_model_list){ all.count, all.at };
     *ret = v;
     return DASHSCOPE_OK;
 }

@@ -27,7 +27,7 @@ struct dashscope_stream {
 
 /* ---- the question ---- */
 
-static void add_content(struct buf *b, const struct dashscope_chat *q, const char *content)
+static void add_content(struct buf *b, const struct dashscope_chat_input *q, const char *content)
 {
     bool parts = q->multimodal && q->protocol == DASHSCOPE_NATIVE;
 
@@ -36,7 +36,7 @@ static void add_content(struct buf *b, const struct dashscope_chat *q, const cha
     buf_add(b, parts ? S("}]") : S(""));
 }
 
-static void add_messages(struct buf *b, const struct dashscope_chat *q)
+static void add_messages(struct buf *b, const struct dashscope_chat_input *q)
 {
     buf_add(b, S("\"messages\":"));
     if (q->messages_json) {
@@ -54,7 +54,7 @@ static void add_messages(struct buf *b, const struct dashscope_chat *q)
 }
 
 /* The answer's settings stand before those of the caller, who may so overrule them: servers read the last of a name. */
-static bool add_question(struct buf *b, struct arena *a, const struct dashscope_chat *q)
+static bool add_question(struct buf *b, struct arena *a, const struct dashscope_chat_input *q)
 {
     buf_add(b, S("{\"model\":"));
     json_add_str(b, str_from_cstr(q->model));
@@ -79,7 +79,7 @@ static bool add_question(struct buf *b, struct arena *a, const struct dashscope_
     return true;
 }
 
-static enum dashscope_result check(struct dashscope *c, const struct dashscope_chat *q)
+static enum dashscope_result check(struct dashscope *c, const struct dashscope_chat_input *q)
 {
     if (!q->model || !*q->model)
         return client_fail_missing(c, "model");
@@ -94,14 +94,14 @@ static enum dashscope_result check(struct dashscope *c, const struct dashscope_c
     return DASHSCOPE_OK;
 }
 
-static const char *path_of(const struct dashscope_chat *q)
+static const char *path_of(const struct dashscope_chat_input *q)
 {
     return q->protocol == DASHSCOPE_COMPATIBLE ? "/chat/completions"
            : q->multimodal                     ? "/services/aigc/multimodal-generation/generation"
                                                : "/services/aigc/text-generation/generation";
 }
 
-enum dashscope_result dashscope_chat_open(struct dashscope *c, const struct dashscope_chat *q,
+enum dashscope_result dashscope_chat_open(struct dashscope *c, const struct dashscope_chat_input *q,
                                           struct dashscope_stream **ret)
 {
     struct dashscope_stream *s;
@@ -119,8 +119,13 @@ enum dashscope_result dashscope_chat_open(struct dashscope *c, const struct dash
     if (!add_question(&body, &s->arena, q)) {
         r = client_fail(c, DASHSCOPE_INPUT, "", "the parameters are no JSON object");
     } else {
-        s->call = (struct client_call){ .client = c, .protocol = q->protocol, .method = "POST", .path = path_of(q),
-                                        .body = buf_str(&body), .stream = !q->whole, .arena = &s->arena };
+        s->call = (struct client_call){ .client = c,
+                                        .protocol = q->protocol,
+                                        .method = "POST",
+                                        .path = path_of(q),
+                                        .body = buf_str(&body),
+                                        .stream = !q->whole,
+                                        .arena = &s->arena };
         sse_init(&s->sse, &s->arena, FRAME_MAX);
         r = client_open(&s->call);
     }
@@ -143,8 +148,7 @@ static str read_content(struct arena *a, yyjson_val *content)
     if (!yyjson_is_arr(content))
         return json_str(content);
     buf_init(&b, a, SIZE_MAX / 2);
-    yyjson_arr_foreach(content, i, n, item)
-        buf_add(&b, json_str(json_get(item, "text")));
+    yyjson_arr_foreach(content, i, n, item) buf_add(&b, json_str(json_get(item, "text")));
     return buf_str(&b);
 }
 
@@ -284,8 +288,8 @@ void dashscope_chat_close(struct dashscope_stream *s)
     free(s);
 }
 
-enum dashscope_result dashscope_chat(struct dashscope *c, const struct dashscope_chat *q, dashscope_on_chunk *on_chunk,
-                                     void *arg)
+enum dashscope_result dashscope_chat(struct dashscope *c, const struct dashscope_chat_input *q,
+                                     dashscope_on_chunk *on_chunk, void *arg)
 {
     struct dashscope_stream      *s;
     const struct dashscope_chunk *chunk;

@@ -87,8 +87,8 @@ struct dashscope *dashscope_open(const struct dashscope_options *o)
     arena_init(&c->error_arena, 0);
     c->key = option_or_env(&c->arena, o->api_key, "DASHSCOPE_API_KEY");
     c->workspace = arena_str(&c->arena, str_from_cstr(o->workspace));
-    c->user_agent = arena_str(&c->arena, o->user_agent ? str_from_cstr(o->user_agent)
-                                                       : S("libdashscope/" DASHBOX_VERSION));
+    c->user_agent =
+        arena_str(&c->arena, o->user_agent ? str_from_cstr(o->user_agent) : S("libdashscope/" DASHBOX_VERSION));
     c->idle_ms = o->idle_ms > 0 ? o->idle_ms : IDLE_MS;
     c->time_ms = o->time_ms > 0 ? o->time_ms : 0;
     c->problem = pool_open(c, o);
@@ -282,14 +282,14 @@ static bool is_ok(const struct client_call *call)
 
 SUSPENDS static void open_on_fiber(void *arg)
 {
-    struct client_call *call = arg;
-    struct dashscope   *c = call->client;
-    struct http_field   fields[7];
-    size_t              count = 0;
+    struct client_call     *call = arg;
+    struct dashscope       *c = call->client;
+    struct http_field       fields[7];
+    size_t                  count = 0;
     const struct http_head *head;
 
-    fields[count++] = (struct http_field){ S("authorization"),
-                                           arena_printf(call->arena, "Bearer %.*s", STR_ARG(c->key)) };
+    fields[count++] =
+        (struct http_field){ S("authorization"), arena_printf(call->arena, "Bearer %.*s", STR_ARG(c->key)) };
     fields[count++] = (struct http_field){ S("user-agent"), c->user_agent };
     fields[count++] = (struct http_field){ S("accept"), call->stream ? S("text/event-stream") : S("application/json") };
     if (call->body.len)
@@ -300,20 +300,20 @@ SUSPENDS static void open_on_fiber(void *arg)
         fields[count++] = (struct http_field){ S("x-dashscope-sse"), S("enable") };
     if (call->async)
         fields[count++] = (struct http_field){ S("x-dashscope-async"), S("enable") };
-    call->e = http_client_open(c->pool, call->arena,
-                               &(struct http_client_request){
-                                   .method = str_from_cstr(call->method),
-                                   .target = arena_printf(call->arena, "%.*s%s", STR_ARG(c->paths[call->protocol]),
-                                                          call->path),
-                                   .fields = fields,
-                                   .field_count = count,
-                                   .body = call->body,
-                                   .has_body = strcmp(call->method, "GET") != 0,
-                                   .first_ms = c->idle_ms,
-                                   .between_ms = c->idle_ms,
-                                   .total_ms = c->time_ms,
-                               },
-                               &call->http);
+    call->e = http_client_open(
+        c->pool, call->arena,
+        &(struct http_client_request){
+            .method = str_from_cstr(call->method),
+            .target = arena_printf(call->arena, "%.*s%s", STR_ARG(c->paths[call->protocol]), call->path),
+            .fields = fields,
+            .field_count = count,
+            .body = call->body,
+            .has_body = strcmp(call->method, "GET") != 0,
+            .first_ms = c->idle_ms,
+            .between_ms = c->idle_ms,
+            .total_ms = c->time_ms,
+        },
+        &call->http);
     if (call->e) {
         call->http = NULL;
         return;
@@ -399,8 +399,13 @@ enum dashscope_result dashscope_call(struct dashscope *c, const struct dashscope
 {
     struct arena             a;
     struct dashscope_answer *answer;
-    struct client_call       call = { .client = c, .protocol = q->protocol, .method = q->method, .path = q->path,
-                                      .body = str_from_cstr(q->body), .async = q->async, .arena = &a };
+    struct client_call       call = { .client = c,
+                                      .protocol = q->protocol,
+                                      .method = q->method,
+                                      .path = q->path,
+                                      .body = str_from_cstr(q->body),
+                                      .async = q->async,
+                                      .arena = &a };
     enum dashscope_result    r;
     str                      body;
 
@@ -428,7 +433,7 @@ enum dashscope_result dashscope_call(struct dashscope *c, const struct dashscope
 /* ---- results ---- */
 
 struct result {
-    struct arena              arena;
+    struct arena arena;
     alignas(max_align_t) char body[];
 };
 

@@ -2,7 +2,7 @@
  *
  *     struct dashscope               *c = dashscope_open(NULL);  // key and address from the environment
  *     struct dashscope_message        m = { .role = "user", .content = "hello" };
- *     struct dashscope_chat           q = { .model = "qwen-plus", .messages = &m, .message_count = 1 };
+ *     struct dashscope_chat_input           q = { .model = "qwen-plus", .messages = &m, .message_count = 1 };
  *     struct dashscope_stream        *s;
  *     const struct dashscope_chunk   *k;
  *
@@ -47,8 +47,8 @@ struct dashscope;
 
 /* NULL and 0 stand for what is in brackets. Members may be added at the end: begin with `= { 0 }`. */
 struct dashscope_options {
-    const char *api_key;  /* [DASHSCOPE_API_KEY] */
-    const char *base_url; /* of the native protocol: http(s)://HOST[:PORT]/api/v1
+    const char *api_key;    /* [DASHSCOPE_API_KEY] */
+    const char *base_url;   /* of the native protocol: http(s)://HOST[:PORT]/api/v1
                            * [DASHSCOPE_HTTP_BASE_URL, else DASHSCOPE_BASE_URL]. The compatible protocol is looked for at
                            * /compatible-mode/v1 in place of /api/v1; an address that does not end so is taken for both */
     const char *workspace;  /* X-DashScope-WorkSpace [none] */
@@ -108,12 +108,13 @@ struct dashscope_message {
     const char *content;
 };
 
-struct dashscope_chat {
+struct dashscope_chat_input {
     const char                     *model;
     const struct dashscope_message *messages;
     size_t                          message_count;
     const char *messages_json; /* in place of `messages`: a JSON array, sent as it is (images, tools' results, …) */
-    const char *parameters;    /* a JSON object: members for "parameters", on the compatible protocol for the body [none] */
+    const char
+        *parameters; /* a JSON object: members for "parameters", on the compatible protocol for the body [none] */
     enum dashscope_protocol protocol;
     bool multimodal; /* native: the endpoint of models that see and hear; plain contents become [{"text":…}] */
     bool whole;      /* one chunk with all of it, in place of a stream */
@@ -138,23 +139,22 @@ struct dashscope_stream;
 
 /* Pull: open, next until it is not DASHSCOPE_OK, close. A chunk holds until the next call on its stream. Closing before the
  * end hangs up, which stops the answer. Several streams may be open at once. */
-DASHSCOPE_API enum dashscope_result dashscope_chat_open(struct dashscope *c, const struct dashscope_chat *q,
+DASHSCOPE_API enum dashscope_result dashscope_chat_open(struct dashscope *c, const struct dashscope_chat_input *q,
                                                         struct dashscope_stream **ret);
-DASHSCOPE_API enum dashscope_result dashscope_chat_next(struct dashscope_stream      *s,
-                                                        const struct dashscope_chunk **ret);
+DASHSCOPE_API enum dashscope_result dashscope_chat_next(struct dashscope_stream *s, const struct dashscope_chunk **ret);
 DASHSCOPE_API void                  dashscope_chat_close(struct dashscope_stream *s);
 
 /* Callback: for each chunk, in the calling thread. What it returns other than 0 ends the answer with DASHSCOPE_CANCELLED. It
  * may use the handle for further calls. */
-typedef int dashscope_on_chunk(const struct dashscope_chunk *chunk, void *arg);
-DASHSCOPE_API enum dashscope_result dashscope_chat(struct dashscope *c, const struct dashscope_chat *q,
+typedef int                         dashscope_on_chunk(const struct dashscope_chunk *chunk, void *arg);
+DASHSCOPE_API enum dashscope_result dashscope_chat(struct dashscope *c, const struct dashscope_chat_input *q,
                                                    dashscope_on_chunk *on_chunk, void *arg);
 
 /* ---- embeddings, rerank, tokens, models: native protocol ----
  *
  * What they give out is freed with dashscope_free(), and does not depend on the handle. */
 
-struct dashscope_embed {
+struct dashscope_embed_input {
     const char        *model;
     const char *const *texts; /* at most as many as the model takes in one call */
     size_t             count;
@@ -169,10 +169,10 @@ struct dashscope_vectors {
     const char   *request_id;
 };
 
-DASHSCOPE_API enum dashscope_result dashscope_embed(struct dashscope *c, const struct dashscope_embed *q,
+DASHSCOPE_API enum dashscope_result dashscope_embed(struct dashscope *c, const struct dashscope_embed_input *q,
                                                     struct dashscope_vectors **ret);
 
-struct dashscope_rerank {
+struct dashscope_rerank_input {
     const char        *model, *query;
     const char *const *documents;
     size_t             count;
@@ -192,7 +192,7 @@ struct dashscope_ranking {
     const char                  *request_id;
 };
 
-DASHSCOPE_API enum dashscope_result dashscope_rerank(struct dashscope *c, const struct dashscope_rerank *q,
+DASHSCOPE_API enum dashscope_result dashscope_rerank(struct dashscope *c, const struct dashscope_rerank_input *q,
                                                      struct dashscope_ranking **ret);
 
 struct dashscope_tokens {
@@ -205,13 +205,13 @@ struct dashscope_tokens {
 DASHSCOPE_API enum dashscope_result dashscope_tokenize(struct dashscope *c, const char *model, const char *text,
                                                        struct dashscope_tokens **ret);
 
-struct dashscope_models {
+struct dashscope_model_list {
     size_t             count;
     const char *const *ids;
 };
 
 /* All that the server lists, page after page. */
-DASHSCOPE_API enum dashscope_result dashscope_models(struct dashscope *c, struct dashscope_models **ret);
+DASHSCOPE_API enum dashscope_result dashscope_models(struct dashscope *c, struct dashscope_model_list **ret);
 
 /* ---- anything else ---- */
 
