@@ -76,6 +76,23 @@ test('pull, callbacks, both protocols, refusals, cancelling, deadlines, the othe
     assert.equal(await good(await compile('gcc', 'modes.c', 'modes'), [], env), 'good');
 });
 
+test('a server\'s certificate is verified', async t => {
+    const [certificate, key] = ['cert.pem', 'key.pem'].map(name => path.join(folder, name));
+    await good('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+        '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', certificate]);
+    const secure = await serve({ args: ['--set', `tls.certificate=${certificate}`, '--set', `tls.key=${key}`] });
+    t.after(() => secure.stop());
+    const chat = (...words) => run(path.resolve(build, 'dashbox'), ['chat', 'hello', ...words], env);
+    const there = secure.native.replace('127.0.0.1', 'localhost');
+    assert.equal((await chat('--base-url', there, '--ca-file', certificate)).stdout, 'dashbox stand-in: hello\n');
+    assert.equal((await chat('--base-url', there)).status, 4); // an authority that nobody knows
+    await good('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=other', '-key', key,
+        '-addext', 'subjectAltName=DNS:other.example', '-out', certificate]);
+    const other = await serve({ args: ['--set', `tls.certificate=${certificate}`, '--set', `tls.key=${key}`] });
+    t.after(() => other.stop());
+    assert.equal((await chat('--base-url', other.native.replace('127.0.0.1', 'localhost'), '--ca-file', certificate)).status, 4);
+});
+
 test('connections are kept', async () => {
     const count = () => box.metric('dashbox_connections_total');
     await count(); // its own connection
