@@ -81,7 +81,7 @@ bool cli_client_begin(struct cli_client *c, int argc, char **argv, const char *u
     if (parse(c, argc, argv, usage, options, option_count, common, ARRAY_LEN(common), ret_status)) {
         *ret_status = CLI_USAGE;
         if (!timeout || cli_client_number(c, "--timeout", timeout, &seconds)) {
-            o.time_ms = min_i64(seconds, INT64_MAX / 1000000) * 1000;
+            o.time_ms = min_i64(seconds, INT32_MAX) * 1000;
             c->handle = dashscope_open(&o);
             if (c->handle)
                 return true;

@@ -15,9 +15,11 @@ static int cli_help(int argc, char **argv);
 enum group { GROUP_SERVER, GROUP_CALLS, GROUP_ACCESS, GROUP_MONEY, GROUP_TESTS, GROUP_HELP, GROUPS };
 
 static const char *const group_titles[GROUPS] = {
-    [GROUP_SERVER] = "The server",   [GROUP_CALLS] = "Calls, to dashbox or to the cloud",
+    [GROUP_SERVER] = "The server",
+    [GROUP_CALLS] = "Calls, to dashbox or to the cloud",
     [GROUP_ACCESS] = "Who may call what, and how much",
-    [GROUP_MONEY] = "What was used", [GROUP_TESTS] = "For tests, in a running server",
+    [GROUP_MONEY] = "What was used",
+    [GROUP_TESTS] = "For tests, in a running server",
     [GROUP_HELP] = "Help",
 };
 

@@ -26,11 +26,8 @@ static bool has_texts(const char *const *texts, size_t count)
 }
 
 /* Sends a body and takes the answer's JSON. */
-static enum dashscope_result post(struct client_call *call, const char *path, const struct buf *body,
-                                  bool has_parameters, yyjson_val **ret)
+static enum dashscope_result post(struct client_call *call, const char *path, const struct buf *body, yyjson_val **ret)
 {
-    if (!has_parameters)
-        return client_fail(call->client, DASHSCOPE_INPUT, "", "the parameters are no JSON object");
     call->method = "POST";
     call->path = path;
     call->body = buf_str(body);
@@ -44,9 +41,28 @@ static int64_t tokens_of(yyjson_val *root, const char *name)
 
 /* ---- embeddings ---- */
 
+static str number(struct arena *a, int64_t n)
+{
+    return arena_printf(a, "%lld", (long long)n);
+}
+
+static void add_embed(struct buf *b, struct arena *a, const struct dashscope_embed_input *q, yyjson_val *own)
+{
+    buf_init(b, a, SIZE_MAX / 2);
+    buf_add(b, S("{\"model\":"));
+    json_add_str(b, str_from_cstr(q->model));
+    buf_add(b, S(",\"input\":{\"texts\":"));
+    add_texts(b, q->texts, q->count);
+    buf_add(b, S("},\"parameters\":{"));
+    if (q->dimension)
+        client_add(b, own, "dimension", number(a, q->dimension));
+    client_add_parameters(b, a, own);
+    buf_add(b, S("}}"));
+}
+
 static struct dashscope_vectors *read_vectors(yyjson_val *root, size_t count, const struct client_call *call)
 {
-    yyjson_val               *all = json_get(json_get(root, "output"), "embeddings"), *item, *number;
+    yyjson_val               *all = json_get(json_get(root, "output"), "embeddings"), *item, *value;
     size_t                    dimension = yyjson_arr_size(json_get(yyjson_arr_get_first(all), "embedding")), i, n, k, m;
     struct dashscope_vectors *v = client_result_new(sizeof(*v));
     struct arena             *a = client_result_arena(v);
@@ -61,8 +77,10 @@ static struct dashscope_vectors *read_vectors(yyjson_val *root, size_t count, co
         good = good && at >= 0 && (uint64_t)at < count && yyjson_arr_size(embedding) == dimension;
         if (!good)
             break;
-        yyjson_arr_foreach(embedding, k, m, number) good =
-            json_to_num(number, &values[(size_t)at * dimension + k]) && good;
+        yyjson_arr_foreach(embedding, k, m, value)
+        {
+            good = json_to_num(value, &values[(size_t)at * dimension + k]) && good;
+        }
     }
     if (!good) {
         dashscope_free(v);
@@ -79,8 +97,7 @@ enum dashscope_result dashscope_embed(struct dashscope *c, const struct dashscop
     struct arena          a;
     struct client_call    call = { .client = c, .arena = &a };
     struct buf            b;
-    yyjson_val           *root;
-    bool                  good;
+    yyjson_val           *root, *own;
     enum dashscope_result r;
 
     client_begin(c);
@@ -89,17 +106,11 @@ enum dashscope_result dashscope_embed(struct dashscope *c, const struct dashscop
     if (!has_texts(q->texts, q->count))
         return client_fail_missing(c, "text");
     arena_init(&a, 0);
-    buf_init(&b, &a, SIZE_MAX / 2);
-    buf_add(&b, S("{\"model\":"));
-    json_add_str(&b, str_from_cstr(q->model));
-    buf_add(&b, S(",\"input\":{\"texts\":"));
-    add_texts(&b, q->texts, q->count);
-    buf_add(&b, S("},\"parameters\":{\"output_type\":\"dense\""));
-    if (q->dimension)
-        json_add_count(&b, S(",\"dimension\":"), q->dimension);
-    good = client_add_members(&b, &a, q->parameters);
-    buf_add(&b, S("}}"));
-    r = post(&call, "/services/embeddings/text-embedding/text-embedding", &b, good, &root);
+    r = client_parameters(c, &a, q->parameters, &own);
+    if (!r) {
+        add_embed(&b, &a, q, own);
+        r = post(&call, "/services/embeddings/text-embedding/text-embedding", &b, &root);
+    }
     if (!r) {
         *ret = read_vectors(root, q->count, &call);
         if (!*ret)
@@ -110,6 +121,23 @@ enum dashscope_result dashscope_embed(struct dashscope *c, const struct dashscop
 }
 
 /* ---- rerank ---- */
+
+static void add_rerank(struct buf *b, struct arena *a, const struct dashscope_rerank_input *q, yyjson_val *own)
+{
+    buf_init(b, a, SIZE_MAX / 2);
+    buf_add(b, S("{\"model\":"));
+    json_add_str(b, str_from_cstr(q->model));
+    buf_add(b, S(",\"input\":{\"query\":"));
+    json_add_str(b, str_from_cstr(q->query));
+    buf_add(b, S(",\"documents\":"));
+    add_texts(b, q->documents, q->count);
+    buf_add(b, S("},\"parameters\":{"));
+    client_add(b, own, "return_documents", S("false"));
+    if (q->top)
+        client_add(b, own, "top_n", number(a, (int64_t)q->top));
+    client_add_parameters(b, a, own);
+    buf_add(b, S("}}"));
+}
 
 static struct dashscope_ranking *read_ranking(yyjson_val *root, size_t count, const struct client_call *call)
 {
@@ -142,8 +170,7 @@ enum dashscope_result dashscope_rerank(struct dashscope *c, const struct dashsco
     struct arena          a;
     struct client_call    call = { .client = c, .arena = &a };
     struct buf            b;
-    yyjson_val           *root;
-    bool                  good;
+    yyjson_val           *root, *own;
     enum dashscope_result r;
 
     client_begin(c);
@@ -154,19 +181,11 @@ enum dashscope_result dashscope_rerank(struct dashscope *c, const struct dashsco
     if (!has_texts(q->documents, q->count))
         return client_fail_missing(c, "text");
     arena_init(&a, 0);
-    buf_init(&b, &a, SIZE_MAX / 2);
-    buf_add(&b, S("{\"model\":"));
-    json_add_str(&b, str_from_cstr(q->model));
-    buf_add(&b, S(",\"input\":{\"query\":"));
-    json_add_str(&b, str_from_cstr(q->query));
-    buf_add(&b, S(",\"documents\":"));
-    add_texts(&b, q->documents, q->count);
-    buf_add(&b, S("},\"parameters\":{\"return_documents\":false"));
-    if (q->top)
-        json_add_count(&b, S(",\"top_n\":"), (int64_t)q->top);
-    good = client_add_members(&b, &a, q->parameters);
-    buf_add(&b, S("}}"));
-    r = post(&call, "/services/rerank/text-rerank/text-rerank", &b, good, &root);
+    r = client_parameters(c, &a, q->parameters, &own);
+    if (!r) {
+        add_rerank(&b, &a, q, own);
+        r = post(&call, "/services/rerank/text-rerank/text-rerank", &b, &root);
+    }
     if (!r) {
         *ret = read_ranking(root, q->count, &call);
         if (!*ret)
@@ -189,8 +208,15 @@ static struct dashscope_tokens *read_tokens(yyjson_val *root, const struct clien
     const char             **texts = arena_array(a, const char *, count);
     bool                     good = yyjson_is_arr(all) && yyjson_arr_size(tokens) == count;
 
-    yyjson_arr_foreach(all, i, n, item) good = json_to_i64(item, &ids[i]) && good;
-    yyjson_arr_foreach(good ? tokens : NULL, i, n, item) texts[i] = str_to_cstr(a, json_str(item));
+    yyjson_arr_foreach(all, i, n, item)
+    {
+        good = json_to_i64(item, &ids[i]) && good;
+    }
+    yyjson_arr_foreach(tokens, i, n, item)
+    {
+        if (good)
+            texts[i] = str_to_cstr(a, json_str(item));
+    }
     if (!good) {
         dashscope_free(v);
         return NULL;
@@ -220,7 +246,7 @@ enum dashscope_result dashscope_tokenize(struct dashscope *c, const char *model,
     buf_add(&b, S(",\"input\":{\"prompt\":"));
     json_add_str(&b, str_from_cstr(text));
     buf_add(&b, S("},\"parameters\":{}}"));
-    r = post(&call, "/tokenizer", &b, true, &root);
+    r = post(&call, "/tokenizer", &b, &root);
     if (!r) {
         *ret = read_tokens(root, &call);
         if (!*ret)

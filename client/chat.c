@@ -53,30 +53,29 @@ static void add_messages(struct buf *b, const struct dashscope_chat_input *q)
     buf_add_char(b, ']');
 }
 
-/* The answer's settings stand before those of the caller, who may so overrule them: servers read the last of a name. */
-static bool add_question(struct buf *b, struct arena *a, const struct dashscope_chat_input *q)
+static void add_question(struct buf *b, struct arena *a, const struct dashscope_chat_input *q, yyjson_val *parameters)
 {
     buf_add(b, S("{\"model\":"));
     json_add_str(b, str_from_cstr(q->model));
     if (q->protocol == DASHSCOPE_COMPATIBLE) {
         buf_add_char(b, ',');
         add_messages(b, q);
-        if (!q->whole)
-            buf_add(b, S(",\"stream\":true,\"stream_options\":{\"include_usage\":true}"));
-        if (!client_add_members(b, a, q->parameters))
-            return false;
+        if (!q->whole) {
+            client_add(b, parameters, "stream", S("true"));
+            client_add(b, parameters, "stream_options", S("{\"include_usage\":true}"));
+        }
+        client_add_parameters(b, a, parameters);
     } else {
         buf_add(b, S(",\"input\":{"));
         add_messages(b, q);
-        buf_add(b, S("},\"parameters\":{\"result_format\":\"message\""));
+        buf_add(b, S("},\"parameters\":{"));
+        client_add(b, parameters, "result_format", S("\"message\""));
         if (!q->whole)
-            buf_add(b, S(",\"incremental_output\":true"));
-        if (!client_add_members(b, a, q->parameters))
-            return false;
+            client_add(b, parameters, "incremental_output", S("true"));
+        client_add_parameters(b, a, parameters);
         buf_add_char(b, '}');
     }
     buf_add_char(b, '}');
-    return true;
 }
 
 static enum dashscope_result check(struct dashscope *c, const struct dashscope_chat_input *q)
@@ -106,6 +105,7 @@ enum dashscope_result dashscope_chat_open(struct dashscope *c, const struct dash
 {
     struct dashscope_stream *s;
     struct buf               body;
+    yyjson_val              *parameters;
     enum dashscope_result    r;
 
     client_begin(c);
@@ -116,9 +116,9 @@ enum dashscope_result dashscope_chat_open(struct dashscope *c, const struct dash
     arena_init(&s->arena, 0);
     arena_init(&s->chunk_arena, 0);
     buf_init(&body, &s->arena, SIZE_MAX / 2);
-    if (!add_question(&body, &s->arena, q)) {
-        r = client_fail(c, DASHSCOPE_INPUT, "", "the parameters are no JSON object");
-    } else {
+    r = client_parameters(c, &s->arena, q->parameters, &parameters);
+    if (!r) {
+        add_question(&body, &s->arena, q, parameters);
         s->call = (struct client_call){ .client = c,
                                         .protocol = q->protocol,
                                         .method = "POST",
@@ -148,7 +148,10 @@ static str read_content(struct arena *a, yyjson_val *content)
     if (!yyjson_is_arr(content))
         return json_str(content);
     buf_init(&b, a, SIZE_MAX / 2);
-    yyjson_arr_foreach(content, i, n, item) buf_add(&b, json_str(json_get(item, "text")));
+    yyjson_arr_foreach(content, i, n, item)
+    {
+        buf_add(&b, json_str(json_get(item, "text")));
+    }
     return buf_str(&b);
 }
 

@@ -80,8 +80,12 @@ struct arena *client_result_arena(void *result);
 
 /* ---- writing and reading ---- */
 
-/* The members of `parameters`, a JSON object, each with a comma before it. False when it is none. */
-bool client_add_members(struct buf *b, struct arena *a, const char *parameters);
+/* A caller's JSON object; *ret is NULL when there is no text. */
+enum dashscope_result client_parameters(struct dashscope *c, struct arena *a, const char *text, yyjson_val **ret);
+/* A member with its comma, unless the caller's own parameters have one of that name. */
+void client_add(struct buf *b, yyjson_val *parameters, const char *name, str json);
+/* The caller's own. */
+void client_add_parameters(struct buf *b, struct arena *a, yyjson_val *parameters);
 /* -1 when it is not told. */
 int64_t client_count(yyjson_val *object, const char *name);
 

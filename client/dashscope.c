@@ -8,6 +8,7 @@
  */
 #include "client/client.h"
 
+#include "base/num.h"
 #include "client_errors.gen.h"
 #include "loop/loop.h"
 #include "net/sse_parser.h"
@@ -24,7 +25,8 @@
 
 #define CONNECT_MS 5000
 #define IDLE_MS    300000
-#define SHOWN_MAX  200 /* bytes of an answer that nobody can read, in a message */
+#define TIME_MAX   ((int64_t)INT32_MAX * 1000) /* 68 years: what is longer is cut to it */
+#define SHOWN_MAX  200                         /* bytes of an answer that nobody can read, in a message */
 
 /* ---- the handle ---- */
 
@@ -49,7 +51,7 @@ static void paths_set(struct dashscope *c, str base)
 
 static const char *pool_open(struct dashscope *c, const struct dashscope_options *o)
 {
-    struct http_pool_options pool = { .connect_ms = o->connect_ms > 0 ? o->connect_ms : CONNECT_MS };
+    struct http_pool_options pool = { .connect_ms = o->connect_ms > 0 ? min_i64(o->connect_ms, TIME_MAX) : CONNECT_MS };
     str                      url = option_or_env(&c->arena, o->base_url, "DASHSCOPE_HTTP_BASE_URL"), path;
 
     if (!url.len)
@@ -89,8 +91,8 @@ struct dashscope *dashscope_open(const struct dashscope_options *o)
     c->workspace = arena_str(&c->arena, str_from_cstr(o->workspace));
     c->user_agent =
         arena_str(&c->arena, o->user_agent ? str_from_cstr(o->user_agent) : S("libdashscope/" DASHBOX_VERSION));
-    c->idle_ms = o->idle_ms > 0 ? o->idle_ms : IDLE_MS;
-    c->time_ms = o->time_ms > 0 ? o->time_ms : 0;
+    c->idle_ms = o->idle_ms > 0 ? min_i64(o->idle_ms, TIME_MAX) : IDLE_MS;
+    c->time_ms = min_i64(max_i64(o->time_ms, 0), TIME_MAX);
     c->problem = pool_open(c, o);
     if (!c->problem && (str_has_break(c->key) || str_has_break(c->workspace) || str_has_break(c->user_agent)))
         c->problem = "an option has a line break in it";
@@ -465,24 +467,38 @@ void dashscope_free(void *result)
 
 /* ---- writing and reading ---- */
 
-bool client_add_members(struct buf *b, struct arena *a, const char *parameters)
+enum dashscope_result client_parameters(struct dashscope *c, struct arena *a, const char *text, yyjson_val **ret)
 {
-    yyjson_val *root, *key, *value;
+    *ret = text ? json_parse_copy(a, str_from_cstr(text)) : NULL;
+    if (text && !yyjson_is_obj(*ret))
+        return client_fail(c, DASHSCOPE_INPUT, "", "the parameters are no JSON object");
+    return DASHSCOPE_OK;
+}
+
+static void add_member(struct buf *b, str name, str json)
+{
+    if (b->ptr[b->len - 1] != '{')
+        buf_add_char(b, ',');
+    json_add_str(b, name);
+    buf_add_char(b, ':');
+    buf_add(b, json);
+}
+
+void client_add(struct buf *b, yyjson_val *parameters, const char *name, str json)
+{
+    if (!yyjson_obj_get(parameters, name))
+        add_member(b, str_from_cstr(name), json);
+}
+
+void client_add_parameters(struct buf *b, struct arena *a, yyjson_val *parameters)
+{
+    yyjson_val *key, *value;
     size_t      i, n;
 
-    if (!parameters)
-        return true;
-    root = json_parse_copy(a, str_from_cstr(parameters));
-    if (!yyjson_is_obj(root))
-        return false;
-    yyjson_obj_foreach(root, i, n, key, value)
+    yyjson_obj_foreach(parameters, i, n, key, value)
     {
-        buf_add_char(b, ',');
-        json_add_str(b, json_str(key));
-        buf_add_char(b, ':');
-        buf_add(b, json_text(a, value));
+        add_member(b, json_str(key), json_text(a, value));
     }
-    return true;
 }
 
 int64_t client_count(yyjson_val *object, const char *name)

@@ -68,7 +68,7 @@ DASHSCOPE_API struct dashscope *dashscope_open(const struct dashscope_options *o
 DASHSCOPE_API void dashscope_close(struct dashscope *c);
 
 /* Ends the call under way, and the stream that is being read, with DASHSCOPE_CANCELLED. From any thread, and from signal
- * handlers. When nothing is under way the next call does not notice. */
+ * handlers, but not once dashscope_close() has begun. When nothing is under way the next call does not notice. */
 DASHSCOPE_API void dashscope_cancel(struct dashscope *c);
 
 /* ---- errors ---- */

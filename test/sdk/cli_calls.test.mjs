@@ -21,7 +21,7 @@ function run(words, input = '', command = binary) {
     return new Promise(resolve => {
         const child = execFile(command, words, { env, cwd: folder, timeout: 20_000 }, (error, stdout, stderr) =>
             resolve({ status: error ? error.code : 0, stdout, stderr }));
-        child.stdin.end(input);
+        child.stdin.on('error', () => {}).end(input); // it may have ended already
     });
 }
 async function good(words, input, command) {

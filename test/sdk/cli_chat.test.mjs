@@ -25,10 +25,12 @@ function chat(words, { input = '', signal_after } = {}) {
     const said = { stdout: '', stderr: '' };
     child.stdout.on('data', piece => {
         said.stdout += piece;
-        if (signal_after && said.stdout.includes(signal_after)) child.kill('SIGINT');
+        if (!signal_after || !said.stdout.includes(signal_after)) return;
+        signal_after = null; // once
+        child.kill('SIGINT');
     });
     child.stderr.on('data', piece => { said.stderr += piece; });
-    child.stdin.end(input);
+    child.stdin.on('error', () => {}).end(input); // it may have ended already
     return new Promise(resolve => child.once('close', (code, signal) => resolve({ status: signal ?? code, ...said })));
 }
 
