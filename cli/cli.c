@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* ---- words and values ---- */
@@ -238,9 +239,38 @@ static size_t width(str s)
     return n;
 }
 
+/* Columns of the terminal; 0: standard output is none. */
+static size_t terminal_width(void)
+{
+    struct winsize size;
+
+    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/* A cell in lines of at most `room` columns, those behind the first `indent` to the right. */
+static void print_broken(str cell, size_t indent, size_t room)
+{
+    size_t at = 0;
+
+    while (cell.len) {
+        str    word = str_cut(&cell, ' ');
+        size_t w = width(word);
+
+        if (at && at + 1 + w > room) {
+            printf("\n%*s", (int)indent, "");
+            at = 0;
+        }
+        printf("%s%.*s", at ? " " : "", STR_ARG(word));
+        at += w + (at ? 1 : 0);
+    }
+    putchar('\n');
+}
+
 void cli_table_end(const struct cli_table *t)
 {
+    enum { ROOM_MIN = 16 };
     size_t widths[CLI_COLUMNS_MAX] = { 0 };
+    size_t indent = 0, columns = terminal_width();
 
     for (size_t i = 0; i < t->count; i++) {
         size_t w = width(t->cells[i]);
@@ -248,14 +278,13 @@ void cli_table_end(const struct cli_table *t)
         if (w > widths[i % t->columns])
             widths[i % t->columns] = w;
     }
+    for (size_t i = 0; i + 1 < t->columns; i++)
+        indent += widths[i] + 2;
     for (size_t i = 0; i < t->count; i++) {
-        bool last = i % t->columns == t->columns - 1;
-
-        printf("%.*s", STR_ARG(t->cells[i]));
-        if (last)
-            putchar('\n');
+        if (i % t->columns == t->columns - 1)
+            print_broken(t->cells[i], indent, columns >= indent + ROOM_MIN ? columns - indent : SIZE_MAX);
         else
-            printf("%*s", (int)(widths[i % t->columns] - width(t->cells[i]) + 2), "");
+            printf("%.*s%*s", STR_ARG(t->cells[i]), (int)(widths[i % t->columns] - width(t->cells[i]) + 2), "");
     }
 }
 

@@ -32,6 +32,12 @@ int cli_journal(int argc, char **argv);
 int cli_clock(int argc, char **argv);
 int cli_reset(int argc, char **argv);
 
+/* Call the service with libdashscope (cli/client.h), but for the last one, which counts by itself. */
+int cli_chat(int argc, char **argv);
+int cli_embed(int argc, char **argv);
+int cli_rerank(int argc, char **argv);
+int cli_tokens(int argc, char **argv);
+
 /* ---- what commands share ---- */
 
 #define CLI_WORDS_MAX 64
@@ -60,7 +66,7 @@ struct cli_action {
     bool        makes_data;           /* it may be the first to use the folder */
     enum err (*run)(struct cli *c);   /* in a transaction; ERR_INVALID without a problem is wrong usage */
     bool settles;                     /* what servers that were killed have left in their ledgers is booked first */
-    bool asks_server; /* outside the store, with cli/admin_client.h; then all actions of the command do */
+    bool asks_server; /* outside the store; when the first of a command does, they all take cli/admin_client.h's flags */
 };
 
 /* Reads the arguments, opens the store that they name if it is needed, and runs the action. `usage` is printed for --help and for what is not
@@ -78,7 +84,7 @@ enum err cli_time(struct cli *c, const char *flag, const char *text, int64_t *re
 /* Prints what has been added as a line of JSON. */
 void cli_print(const struct buf *b);
 
-/* A table whose columns are as wide as what is in them. */
+/* A table whose columns are as wide as what is in them. On a terminal the last one is broken at blanks, so that it fits. */
 #define CLI_COLUMNS_MAX 10
 
 struct cli_table {

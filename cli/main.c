@@ -12,11 +12,14 @@
 static int cli_version(int argc, char **argv);
 static int cli_help(int argc, char **argv);
 
-enum group { GROUP_SERVER, GROUP_ACCESS, GROUP_MONEY, GROUP_TESTS, GROUP_HELP, GROUPS };
+enum group { GROUP_SERVER, GROUP_CALLS, GROUP_ACCESS, GROUP_MONEY, GROUP_TESTS, GROUP_HELP, GROUPS };
 
 static const char *const group_titles[GROUPS] = {
-    [GROUP_SERVER] = "The server",   [GROUP_ACCESS] = "Who may call what, and how much",
-    [GROUP_MONEY] = "What was used", [GROUP_TESTS] = "For tests, in a running server",
+    [GROUP_SERVER] = "The server",
+    [GROUP_CALLS] = "Calls, to dashbox or to the cloud",
+    [GROUP_ACCESS] = "Who may call what, and how much",
+    [GROUP_MONEY] = "What was used",
+    [GROUP_TESTS] = "For tests, in a running server",
     [GROUP_HELP] = "Help",
 };
 
@@ -28,10 +31,14 @@ static const struct {
     bool        has_help; /* takes --help */
 } commands[] = {
     { S("serve"), GROUP_SERVER, serve_main, "run the server", true },
+    { S("chat"), GROUP_CALLS, cli_chat, "talk with a model, or ask it one thing", true },
+    { S("embed"), GROUP_CALLS, cli_embed, "texts as vectors, and how near two are", true },
+    { S("rerank"), GROUP_CALLS, cli_rerank, "which texts answer a question", true },
+    { S("tokens"), GROUP_CALLS, cli_tokens, "how many tokens a text is; counted here", true },
     { S("keys"), GROUP_ACCESS, cli_keys, "create, list and revoke API keys", true },
     { S("workspaces"), GROUP_ACCESS, cli_workspaces, "the account's workspaces, their models and limits", true },
     { S("members"), GROUP_ACCESS, cli_members, "who works in which workspace", true },
-    { S("models"), GROUP_ACCESS, cli_models, "the models, and which of them the account has", true },
+    { S("models"), GROUP_ACCESS, cli_models, "what the models can do, and which of them the account has", true },
     { S("moderation"), GROUP_ACCESS, cli_moderation, "words and expressions that are refused", true },
     { S("usage"), GROUP_MONEY, cli_usage, "what was used and what it cost", true },
     { S("account"), GROUP_MONEY, cli_account, "balance, payments, free quota", true },

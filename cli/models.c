@@ -1,16 +1,22 @@
-/* models.c - dashbox models list|show|activate|deactivate|invite|uninvite. */
+/* models.c - dashbox models list|show|served|activate|deactivate|invite|uninvite. */
 #include "api/admin/objects.h"
 #include "cli/cli.h"
+#include "client/dashscope.h"
+#include "contract/json.h"
 #include "contract/model.h"
 #include "server/config.h"
 
 static const char usage[] =
-    "usage: dashbox models list [PATTERN] [--json]\n"
+    "usage: dashbox models [list [PATTERN]] [--json]\n"
     "       dashbox models show MODEL [--json]\n"
+    "       dashbox models served [PATTERN] [--json]\n"
     "       dashbox models activate|deactivate MODEL…\n"
     "       dashbox models invite|uninvite MODEL…\n"
     "\n"
     "  --data DIR, --config FILE   the server's; the same default\n"
+    "\n"
+    "served asks the server that DASHSCOPE_HTTP_BASE_URL names, with DASHSCOPE_API_KEY, what it serves:\n"
+    "dashbox or the cloud. The others are on this machine.\n"
     "\n"
     "PATTERN is an id in which * stands for anything: \"qwen3-*\". A model that is not activated is\n"
     "refused with AccessDenied.Unpurchased, one that the account is not invited to with AccessDenied.\n"
@@ -94,6 +100,52 @@ static enum err list(struct cli *c)
         return refuse_unknown(c, pattern);
     if (!c->json)
         cli_table_end(&t);
+    return OK;
+}
+
+/* What a server says that it serves, beside what is known here of each. */
+static enum err served(struct cli *c)
+{
+    static const char *const     heads[] = { "MODEL", "TASK", "CONTEXT", "OUTPUT", "ABILITIES" };
+    str                          pattern = c->word_count > 1 ? cli_word(c, 0) : S("*");
+    struct dashscope            *client = dashscope_open(NULL);
+    struct dashscope_model_list *all;
+    struct cli_table             t;
+    struct arena                *a = c->edit.arena;
+    enum err                     e = OK;
+
+    if (!client || dashscope_models(client, &all)) {
+        e = edit_refuse(&c->edit, ERR_REFUSED, "%s", client ? dashscope_last_error(client)->message : "no more files");
+        dashscope_close(client);
+        return e;
+    }
+    cli_table_begin(&t, a, heads, ARRAY_LEN(heads));
+    for (size_t i = 0; i < all->count; i++) {
+        str                 id = arena_str(a, str_from_cstr(all->ids[i]));
+        const struct model *m = model_find(id);
+
+        if (!str_glob(pattern, id))
+            continue;
+        if (c->json) {
+            struct buf b;
+
+            buf_init(&b, a, SIZE_MAX / 2);
+            buf_add(&b, S("{\"id\":"));
+            json_add_str(&b, id);
+            buf_add_char(&b, '}');
+            cli_print(&b);
+            continue;
+        }
+        cli_table_add(&t, id);
+        cli_table_add(&t, m ? model_task_name(m->task) : S("-"));
+        cli_table_add(&t, cli_count(a, m ? m->context : 0));
+        cli_table_add(&t, cli_count(a, m ? m->output_max : 0));
+        cli_table_add(&t, m ? words_of(c, m) : S("-"));
+    }
+    if (!c->json)
+        cli_table_end(&t);
+    dashscope_free(all);
+    dashscope_close(client);
     return OK;
 }
 
@@ -218,12 +270,14 @@ static enum err uninvite(struct cli *c)
 int cli_models(int argc, char **argv)
 {
     static const struct cli_action actions[] = {
+        { "", 0, 0, true, list },
         { "list", 0, 1, true, list },
         { "show", 1, 1, true, show },
         { "activate", 1, CLI_WORDS_MAX, true, activate },
         { "deactivate", 1, CLI_WORDS_MAX, true, deactivate },
         { "invite", 1, CLI_WORDS_MAX, true, invite },
         { "uninvite", 1, CLI_WORDS_MAX, true, uninvite },
+        { "served", 0, 1, .run = served, .asks_server = true },
     };
 
     return cli_run(argc, argv, usage, NULL, 0, actions, ARRAY_LEN(actions));

@@ -2,6 +2,7 @@
 #include "contract/json.h"
 
 #include "base/num.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -173,6 +174,24 @@ void json_add_str(struct buf *b, str s)
 {
     buf_add_char(b, '"');
     json_add_escaped(b, s);
+    buf_add_char(b, '"');
+}
+
+void json_add_lossy(struct buf *b, str s)
+{
+    const char *end = str_end(s);
+
+    buf_add_char(b, '"');
+    while (s.len) {
+        uint32_t cp;
+        size_t   n = utf8_decode(s.ptr, end, &cp);
+
+        if (n)
+            json_add_escaped(b, str_first(s, n));
+        else
+            buf_add(b, S("\xef\xbf\xbd"));
+        s = str_from(s, n ? n : 1);
+    }
     buf_add_char(b, '"');
 }
 

@@ -45,6 +45,8 @@ str json_text(struct arena *a, yyjson_val *v);
 void json_add_str(struct buf *b, str s);
 /* The inside of a JSON string, for texts that are written in pieces. */
 void json_add_escaped(struct buf *b, str s);
+/* A text that may be cut inside of a character, such as a token: U+FFFD for each byte that is no UTF-8. */
+void json_add_lossy(struct buf *b, str s);
 /* A member whose key, with its punctuation, is `before`. */
 void json_add_count(struct buf *b, str before, int64_t count);
 /* How much of the text, from its start, stands in a JSON string as it is. */

@@ -8,6 +8,7 @@
 
 __asm__(".text\n"
         ".globl fiber_switch\n"
+        ".hidden fiber_switch\n"
         ".type fiber_switch, %function\n"
         ".p2align 4\n"
         "fiber_switch:\n"

@@ -1,6 +1,6 @@
 /* loop.c - one thread's event loop: libuv, the ready fibers, the timers, and work posted from other threads.
  *
- * Thread: everything but loop_post() and loop_stop() belongs to the thread that runs the loop.
+ * Thread: everything but loop_post(), loop_wake() and loop_stop() belongs to the thread that runs the loop.
  */
 #include "loop/loop.h"
 
@@ -160,6 +160,22 @@ void loop_run(struct loop *l)
     loop_run_ready(l);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     here = NULL;
+}
+
+void loop_run_once(struct loop *l)
+{
+    struct loop *outer = here;
+
+    here = l;
+    loop_turn(l);
+    loop_run_ready(l);
+    uv_run(&l->uv, UV_RUN_ONCE);
+    here = outer;
+}
+
+void loop_wake(struct loop *l)
+{
+    uv_async_send(&l->wake);
 }
 
 void loop_free(struct loop *l)

@@ -18,6 +18,11 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 void loop_free(struct loop *l);
 
+/* One turn, for a loop that runs only inside its owner's calls: waits until something happens or loop_wake() is called. */
+void loop_run_once(struct loop *l);
+/* From any thread and from signal handlers: the turn under way, or else the next one, does not wait any longer. */
+void loop_wake(struct loop *l);
+
 /* The loop of this thread, NULL outside. */
 struct loop *loop_here(void);
 

@@ -876,7 +876,7 @@ enum err http_client_body(struct http_client *c, size_t max, char **ret, size_t 
 {
     struct buf b;
     int64_t    length = http_client_head(c)->content_length;
-    str        piece;
+    str        piece = { 0 };
     enum err   e;
     char      *end;
 

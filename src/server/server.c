@@ -26,14 +26,14 @@
 #define DASHBOX_DATADIR "/usr/local/share/dashbox"
 #endif
 
-static enum err open_tokenizer(const struct config *c, struct arena *a, struct tokenizer **ret)
+enum err server_tokenizer_open(str path, struct arena *a, struct tokenizer **ret)
 {
     char    self[1024];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     str     beside = { 0 };
 
-    if (c->options.tokenizer.len)
-        return tokenizer_open(str_to_cstr(a, c->options.tokenizer), ret);
+    if (path.len)
+        return tokenizer_open(str_to_cstr(a, path), ret);
     while (n > 0 && self[n - 1] != '/')
         n--;
     if (n > 0) {
@@ -188,7 +188,7 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
     take_signals(); /* before any thread exists: a signal that another thread could take would end the process */
     raise_descriptors(c->options.connections);
     p->files = lane_open("files");
-    e = p->files ? open_tokenizer(c, &p->arena, &p->tokenizer) : ERR_LIMIT;
+    e = p->files ? server_tokenizer_open(c->options.tokenizer, &p->arena, &p->tokenizer) : ERR_LIMIT;
     if (e) {
         log_error("the tokenizer's table qwen.tok cannot be read; see the option `tokenizer`");
         config_free(c);

@@ -36,6 +36,9 @@ struct server {
     size_t            drained;      /* of them, that have no requests any more; on worker 0's loop */
 };
 
+/* The table at `path`; when that is empty, beside the program, else where it was installed. */
+enum err server_tokenizer_open(str path, struct arena *a, struct tokenizer **ret);
+
 /* Opens everything, from the tokenizer to the listeners; `ret_at` is where they listen and `ret_key` the key to show (in
  * the
  * process's arena). No data folder is made before the rest is there. The configuration is the process's from here on; the

@@ -259,12 +259,17 @@ function read_case_file(file) {
             current.steps.push(exchange);
             break;
         }
-        case '!!!':
+        case '!!!': {
             need_case();
-            exchange = { kind: 'command', line: block.line, words: block.rest.split(/\s+/), expects: [],
-                lines: block.lines.filter(l => l.text !== '').map(l => l.text) };
+            const words = block.rest.split(/\s+/), lines = block.lines.filter(l => l.text !== '').map(l => l.text);
+            exchange = { kind: 'command', line: block.line, words, expects: [], lines };
+            if (words[0].startsWith('fails=')) {
+                if (lines.length !== 1) throw new Bad_case(shown, block.line, 'a command that fails says one sentence');
+                exchange.fails = { status: Number(words.shift().slice(6)), says: lines.pop() };
+            }
             current.steps.push(exchange);
             break;
+        }
         case '<<<':
             need_case();
             if (!exchange || exchange.kind === 'command') throw new Bad_case(shown, block.line, '"<<<" without a request');
@@ -823,14 +828,26 @@ async function check_log(step, server, bound) {
     if (found) throw new Mismatch(step.line, `log line: ${found.path} ${found.why}\n--- expected\n${found.want}\n--- got\n${lines[0]}`);
 }
 
+// What a client of the server finds in its environment, and nothing of whoever runs the tests.
+function command_env(server) {
+    return { ...process.env, DASHSCOPE_API_KEY: 'sk-test', DASHSCOPE_HTTP_BASE_URL: `http://${server.host}:${server.port}/api/v1` };
+}
+
 async function run_command(step, server, options, bound) {
     if (step.words[0] === 'log' || step.words[0] === 'log-lacks') return check_log(step, server, bound);
     if (step.words[0] === 'wait') return new Promise(resolve => setTimeout(resolve, Number(step.words[1])));
     const words = step.words.map(w => w.replace('$DATA', server.data).replace(/\$\{([a-z0-9_]+)\}/g, (_, n) => bound.get(n) ?? _));
-    const { code, out } = await new Promise(resolve => {
-        execFile(path.resolve(options.binary), words, { timeout: options.timeout }, (error, stdout, stderr) =>
-            resolve({ code: error ? error.code ?? 'killed' : 0, out: stdout + stderr }));
+    const { code, out, complaint } = await new Promise(resolve => {
+        const child = execFile(path.resolve(options.binary), words, { timeout: options.timeout, env: command_env(server) },
+            (error, stdout, stderr) => resolve({ code: error ? error.code ?? 'killed' : 0, out: stdout + stderr, complaint: stderr }));
+        child.stdin.end();
     });
+    if (step.fails) {
+        const said = complaint.split('\n')[0].replace(/^dashbox \w+: /, '');
+        if (code !== step.fails.status || said !== step.fails.says)
+            throw new Mismatch(step.line, `--- expected ${step.fails.status}\n${step.fails.says}\n--- got ${code}\n${out}`);
+        return;
+    }
     if (code !== 0) throw new Mismatch(step.line, `the command ended with ${code}\n--- got\n${out}`);
     for (const line of step.lines) {
         const found = new RegExp(line.replace(/\$\{([a-z0-9_]+)\}/g, (_, n) => escape_regex(bound.get(n) ?? _)), 'm').exec(out);
@@ -1076,6 +1093,8 @@ function expects_row(test, row) {
     const regexes = templates.map(t => new RegExp('^(<\\d+> InternalError\\.Algo(\\.\\w+)?: )?' +
         t.split(/\{\w+\}/).map(escape_regex).join('[^]+?').replace(/\\\\n/g, '\\s*(?:\\\\n|\\n)') +
         '(\\.? ?For details, see: \\S+)?$'));
+    // A client's own error is no answer: it must be all that the command says.
+    if (test.steps.some(step => step.fails && regexes.some(regex => regex.test(step.fails.says)))) return true;
     for (const step of test.steps)
         for (const expect of step.expects ?? []) {
             const texts = [];

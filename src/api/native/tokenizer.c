@@ -7,7 +7,6 @@
 #include "api/body_model.h"
 #include "api/native/native.h"
 #include "api/reply.h"
-#include "base/utf8.h"
 #include "contract/errors.gen.h"
 #include "service/services.h"
 
@@ -19,25 +18,6 @@ struct job {
     uint32_t                *ids;
     struct buf               body;
 };
-
-/* A token may be a part of a character: what is no text is shown as U+FFFD. */
-static void add_token(struct buf *b, str token)
-{
-    const char *end = token.ptr + token.len;
-
-    buf_add_char(b, '"');
-    while (token.len) {
-        uint32_t cp;
-        size_t   n = utf8_decode(token.ptr, end, &cp);
-
-        if (n)
-            json_add_escaped(b, str_first(token, n));
-        else
-            buf_add(b, S("\xef\xbf\xbd"));
-        token = str_from(token, n ? n : 1);
-    }
-    buf_add_char(b, '"');
-}
 
 static void add_body(struct job *j)
 {
@@ -54,7 +34,7 @@ static void add_body(struct job *j)
     for (size_t i = 0; i < j->count; i++) {
         if (i)
             buf_add_char(b, ',');
-        add_token(b, tokenizer_decode(t, j->ids[i]));
+        json_add_lossy(b, tokenizer_decode(t, j->ids[i]));
     }
     buf_add_char(b, ']');
     if (j->prompt) {

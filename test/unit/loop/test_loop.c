@@ -110,6 +110,31 @@ TEST(a_fiber_of_a_loop_that_never_ran_runs_when_it_is_freed)
     assert_true(has_run);
 }
 
+static void *wake_from_thread(void *arg)
+{
+    loop_wake(arg);
+    return NULL;
+}
+
+TEST(a_loop_can_run_turn_by_turn)
+{
+    struct loop *other = loop_new();
+    bool         has_run = false;
+    pthread_t    thread;
+
+    (void)fiber_start(other, note_run, &has_run);
+    loop_wake(other); /* before it waits */
+    loop_run_once(other);
+    assert_true(has_run);
+    assert_null(loop_here());
+    assert_int_equal(pthread_create(&thread, NULL, wake_from_thread, other), 0);
+    loop_run_once(other); /* until then */
+    pthread_join(thread, NULL);
+    loop_stop(other);
+    loop_run(other);
+    loop_free(other);
+}
+
 TEST(a_loop_that_never_ran_is_freed)
 {
     loop_free(NULL);
@@ -186,6 +211,7 @@ int main(void)
         loop_test(posted_work_may_post_again),
         loop_test(another_thread_stops_the_loop),
         loop_test(a_loop_stopped_before_it_ran_ends_at_once),
+        loop_test(a_loop_can_run_turn_by_turn),
         loop_test(a_loop_that_never_ran_is_freed),
         loop_test(a_fiber_of_a_loop_that_never_ran_runs_when_it_is_freed),
         loop_test(the_idle_function_is_called_before_each_sleep),
