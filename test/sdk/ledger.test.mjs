@@ -3,7 +3,7 @@
 
 import { after, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
@@ -260,6 +260,30 @@ describe('kill -9 of the server under load', () => {
         assert.deepEqual((await booked_by_cli(data, 'key')).rows, { [id]: rows.reduce(plus) });
         assert.deepEqual((await booked_by_cli(data, 'key')).rows, { [id]: rows.reduce(plus) });
     });
+});
+
+// ---- a database that another program holds ----
+
+test('strict: an answer whose charge cannot be committed is E213, and the charge is booked when it can', async () => {
+    const data = path.join(folder, 'held'), box = await start(data, '--set', 'billing.strict=true');
+    const { id, key } = await key_of(box, 'held');
+    const holder = spawn('python3', ['-c', `
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute('BEGIN EXCLUSIVE')
+print('held', flush=True)
+sys.stdin.read()`, path.join(data, 'dashbox.db')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await new Promise((resolve, reject) => { holder.stdout.once('data', resolve); holder.once('exit', reject); });
+
+    const answer = await ask(box, key);
+    assert.equal(answer.status, 500);
+    assert.deepEqual((await answer.json()).error,
+        { message: 'Internal server error!', type: 'internal_error', param: null, code: 'internal_error' });
+    const ended = new Promise(resolve => holder.once('close', resolve));
+    holder.stdin.end();
+    await ended;
+    await until(async () => (await booked(box, 'key'))[id]?.requests === 1, 'the charge');
+    assert.equal((await ask(box, key)).status, 200);
 });
 
 // ---- two servers ----
