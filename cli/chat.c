@@ -176,7 +176,7 @@ static int answer(struct chat *c)
 {
     struct dashscope_stream      *s;
     const struct dashscope_chunk *k;
-    struct dashscope_usage        usage = { -1, -1, -1, -1, -1 };
+    struct dashscope_usage        counts = { -1, -1, -1, -1, -1 };
     struct buf                    finish, id;
     enum dashscope_result         r;
 
@@ -192,7 +192,7 @@ static int answer(struct chat *c)
         show(c, take_new(c, &c->reasoning, k->reasoning, k->reasoning_len), true);
         show(c, take_new(c, &c->text, k->text, k->text_len), false);
         if (k->usage.input_tokens >= 0)
-            usage = k->usage;
+            counts = k->usage;
         if (k->finish_reason) {
             buf_reset(&finish);
             buf_add(&finish, str_from_cstr(k->finish_reason));
@@ -207,7 +207,7 @@ static int answer(struct chat *c)
     if (r != DASHSCOPE_END)
         return cli_client_failed(&c->client);
     if (c->json)
-        print_json(c, str_to_cstr(&c->client.arena, buf_str(&finish)), &usage,
+        print_json(c, str_to_cstr(&c->client.arena, buf_str(&finish)), &counts,
                    str_to_cstr(&c->client.arena, buf_str(&id)));
     return CLI_DONE;
 }

@@ -66,7 +66,8 @@ struct cli_action {
     bool        makes_data;           /* it may be the first to use the folder */
     enum err (*run)(struct cli *c);   /* in a transaction; ERR_INVALID without a problem is wrong usage */
     bool settles;                     /* what servers that were killed have left in their ledgers is booked first */
-    bool asks_server; /* outside the store; when the first of a command does, they all take cli/admin_client.h's flags */
+    bool
+        asks_server; /* outside the store; when the first of a command does, they all take cli/admin_client.h's flags */
 };
 
 /* Reads the arguments, opens the store that they name if it is needed, and runs the action. `usage` is printed for --help and for what is not

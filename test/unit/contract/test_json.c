@@ -198,6 +198,21 @@ static void lists_of_numbers_read_back_the_same(void **state)
     assert_true(str_eq(buf_str(&b), S("[]")));
 }
 
+static void what_is_cut_inside_a_character_is_written_all_the_same(void **state)
+{
+    struct arena a;
+    struct buf   b;
+
+    (void)state;
+    arena_init(&a, 0);
+    buf_init(&b, &a, SIZE_MAX / 2);
+    json_add_lossy(&b, S("a\"\xe4\xbb\xa3"));
+    json_add_lossy(&b, S("\xe4\xbb"));
+    json_add_lossy(&b, S(""));
+    assert_true(str_eq(buf_str(&b), S("\"a\\\"\xe4\xbb\xa3\"\"\xef\xbf\xbd\xef\xbf\xbd\"\"\"")));
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +224,7 @@ int main(void)
         cmocka_unit_test(numbers_are_as_short_as_can_be),
         cmocka_unit_test(numbers_are_the_shortest_that_read_back_the_same),
         cmocka_unit_test(every_byte_is_escaped_wherever_it_stands),
+        cmocka_unit_test(what_is_cut_inside_a_character_is_written_all_the_same),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
