@@ -219,7 +219,7 @@ static enum err keep_db(sqlite3 *db, void *arg)
 static int64_t number_of(struct store *s, const char *sql)
 {
     sqlite3      *db;
-    sqlite3_stmt *st;
+    sqlite3_stmt *st = NULL;
     int64_t       n;
 
     if (store_run_here(s, keep_db, &db) || store_prepare(db, sql, &st) || sqlite3_step(st) != SQLITE_ROW)
