@@ -310,11 +310,14 @@ void request_panic_note(void)
 /* So that people's assertions need not know how their client spells it. */
 static void add_lower(struct buf *b, str name)
 {
+    char *at = buf_room(b, name.len);
+
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
 
-        buf_add_char(b, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+        at[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }
+    b->len += name.len;
 }
 
 static str headers_shown(struct request *rq)
@@ -323,6 +326,7 @@ static str headers_shown(struct request *rq)
     struct buf              b;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);
+    (void)buf_room(&b, 512); /* ordinary headers: one allocation */
     for (size_t i = 0; i < head->field_count; i++) {
         if (scrub_is_secret_name(head->fields[i].name))
             continue;

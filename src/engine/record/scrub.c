@@ -60,9 +60,10 @@ bool scrub_is_secret_name(str name)
     };
     char bare[NAME_MAX_LEN];
     str  s = name_bare(name, bare);
+    char last = s.len ? s.ptr[s.len - 1] : '\0';
 
-    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
-        if (str_ends(s, ends[i]))
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) { /* of each header of each request that the journal notes */
+        if (ends[i].ptr[ends[i].len - 1] == last && str_ends(s, ends[i]))
             return true;
     }
     return false;
