@@ -1,11 +1,13 @@
 /* calls.c - embeddings, rerank, tokens and models of libdashscope, on the native protocol.
  *
  * Memory: a question and its answer in an arena of the call, what is given out copied into a result of its own.
+ * Limits: MODELS_MAX for what a server says that it lists.
  * Spec:   platform.md §3, §6.5; chat.md §10.7.
  */
 #include "client/client.h"
 
-#define PAGE_SIZE 100 /* of the model list; the most that may be asked for */
+#define MODELS_MAX 100000
+#define PAGE_SIZE  100 /* of the model list; the most that may be asked for */
 
 static void add_texts(struct buf *b, const char *const *texts, size_t count)
 {
@@ -271,7 +273,7 @@ static bool add_page(struct ids *all, yyjson_val *root, int64_t *ret_total)
     size_t      i, n;
 
     *ret_total = client_count(output, "total");
-    if (!yyjson_is_arr(models) || *ret_total < 0)
+    if (!yyjson_is_arr(models) || *ret_total < 0 || *ret_total > MODELS_MAX)
         return false;
     yyjson_arr_foreach(models, i, n, item)
     {

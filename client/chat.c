@@ -22,7 +22,7 @@ struct dashscope_stream {
     str                    piece;
     struct dashscope_chunk chunk;
     bool                   is_cut; /* the connection ended in order: what is left in the parser is the last frame */
-    bool                   over;
+    enum dashscope_result  end;    /* how it ended; DASHSCOPE_OK: it goes on */
 };
 
 /* ---- the question ---- */
@@ -169,11 +169,19 @@ static struct dashscope_usage read_usage(yyjson_val *usage)
     };
 }
 
+/* NULL in a frame of a further choice (`n`). */
+static yyjson_val *first_choice(yyjson_val *choices)
+{
+    yyjson_val *choice = yyjson_arr_get_first(choices);
+
+    return client_count(choice, "index") > 0 ? NULL : choice;
+}
+
 static void read_chunk(struct dashscope_stream *s, yyjson_val *root, str json)
 {
     struct arena *a = &s->chunk_arena;
     yyjson_val   *output = json_get(root, "output");
-    yyjson_val   *choice = yyjson_arr_get_first(json_get(output ? output : root, "choices"));
+    yyjson_val   *choice = first_choice(json_get(output ? output : root, "choices"));
     yyjson_val   *message = json_get(choice, "delta") ? json_get(choice, "delta") : json_get(choice, "message");
     str           text, reasoning, finish, id = json_str(json_get(root, "request_id"));
 
@@ -265,8 +273,9 @@ enum dashscope_result dashscope_chat_next(struct dashscope_stream *s, const stru
     struct dashscope     *c = s->call.client;
     enum dashscope_result r;
 
-    if (s->over)
-        return c->error.result ? c->error.result : DASHSCOPE_END;
+    if (s->end)
+        return s->end;
+    client_forget(c); /* another call may have failed since; who cancelled is heard */
     arena_reset(&s->chunk_arena);
     if (atomic_load(&c->cancelled))
         r = client_fail_net(c, s->call.protocol, ERR_CANCELLED);
@@ -274,7 +283,7 @@ enum dashscope_result dashscope_chat_next(struct dashscope_stream *s, const stru
         r = DASHSCOPE_END; /* behind the one chunk of a whole answer */
     else
         r = s->call.is_events ? next_frame(s) : next_whole(s);
-    s->over = r != DASHSCOPE_OK;
+    s->end = r;
     if (!r)
         *ret = &s->chunk;
     else if (r == DASHSCOPE_END && s->call.http)

@@ -34,7 +34,9 @@ void client_run(struct dashscope *c, void (*fn)(void *arg), void *arg);
 
 /* ---- failing ---- */
 
-/* At the start of each call: nothing has failed and nobody has cancelled. */
+/* Nothing has failed. */
+void client_forget(struct dashscope *c);
+/* At the start of each call: so, and nobody has cancelled. */
 void client_begin(struct dashscope *c);
 /* Records and returns `result`; the texts are copied. */
 enum dashscope_result client_fail(struct dashscope *c, enum dashscope_result result, const char *code, const char *fmt,

@@ -183,11 +183,16 @@ void client_run(struct dashscope *c, void (*fn)(void *arg), void *arg)
 
 /* ---- failing ---- */
 
+void client_forget(struct dashscope *c)
+{
+    arena_reset(&c->error_arena);
+    c->error = (struct dashscope_error){ .code = "", .message = "", .request_id = "" };
+}
+
 void client_begin(struct dashscope *c)
 {
     atomic_store(&c->cancelled, false);
-    arena_reset(&c->error_arena);
-    c->error = (struct dashscope_error){ .code = "", .message = "", .request_id = "" };
+    client_forget(c);
 }
 
 const struct dashscope_error *dashscope_last_error(const struct dashscope *c)

@@ -1,10 +1,10 @@
 /* dashscope.h - libdashscope, a C client of the Qwen Cloud API (DashScope): the cloud itself, or dashbox.
  *
- *     struct dashscope               *c = dashscope_open(NULL);  // key and address from the environment
- *     struct dashscope_message        m = { .role = "user", .content = "hello" };
- *     struct dashscope_chat_input           q = { .model = "qwen-plus", .messages = &m, .message_count = 1 };
- *     struct dashscope_stream        *s;
- *     const struct dashscope_chunk   *k;
+ *     struct dashscope             *c = dashscope_open(NULL);  // key and address from the environment
+ *     struct dashscope_message      m = { .role = "user", .content = "hello" };
+ *     struct dashscope_chat_input   q = { .model = "qwen-plus", .messages = &m, .message_count = 1 };
+ *     struct dashscope_stream      *s;
+ *     const struct dashscope_chunk *k;
  *
  *     if (dashscope_chat_open(c, &q, &s) == DASHSCOPE_OK) {
  *         while (dashscope_chat_next(s, &k) == DASHSCOPE_OK)
@@ -126,12 +126,12 @@ struct dashscope_usage {
 };
 
 struct dashscope_chunk {
-    const char            *text, *reasoning; /* what this chunk brings; "" when nothing */
+    const char            *text, *reasoning; /* what this chunk brings of the first choice; "" when nothing */
     size_t                 text_len, reasoning_len;
     const char            *finish_reason; /* NULL until the answer ends */
     struct dashscope_usage usage;
     const char            *request_id;
-    const char            *json; /* all of the chunk, as it came: tool calls, search results, … */
+    const char            *json; /* all of the chunk, as it came: tool calls, search results, further choices, … */
     size_t                 json_len;
 };
 

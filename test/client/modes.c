@@ -77,7 +77,8 @@ static void pull(struct dashscope *c, enum dashscope_protocol protocol)
                                         .message_count = 2,
                                         .protocol = protocol,
                                         .parameters = "{\"enable_thinking\":true}" };
-    struct dashscope_stream      *s, *other;
+    struct dashscope_chat_input   wrong = { .model = "qwen-plus" };
+    struct dashscope_stream      *s, *other, *never;
     const struct dashscope_chunk *k;
     struct gathered               g = { .stop_after = 0 };
     struct dashscope_usage        usage = { -1, -1, -1, -1, -1 };
@@ -86,6 +87,7 @@ static void pull(struct dashscope *c, enum dashscope_protocol protocol)
     CHECK(dashscope_chat_open(c, &q, &s) == DASHSCOPE_OK);
     CHECK(dashscope_chat_open(c, &q, &other) == DASHSCOPE_OK); /* two at once */
     CHECK(dashscope_chat_next(other, &k) == DASHSCOPE_OK);
+    CHECK(dashscope_chat_open(c, &wrong, &never) == DASHSCOPE_INPUT); /* is not these streams' error */
     while ((r = dashscope_chat_next(s, &k)) == DASHSCOPE_OK) {
         CHECK(strlen(k->json) == k->json_len && k->json[0] == '{');
         CHECK(strlen(k->request_id) > 30);
@@ -93,7 +95,8 @@ static void pull(struct dashscope *c, enum dashscope_protocol protocol)
         if (k->usage.input_tokens >= 0)
             usage = k->usage;
     }
-    CHECK(r == DASHSCOPE_END);
+    CHECK(r == DASHSCOPE_END && dashscope_last_error(c)->result == DASHSCOPE_OK);
+    CHECK(dashscope_chat_open(c, &wrong, &never) == DASHSCOPE_INPUT);
     CHECK(dashscope_chat_next(s, &k) == DASHSCOPE_END); /* again and again */
     CHECK(strcmp(g.text, "A piano.") == 0);
     CHECK(strcmp(g.reasoning, "It has keys and opens nothing. So it plays.") == 0);
@@ -102,6 +105,18 @@ static void pull(struct dashscope *c, enum dashscope_protocol protocol)
     dashscope_chat_close(s);
     CHECK(dashscope_chat_next(other, &k) == DASHSCOPE_OK);
     dashscope_chat_close(other); /* before its end */
+}
+
+/* Of several choices the first is the text; the others are in the JSON. */
+static void first_choice(struct dashscope *c, enum dashscope_protocol protocol)
+{
+    struct dashscope_message    m = { "user", "hello" };
+    struct dashscope_chat_input q = question("qwen3-32b", &m, protocol);
+    struct gathered             g = { .stop_after = 0 };
+
+    q.parameters = "{\"n\":2,\"enable_thinking\":false}";
+    CHECK(dashscope_chat(c, &q, gather, &g) == DASHSCOPE_OK);
+    CHECK(strcmp(g.text, "dashbox stand-in: hello") == 0 && strcmp(g.finish, "stop") == 0);
 }
 
 static void messages_as_json(struct dashscope *c)
@@ -296,6 +311,8 @@ int main(void)
     callback(c, DASHSCOPE_COMPATIBLE);
     pull(c, DASHSCOPE_NATIVE);
     pull(c, DASHSCOPE_COMPATIBLE);
+    first_choice(c, DASHSCOPE_NATIVE);
+    first_choice(c, DASHSCOPE_COMPATIBLE);
     messages_as_json(c);
     refusals(c, DASHSCOPE_NATIVE);
     refusals(c, DASHSCOPE_COMPATIBLE);
