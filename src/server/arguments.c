@@ -81,7 +81,11 @@ int arguments_next(struct arguments *a)
         return ARGUMENT_END;
     a->words++;
     word = str_from_cstr(a->value);
-    if (word.len < 2 || word.ptr[0] != '-' || is_digit(word.ptr[1]))
+    if (!a->only_words && str_eq(word, S("--"))) {
+        a->only_words = true;
+        return arguments_next(a);
+    }
+    if (a->only_words || word.len < 2 || word.ptr[0] != '-' || is_digit(word.ptr[1]))
         return ARGUMENT_WORD;
     equals = str_find(word, '=');
     name = str_first(word, equals);

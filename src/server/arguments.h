@@ -1,5 +1,5 @@
 /* arguments.h - the words of a command line: "--name value", "--name=value", switches, and plain words
- * (also negative numbers).
+ * (also negative numbers). Behind "--" all are plain words.
  *
  * What is wrong is said on standard error, with the nearest name where there is one.
  */
@@ -17,8 +17,9 @@ struct arguments {
     const char            *command; /* "dashbox serve": what messages begin with */
     const struct argument *known;
     size_t                 known_count;
-    char                 **words; /* those that are left, up to a NULL */
-    const char            *value; /* of the last option, or the plain word */
+    char                 **words;      /* those that are left, up to a NULL */
+    const char            *value;      /* of the last option, or the plain word */
+    bool                   only_words; /* "--" has been read */
 };
 
 /* What arguments_next() gives besides an index into `known`. */

@@ -7,7 +7,7 @@ static const struct argument known[] = { { S("--listen"), true }, { S("--json"),
 
 static struct arguments reader(char **words)
 {
-    return (struct arguments){ "test", known, ARRAY_LEN(known), words, NULL };
+    return (struct arguments){ "test", known, ARRAY_LEN(known), words, NULL, false };
 }
 
 TEST(values_stand_behind_a_blank_or_an_equals_sign)
@@ -37,6 +37,19 @@ TEST(other_words_are_given_as_they_are)
     }
 }
 
+TEST(behind_two_dashes_all_are_words)
+{
+    char            *words[] = { "--json", "--", "--json", "--", "-x", NULL };
+    struct arguments a = reader(words);
+
+    assert_int_equal(arguments_next(&a), 1);
+    for (size_t i = 2; i < 5; i++) {
+        assert_int_equal(arguments_next(&a), ARGUMENT_WORD);
+        assert_string_equal(a.value, words[i]);
+    }
+    assert_int_equal(arguments_next(&a), ARGUMENT_END);
+}
+
 TEST(mistakes_are_told_apart)
 {
     char *cases[][2] = { { "--listen", NULL }, { "--json=1", NULL }, { "--listn", NULL }, { "-x", NULL } };
@@ -63,6 +76,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_stand_behind_a_blank_or_an_equals_sign),
         cmocka_unit_test(other_words_are_given_as_they_are),
+        cmocka_unit_test(behind_two_dashes_all_are_words),
         cmocka_unit_test(mistakes_are_told_apart),
         cmocka_unit_test(a_misspelt_name_finds_the_one_that_was_meant),
     };
