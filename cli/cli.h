@@ -68,6 +68,7 @@ struct cli_action {
     bool settles;                     /* what servers that were killed have left in their ledgers is booked first */
     bool
         asks_server; /* outside the store; when the first of a command does, they all take cli/admin_client.h's flags */
+    bool by_clock; /* what it says depends on the date: that of the running server, when there is one. The same flags */
 };
 
 /* Reads the arguments, opens the store that they name if it is needed, and runs the action. `usage` is printed for --help and for what is not
@@ -94,6 +95,7 @@ struct cli_table {
     size_t        columns, count, cap;
 };
 
+/* `heads` NULL: none. */
 void cli_table_begin(struct cli_table *t, struct arena *a, const char *const *heads, size_t columns);
 void cli_table_add(struct cli_table *t, str cell);
 void cli_table_end(const struct cli_table *t);

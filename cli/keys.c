@@ -20,6 +20,7 @@ static const char usage[] =
     "  --networks LIST    from which it may be used: \"10.0.0.0/8 ::1\"\n"
     "  --expires DATE     2026-12-31 or 2026-12-31T08:00:00Z\n"
     "  --data DIR, --config FILE   the server's; the same default\n"
+    "  --url URL, --admin-key KEY  of the server whose clock says what has expired; found as by dashbox clock\n"
     "\n"
     "A new key is shown once and cannot be shown again: only its hash is kept. A running server\n"
     "takes a new key at once and forgets a revoked one within half a second.\n";
@@ -112,9 +113,9 @@ int cli_keys(int argc, char **argv)
         { "--member", &member }, { "--networks", &networks },   { "--expires", &expires },
     };
     static const struct cli_action actions[] = {
-        { "create", 0, 0, true, create },
-        { "list", 0, 0, false, list },
-        { "revoke", 1, 1, false, revoke_key },
+        { "create", 0, 0, true, create, .by_clock = true },
+        { "list", 0, 0, false, list, .by_clock = true },
+        { "revoke", 1, 1, false, revoke_key, .by_clock = true },
     };
 
     return cli_run(argc, argv, usage, flags, ARRAY_LEN(flags), actions, ARRAY_LEN(actions));

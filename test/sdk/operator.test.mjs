@@ -101,6 +101,19 @@ test('names of keys are a line of 200 characters; what is said of a key never sh
     assert.ok(!stderr.includes(key));
 });
 
+test('whether a key has expired goes by the clock of the running server', async t => {
+    const data = path.join(folder_of(t), 'data');
+    const url = (await greeting(t, '--listen', '127.0.0.1:0', '--data', data)).url;
+    const with_server = ['--data', data, '--url', url];
+    const list = async words => (await dashbox('keys', 'list', ...words)).stdout.split('\n').find(line => line.includes(' old '));
+
+    assert.equal((await dashbox('keys', 'create', '--name', 'old', '--expires', '2099-01-01', '--data', data)).status, 0);
+    assert.match(await list(with_server), / good$/);
+    assert.equal((await dashbox('clock', 'set', '2099-01-02', ...with_server)).status, 0);
+    assert.match(await list(with_server), / expired$/);
+    assert.match(await list(['--data', data, '--url', 'http://127.0.0.1:1']), / good$/); // nobody there: the machine's
+});
+
 test('what is wrong with the database names its file, and what to do', async t => {
     const folder = folder_of(t), file = path.join(folder, 'dashbox.db');
 
