@@ -235,6 +235,7 @@ static int ask_once(struct chat *c)
         message_add(c, "user", buf_str(&b));
     else
         c->system = NULL; /* nothing is asked, and the library says so */
+    cli_client_catch_interrupt(&c->client);
     return answer(c);
 }
 
@@ -339,6 +340,7 @@ static int converse(struct chat *c)
 {
     str line;
 
+    cli_client_catch_interrupt(&c->client);
     printf("%s, %s protocol; /help says more\n", c->question.model,
            c->question.protocol == DASHSCOPE_NATIVE ? "native" : "compatible");
     while (read_line(c, &line)) {
@@ -388,7 +390,6 @@ int cli_chat(int argc, char **argv)
     c.terminal = isatty(STDOUT_FILENO);
     c.color = c.terminal && takes_color();
     messages_clear(&c);
-    cli_client_catch_interrupt(&c.client);
     if (!c.client.word_count && c.terminal && isatty(STDIN_FILENO) && !c.json)
         return cli_client_end(&c.client, converse(&c));
     return cli_client_end(&c.client, ask_once(&c));

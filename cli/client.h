@@ -49,7 +49,7 @@ bool cli_client_begin(struct cli_client *c, int argc, char **argv, const char *u
 /* Gives `status` back, or CLI_FAILED when standard output could not be written. */
 int cli_client_end(struct cli_client *c, int status);
 
-/* Ctrl-C ends the call under way, and no more the program. */
+/* Ctrl-C ends the call under way, and no more the program: behind the reading of input, which it shall end. */
 void cli_client_catch_interrupt(struct cli_client *c);
 /* Since the last time it was asked. */
 bool cli_client_interrupted(void);

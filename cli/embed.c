@@ -37,7 +37,9 @@ static int print_vectors(struct cli_client *c, struct dashscope_embed_input q, c
 {
     const struct model *m = model_find(str_from_cstr(q.model));
     size_t              batch = m && m->rows_max > 0 ? (size_t)m->rows_max : BATCH, at = 0;
+    struct buf          b;
 
+    buf_init(&b, &c->arena, SIZE_MAX / 2);
     do { /* no text at all is the library's to refuse */
         struct dashscope_vectors *v;
 
@@ -46,9 +48,7 @@ static int print_vectors(struct cli_client *c, struct dashscope_embed_input q, c
         if (dashscope_embed(c->handle, &q, &v))
             return cli_client_failed(c);
         for (size_t i = 0; i < v->count; i++) {
-            struct buf b;
-
-            buf_init(&b, &c->arena, SIZE_MAX / 2);
+            buf_reset(&b);
             json_add_count(&b, S("{\"index\":"), (int64_t)(at + i));
             buf_add(&b, S(",\"text\":"));
             json_add_str(&b, str_from_cstr(texts[at + i]));
@@ -59,6 +59,8 @@ static int print_vectors(struct cli_client *c, struct dashscope_embed_input q, c
         }
         dashscope_free(v);
         at += q.count;
+        if (cli_client_interrupted()) /* between two calls */
+            return CLI_INTERRUPTED;
     } while (at < count);
     return CLI_DONE;
 }
@@ -107,11 +109,11 @@ int cli_embed(int argc, char **argv)
     if (dimension && !cli_client_number(&c, "--dimension", dimension, &n))
         return cli_client_end(&c, CLI_USAGE);
     q.dimension = (int)min_i64(n, INT32_MAX);
+    if (!compare && !cli_client_texts(&c, 0, &texts, &count))
+        return cli_client_end(&c, CLI_FAILED);
     cli_client_catch_interrupt(&c);
     if (compare)
         return cli_client_end(&c, print_cosine(&c, q));
-    if (!cli_client_texts(&c, 0, &texts, &count))
-        return cli_client_end(&c, CLI_FAILED);
     return cli_client_end(&c, print_vectors(&c, q, texts, count));
 }
 
@@ -159,9 +161,9 @@ int cli_rerank(int argc, char **argv)
     }
     if (top && !cli_client_number(&c, "--top", top, &n))
         return cli_client_end(&c, CLI_USAGE);
-    cli_client_catch_interrupt(&c);
     if (!cli_client_texts(&c, 1, &documents, &q.count))
         return cli_client_end(&c, CLI_FAILED);
+    cli_client_catch_interrupt(&c);
     q.query = c.words[0];
     q.documents = documents;
     q.top = (size_t)n;

@@ -1,27 +1,29 @@
 /* models.c - dashbox models list|show|served|activate|deactivate|invite|uninvite. */
 #include "api/admin/objects.h"
 #include "cli/cli.h"
-#include "client/dashscope.h"
+#include "cli/client.h"
 #include "contract/json.h"
 #include "contract/model.h"
 #include "server/config.h"
 
+#include <string.h>
+
 static const char usage[] =
     "usage: dashbox models [list [PATTERN]] [--json]\n"
     "       dashbox models show MODEL [--json]\n"
-    "       dashbox models served [PATTERN] [--json]\n"
+    "       dashbox models served [PATTERN] [--json] [OPTIONS]\n"
     "       dashbox models activate|deactivate MODEL…\n"
     "       dashbox models invite|uninvite MODEL…\n"
     "\n"
     "  --data DIR, --config FILE   the server's; the same default\n"
     "\n"
-    "served asks the server that DASHSCOPE_HTTP_BASE_URL names, with DASHSCOPE_API_KEY, what it serves:\n"
-    "dashbox or the cloud. The others are on this machine.\n"
-    "\n"
     "PATTERN is an id in which * stands for anything: \"qwen3-*\". A model that is not activated is\n"
     "refused with AccessDenied.Unpurchased, one that the account is not invited to with AccessDenied.\n"
     "activate and deactivate take \"*\" too: the service as a whole. What workspaces may call is said by\n"
-    "dashbox workspaces.\n";
+    "dashbox workspaces.\n"
+    "\n"
+    "served asks a server what it serves, dashbox or the cloud; the others are on this machine. Its options:\n"
+    "\n" CLI_CLIENT_USAGE;
 
 static bool is_known(const struct cli *c, str id)
 {
@@ -37,13 +39,13 @@ static enum err refuse_unknown(struct cli *c, str id)
     return edit_refuse(&c->edit, ERR_NOT_FOUND, "there is no model \"%.*s\"", STR_ARG(id));
 }
 
-static str words_of(struct cli *c, const struct model *m)
+static str words_of(struct arena *a, const struct model *m)
 {
     str        abilities[MODEL_ABILITIES_MAX];
     size_t     count = model_abilities(m, abilities);
     struct buf b;
 
-    buf_init(&b, c->edit.arena, SIZE_MAX / 2);
+    buf_init(&b, a, SIZE_MAX / 2);
     for (size_t i = 0; i < count; i++) {
         if (i)
             buf_add_char(&b, ' ');
@@ -94,7 +96,7 @@ static enum err list(struct cli *c)
         cli_table_add(&t, cli_count(a, m->rpm));
         cli_table_add(&t, cli_count(a, m->tpm));
         cli_table_add(&t, state_of(m, &state));
-        cli_table_add(&t, words_of(c, m));
+        cli_table_add(&t, words_of(a, m));
     }
     if (!found)
         return refuse_unknown(c, pattern);
@@ -103,55 +105,10 @@ static enum err list(struct cli *c)
     return OK;
 }
 
-/* What a server says that it serves, beside what is known here of each. */
-static enum err served(struct cli *c)
+static void line(struct cli_table *t, str name, str value)
 {
-    static const char *const     heads[] = { "MODEL", "TASK", "CONTEXT", "OUTPUT", "ABILITIES" };
-    str                          pattern = c->word_count > 1 ? cli_word(c, 0) : S("*");
-    struct dashscope            *client = dashscope_open(NULL);
-    struct dashscope_model_list *all;
-    struct cli_table             t;
-    struct arena                *a = c->edit.arena;
-    enum err                     e = OK;
-
-    if (!client || dashscope_models(client, &all)) {
-        e = edit_refuse(&c->edit, ERR_REFUSED, "%s", client ? dashscope_last_error(client)->message : "no more files");
-        dashscope_close(client);
-        return e;
-    }
-    cli_table_begin(&t, a, heads, ARRAY_LEN(heads));
-    for (size_t i = 0; i < all->count; i++) {
-        str                 id = arena_str(a, str_from_cstr(all->ids[i]));
-        const struct model *m = model_find(id);
-
-        if (!str_glob(pattern, id))
-            continue;
-        if (c->json) {
-            struct buf b;
-
-            buf_init(&b, a, SIZE_MAX / 2);
-            buf_add(&b, S("{\"id\":"));
-            json_add_str(&b, id);
-            buf_add_char(&b, '}');
-            cli_print(&b);
-            continue;
-        }
-        cli_table_add(&t, id);
-        cli_table_add(&t, m ? model_task_name(m->task) : S("-"));
-        cli_table_add(&t, cli_count(a, m ? m->context : 0));
-        cli_table_add(&t, cli_count(a, m ? m->output_max : 0));
-        cli_table_add(&t, m ? words_of(c, m) : S("-"));
-    }
-    if (!c->json)
-        cli_table_end(&t);
-    dashscope_free(all);
-    dashscope_close(client);
-    return OK;
-}
-
-static void line(const char *name, str value)
-{
-    printf("%-14s %.*s\n", name, STR_ARG(value.len ? value : S("-")));
+    cli_table_add(t, name);
+    cli_table_add(t, value);
 }
 
 /* models.md §4. */
@@ -166,6 +123,7 @@ static enum err show(struct cli *c)
     const struct model  *m = model_find(cli_word(c, 0));
     struct arena        *a = c->edit.arena;
     struct account_model s;
+    struct cli_table     t;
     str                  facts;
     struct buf           b;
     bool                 has_price = false;
@@ -182,23 +140,25 @@ static enum err show(struct cli *c)
         cli_print(&b);
         return OK;
     }
-    line("model", m->id);
-    line("task", model_task_name(m->task));
-    line("status", model_status_name(m));
-    line("stands for", m->equals);
-    line("state", state_of(m, &s));
-    line("abilities", words_of(c, m));
-    line("context", cli_count(a, m->context));
-    line("input", cli_count(a, m->input_max));
-    line("output", cli_count(a, m->output_max));
-    line("rpm", cli_count(a, m->rpm));
-    line("tpm", cli_count(a, m->tpm));
+    cli_table_begin(&t, a, NULL, 2);
+    line(&t, S("model"), m->id);
+    line(&t, S("task"), model_task_name(m->task));
+    line(&t, S("status"), model_status_name(m));
+    line(&t, S("stands for"), m->equals);
+    line(&t, S("state"), state_of(m, &s));
+    line(&t, S("abilities"), words_of(a, m));
+    line(&t, S("context"), cli_count(a, m->context));
+    line(&t, S("input"), cli_count(a, m->input_max));
+    line(&t, S("output"), cli_count(a, m->output_max));
+    line(&t, S("rpm"), cli_count(a, m->rpm));
+    line(&t, S("tpm"), cli_count(a, m->tpm));
     for (facts = m->facts; facts.len;) {
         str value = str_cut(&facts, '\n'), key = str_cut(&value, ' ');
 
         has_price = has_price || str_starts(key, S("price."));
-        line(str_to_cstr(a, key), str_trim(value));
+        line(&t, key, str_trim(value));
     }
+    cli_table_end(&t);
     if (has_price)
         fputs(prices, stdout);
     return OK;
@@ -267,6 +227,61 @@ static enum err uninvite(struct cli *c)
     return set_all(c, set_uninvited);
 }
 
+/* ---- what a server serves ---- */
+
+static void print_served(struct cli_client *c, str id, struct cli_table *t, bool json)
+{
+    const struct model *m = model_find(id);
+    struct buf          b;
+
+    if (json) {
+        buf_init(&b, &c->arena, SIZE_MAX / 2);
+        buf_add(&b, S("{\"id\":"));
+        json_add_str(&b, id);
+        buf_add_char(&b, '}');
+        cli_print(&b);
+        return;
+    }
+    cli_table_add(t, id);
+    cli_table_add(t, m ? model_task_name(m->task) : S("-"));
+    cli_table_add(t, cli_count(&c->arena, m ? m->context : 0));
+    cli_table_add(t, cli_count(&c->arena, m ? m->output_max : 0));
+    cli_table_add(t, m ? words_of(&c->arena, m) : S("-"));
+}
+
+/* What it says that it serves, beside what is known here of each. */
+static int served(int argc, char **argv)
+{
+    static const char *const     heads[] = { "MODEL", "TASK", "CONTEXT", "OUTPUT", "ABILITIES" };
+    bool                         json = false;
+    const struct cli_option      options[] = { { "--json", NULL, &json } };
+    struct dashscope_model_list *all;
+    struct cli_client            c;
+    struct cli_table             t;
+    str                          pattern;
+    int                          status;
+
+    if (!cli_client_begin(&c, argc, argv, usage, options, ARRAY_LEN(options), &status))
+        return status;
+    if (c.word_count > 2) {
+        fputs(usage, stderr);
+        return cli_client_end(&c, CLI_USAGE);
+    }
+    cli_client_catch_interrupt(&c);
+    if (dashscope_models(c.handle, &all))
+        return cli_client_end(&c, cli_client_failed(&c));
+    pattern = c.word_count > 1 ? str_from_cstr(c.words[1]) : S("*");
+    cli_table_begin(&t, &c.arena, heads, ARRAY_LEN(heads));
+    for (size_t i = 0; i < all->count; i++) {
+        if (str_glob(pattern, str_from_cstr(all->ids[i])))
+            print_served(&c, str_from_cstr(all->ids[i]), &t, json);
+    }
+    if (!json)
+        cli_table_end(&t);
+    dashscope_free(all);
+    return cli_client_end(&c, CLI_DONE);
+}
+
 int cli_models(int argc, char **argv)
 {
     static const struct cli_action actions[] = {
@@ -277,8 +292,9 @@ int cli_models(int argc, char **argv)
         { "deactivate", 1, CLI_WORDS_MAX, true, deactivate },
         { "invite", 1, CLI_WORDS_MAX, true, invite },
         { "uninvite", 1, CLI_WORDS_MAX, true, uninvite },
-        { "served", 0, 1, .run = served, .asks_server = true },
     };
 
+    if (argc > 1 && strcmp(argv[1], "served") == 0)
+        return served(argc, argv);
     return cli_run(argc, argv, usage, NULL, 0, actions, ARRAY_LEN(actions));
 }

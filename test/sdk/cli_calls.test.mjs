@@ -1,13 +1,13 @@
 // dashbox embed, rerank, tokens and models, as scripts use them.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { KEY, serve } from './server.mjs';
+import { KEY, serve, until } from './server.mjs';
 
 const binary = path.resolve(process.env.DASHBOX
     || path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'dashbox'));
@@ -120,4 +120,38 @@ test('models: on a terminal the abilities stay in their column', async () => {
         assert.equal(line[column - 1], ' ', line);
     }
     assert.match(screen[2], /^ +\S/);
+});
+
+test('models served: the statuses and options of the other calls', async () => {
+    const none = await run(['models', 'served', '--api-key=']);
+    assert.deepEqual([none.status, none.stderr.split('\n')[1]], [3, '  Set DASHSCOPE_API_KEY, or give --api-key KEY.']);
+    assert.equal((await run(['models', 'served', '--base-url', 'http://127.0.0.1:1/api/v1'])).status, 4);
+    const refused = await run(['models', 'served', '--api-key', 'sk-wrong']);
+    assert.deepEqual([refused.status, refused.stdout], [1, '']);
+    assert.match(refused.stderr, /^dashbox models: InvalidApiKey: .* \(request /);
+    assert.deepEqual(JSON.parse(await good(['models', 'served', 'qwen-plus', '--json'])), { id: 'qwen-plus' });
+    assert.equal((await run(['models', 'served', 'a', 'b'])).status, 2);
+});
+
+test('models show: values stand in one column', async () => {
+    const shown = lines(await good(['models', 'show', 'qwen-plus', '--data', path.join(folder, 'data')]));
+    const column = shown[0].indexOf('qwen-plus');
+    assert.ok(shown.some(line => line.startsWith('sampling.thinking ')));
+    for (const line of shown.slice(0, shown.indexOf(''))) assert.match(line.slice(column - 2), /^ {2}\S/, line);
+});
+
+test('behind -- all words are texts', async () => {
+    assert.equal(JSON.parse(await good(['embed', '--dimension', '64', '--', '--json'])).text, '--json');
+});
+
+test('Ctrl-C ends the reading of input without a word', async () => {
+    for (const words of [['embed'], ['rerank', 'x'], ['chat'], ['tokens', '-']]) {
+        const child = spawn(binary, words, { env, cwd: folder });
+        let said = '';
+        child.stderr.on('data', piece => { said += piece; });
+        const ended = new Promise(resolve => child.once('close', (code, signal) => resolve(signal ?? code)));
+        await until(() => /^\S+ \(dashbox\) S /.test(fs.readFileSync(`/proc/${child.pid}/stat`, 'utf8')), 'it to wait for input');
+        child.kill('SIGINT');
+        assert.deepEqual([await ended, said], ['SIGINT', ''], words.join(' '));
+    }
 });
