@@ -28,7 +28,7 @@ void request_phase(struct request *rq, enum phase next)
 
 str request_header(const struct request *rq, str name)
 {
-    return http_field(rq->x, name);
+    return rq->x ? http_field(rq->x, name) : (str){ 0 }; /* that of a task has none */
 }
 
 const struct model *request_model(const struct request *rq, str id)

@@ -20,8 +20,7 @@ struct job {
     struct edit     e;
     struct request *rq;
     str             id, other; /* what is asked for */
-    const char     *missing;   /* with ERR_NOT_FOUND: what is not there … */
-    str             missing_id;
+    str             no_response; /* with ERR_NOT_FOUND: the response that is not there; empty: something else */
 
     const struct stored_response *response;
     const struct stored_item     *items;
@@ -30,13 +29,6 @@ struct job {
     bool                          conversation; /* the owner of the items; else a response */
     void                         *ret;
 };
-
-static enum err not_there(struct job *j, const char *what, str id)
-{
-    j->missing = what;
-    j->missing_id = id;
-    return ERR_NOT_FOUND;
-}
 
 static enum err run_job(sqlite3 *db, void *arg)
 {
@@ -63,7 +55,10 @@ SUSPENDS static enum err run(struct request *rq, struct job *j)
 
     j->rq = rq;
     e = store_run(rq->services->store, run_job, j);
-    return e == ERR_NOT_FOUND ? fail_stored_not_found(&rq->fault, str_from_cstr(j->missing), j->missing_id) : e;
+    if (e != ERR_NOT_FOUND)
+        return e;
+    return j->no_response.len ? fail_stored_not_found(&rq->fault, j->no_response)
+                              : fail_resource_not_found(&rq->fault); /* REF: E201 */
 }
 
 static str column(struct job *j, sqlite3_stmt *st, int at)
@@ -95,8 +90,10 @@ static enum err get_response(struct job *j, str id, bool lives, struct stored_re
     sqlite3_finalize(st);
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         return store_err(j->e.db, result);
-    if (result == SQLITE_DONE || (lives && ret->expires_ms <= clock_unix_ms()))
-        return not_there(j, "Response", id);
+    if (result == SQLITE_DONE || (lives && ret->expires_ms <= clock_unix_ms())) {
+        j->no_response = id;
+        return ERR_NOT_FOUND;
+    }
     return OK;
 }
 
@@ -116,7 +113,7 @@ static enum err get_conversation(struct job *j, str id, struct conversation *ret
                                       .metadata = column(j, st, 0),
                                       .created_ms = sqlite3_column_int64(st, 1) };
     sqlite3_finalize(st);
-    return result == SQLITE_DONE ? not_there(j, "Conversation", id) : store_err(j->e.db, result);
+    return result == SQLITE_DONE ? ERR_NOT_FOUND : store_err(j->e.db, result);
 }
 
 static enum err get_owner(struct job *j)
@@ -232,7 +229,7 @@ static enum err job_reference(struct job *j)
     if (result == SQLITE_ROW)
         *(str *)j->ret = column(j, st, 0);
     sqlite3_finalize(st);
-    return result == SQLITE_DONE ? not_there(j, "Item", j->id) : store_err(j->e.db, result);
+    return result == SQLITE_DONE ? ERR_NOT_FOUND : store_err(j->e.db, result);
 }
 
 enum err conversation_reference(struct request *rq, str id, str *ret_text)
@@ -267,7 +264,7 @@ static enum err item_position(struct job *j, str item, int64_t *ret)
     if (result == SQLITE_ROW)
         *ret = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
-    return result == SQLITE_DONE ? not_there(j, "Item", item) : store_err(j->e.db, result);
+    return result == SQLITE_DONE ? ERR_NOT_FOUND : store_err(j->e.db, result);
 }
 
 /* One more than fit a page are asked for, which tells whether there are more. */

@@ -2,7 +2,7 @@
  *
  * All belong to the request's workspace; those of another are not there. A response lives seven days, and as long as one that
  * follows it; what has ended is taken away a little at a time, whenever one is stored. A function that does not find
- * something refuses with STORED_NOT_FOUND. Texts it gives are in the request's arena.
+ * a response refuses with STORED_NOT_FOUND, one that does not find anything else with RESOURCE_NOT_FOUND. Texts it gives are in the request's arena.
  * Spec: chat.md §6.7.4, §6.8.
  */
 #ifndef DASHBOX_SERVICE_CONVERSATION_H

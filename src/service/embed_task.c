@@ -15,6 +15,7 @@
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "service/embed.h"
+#include "service/whole.h"
 #include "store/results.h"
 #include "tokens/count_memo.h"
 
@@ -133,7 +134,7 @@ static void read_job(void *arg)
     }
 }
 
-/* {"output":{"code":200,"embedding":[…],"message":"Success","text_index":0},"usage":{"total_tokens":…},"request_id":…} */
+/* {"output":{"code":200,"embedding":[…],"message":"Success","text_index":0},"request_id":…} */
 static void write_job(void *arg)
 {
     struct files *f = arg;
@@ -223,33 +224,28 @@ SUSPENDS static void check_line(struct request *rq, const struct model *m, struc
     l->message = v.message;
 }
 
-/* REF: E100b, E101, E179. */
-static enum err moderate(struct request *rq, str text)
-{
-    return moderation_looks_at(admit_rules(rq), MODERATION_INPUT) ? admit_text(rq, text) : OK;
-}
-
 SUSPENDS static enum err embed_batch(struct request *rq, struct embed_input *in, struct files *f, int64_t *tokens,
                                      bool *ret_some)
 {
     str                 texts[BATCH];
     struct embed_answer answer;
     size_t              count = 0;
-    enum err            e = OK;
+    enum err            e;
 
-    for (size_t i = 0; i < f->count && !e; i++) {
+    for (size_t i = 0; i < f->count; i++) {
         check_line(rq, in->model, &f->lines[i]);
-        e = moderate(rq, f->lines[i].text);
         if (!f->lines[i].code.len)
             texts[count++] = f->lines[i].text;
     }
-    if (e || !count)
-        return e;
+    if (!count)
+        return OK;
     in->texts = texts;
     in->text_count = count;
     fiber_deadline_set(rq->settings->call_ms > 0 ? loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000
                                                  : DEADLINE_NONE);
-    e = embed_texts(rq, in, &answer);
+    e = whole_moderate(rq, texts, count); /* REF: E100b, E101, E179 */
+    if (!e)
+        e = embed_texts(rq, in, &answer);
     fiber_deadline_set(DEADLINE_NONE);
     if (e == ERR_TIMEOUT)
         return fail_request_timeout(&rq->fault); /* REF: E230a */

@@ -42,13 +42,14 @@ static struct request *guard_request(struct request *rq)
 static enum err ask(struct request *rq, struct chat_message *messages, size_t count, str *ret)
 {
     struct request       *own = guard_request(rq);
+    const struct model   *model = rq->admission ? rq->admission->model : request_model(rq, rq->model_name);
     const struct model   *known = request_model(rq, own->model_name);
     struct engine        *engine = rq->services->engine_for(rq->services->engine_arg, own->model_name);
     struct engine_stream *stream;
     struct chat_event     ev;
     struct buf            answer;
     struct chat_input     in = {
-            .model = known ? known : rq->admission->model, /* of a name that only its engine knows */
+            .model = known ? known : model, /* of a name that only its engine knows */
             .model_name = own->model_name,
             .messages = messages,
             .message_count = count,

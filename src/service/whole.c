@@ -24,10 +24,10 @@ static struct chat_message message_of(struct request *rq, const str *texts, size
 }
 
 /* REF: E100b, E101, E179. */
-static enum err moderate(struct request *rq, const str *texts, size_t count)
+enum err whole_moderate(struct request *rq, const str *texts, size_t count)
 {
     struct chat_message message;
-    struct chat_input   in = { .model = rq->admission->model, .messages = &message, .message_count = 1 };
+    struct chat_input   in = { .messages = &message, .message_count = 1 };
     enum err            e = OK;
 
     if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
@@ -61,7 +61,7 @@ enum err whole_begin(struct request *rq, const str *texts, size_t count)
         return e;
     if (rq->settings->call_ms > 0)
         fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
-    e = outcome(rq, moderate(rq, texts, count));
+    e = outcome(rq, whole_moderate(rq, texts, count));
     if (e)
         fiber_deadline_set(DEADLINE_NONE);
     else

@@ -16,6 +16,9 @@ SUSPENDS enum err whole_begin(struct request *rq, const str *texts, size_t count
 /* `e` is what the engine gave. What whole_begin() let in ends here, answered or not. */
 SUSPENDS enum err whole_end(struct request *rq, enum err e);
 
+/* Whether the rules and the guard model allow the texts: as whole_begin() asks, where there is no admitted request. */
+SUSPENDS enum err whole_moderate(struct request *rq, const str *texts, size_t count);
+
 /* The engine for the request's model; the log says that it is asked. */
 struct engine *whole_engine(struct request *rq);
 

@@ -371,7 +371,9 @@ enum err task_release_job(sqlite3 *db, void *arg)
     struct task_end *t = arg;
     sqlite3_stmt    *st;
     enum err         e = store_prepare(
-                db, "UPDATE tasks SET lease_ms = 0 WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'", &st);
+                db,
+                "UPDATE tasks SET lease_ms = 0, claim = claim - 1"
+                " WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'", &st);
 
     if (e)
         return e;

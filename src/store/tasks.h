@@ -47,7 +47,7 @@ struct task_row {
     str     usage;                           /* a JSON object; empty: none */
     str     code, message;
     int64_t total, succeeded, failed; /* task_metrics; total 0: it has none */
-    int64_t claim;                    /* number of its claims */
+    int64_t claim;                    /* number of its claims that were not given back */
 };
 
 /* ERR_LIMIT: so many tasks of the model are waiting or running already. Committed when it returns. */
@@ -122,7 +122,7 @@ struct task_end {
 };
 enum err task_end_job(sqlite3 *db, void *task_end);
 
-/* Gives it back, still RUNNING: the next claim takes it at once. */
+/* Gives it back, still RUNNING: the next claim takes it at once, and has the same number. Only by who writes no more. */
 enum err task_release_job(sqlite3 *db, void *task_end);
 
 /* Ends what ran too long; forgets up to SWEEP_MAX tasks that were kept long enough, and counts the rest. */

@@ -12,6 +12,8 @@
  * must have succeeded, have been run, and have exactly one charge of exactly its tokens; and there are no more charges than
  * tasks that ended. A run that was killed is done again: how often is told, and must not exceed what was under way at the
  * kills.
+ *
+ * At last a task that kills its own server, as one that meets a fault in it would: after five of these it must have failed.
  */
 #include "access/usage.h"
 #include "base/clock.h"
@@ -31,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, RUNNING = 4, TASKS_MAX = 1 << 18, LIFE_MAX_US = 60000, LEASE_MS = 2000 };
+enum { WORKERS = 2, RUNNING = 4, TASKS_MAX = 1 << 18, LIFE_MAX_US = 60000, LEASE_MS = 2000, LOST_MAX = 5 };
 
 struct shared {
     _Atomic int64_t next;        /* number of the next task */
@@ -45,6 +47,7 @@ struct shared {
 
 static struct shared *shared;
 static char           folder[64];
+static int64_t        lease_ms = LEASE_MS;
 
 static void die(const char *what)
 {
@@ -71,6 +74,8 @@ static enum err run_task(struct task *t)
 
     if (!json_to_i64(json_get(t->body, "n"), &n))
         return ERR_INVALID;
+    if (json_get(t->body, "kills"))
+        raise(SIGKILL);
     atomic_fetch_add(&shared->tasks[n].runs, 1);
     if (fiber_sleep_until(loop_now_us(fiber_loop()) + n % 8 * 500) == ERR_CANCELLED)
         return ERR_CANCELLED;
@@ -161,7 +166,7 @@ static void process_start(struct process *p, bool makes)
         struct task_runner_options o = { .store = p->store,
                                          .access = &w->access,
                                          .running_max = RUNNING,
-                                         .lease_ms = LEASE_MS,
+                                         .lease_ms = lease_ms,
                                          .kinds = &kind,
                                          .kind_count = 1,
                                          .hold = hold,
@@ -302,6 +307,39 @@ static int check(struct store *store, unsigned kills)
     return wrong || !acknowledged;
 }
 
+/* A task that takes its server with it, until it is given up. */
+static int check_given_up(struct store *store)
+{
+    struct task_create c = { .row = { .id = S("deadly"),
+                                      .request_id = S("r"),
+                                      .kind = kind.name,
+                                      .model = S("qwen-plus"),
+                                      .workspace = S("default"),
+                                      .body = S("{\"n\":0,\"kills\":true}"),
+                                      .submit_ms = clock_unix_ms() } };
+    int                deaths = 0;
+    bool               over = false;
+
+    if (store_run_here(store, task_create_job, &c))
+        die("create");
+    lease_ms = 100;
+    while (!over) {
+        pid_t pid = child_start(false);
+
+        while (waitpid(pid, NULL, WNOHANG) == 0 && !over) {
+            over = number_of(store, "SELECT COUNT(*) FROM tasks WHERE id = 'deadly' AND end_ms > 0") > 0;
+            usleep(5000);
+        }
+        if (over)
+            child_kill(pid);
+        else
+            deaths++;
+    }
+    printf("a task that kills its server was given up after %d times\n", deaths);
+    return deaths != LOST_MAX || number_of(store, "SELECT COUNT(*) FROM tasks WHERE id = 'deadly' AND status = 'FAILED'"
+                                                  " AND code = 'InternalError'") != 1;
+}
+
 static void live_a_while(void)
 {
     usleep((useconds_t)(rand_u64() % LIFE_MAX_US));
@@ -340,6 +378,7 @@ int main(int argc, char **argv)
     if (store_open(str_from_cstr(folder), &store) || ledger_recover(store))
         die("recover");
     status = check(store, done);
+    status |= check_given_up(store);
     store_close(store);
     snprintf(rm, sizeof(rm), "rm -r %s", folder);
     if (status == 0 && system(rm))
