@@ -190,6 +190,7 @@ struct chat_usage {
     int64_t reasoning_tokens;     /* part of completion_tokens */
     int64_t cached_tokens;        /* part of prompt_tokens */
     int64_t cache_created_tokens; /* part of prompt_tokens: put into the explicit cache by this call */
+    bool    cache_explicit;       /* … which cached_tokens are of as well; decided by service/chat.c */
     int64_t image_tokens, video_tokens, audio_tokens; /* parts of prompt_tokens */
     int64_t audio_out_tokens;                         /* part of completion_tokens: speech */
     int64_t searches;                                 /* how often the web was searched */

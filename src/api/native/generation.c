@@ -103,8 +103,8 @@ static void add_usage_details(struct answer *a, struct buf *b, const struct chat
     (void)usage_add_media(b, u);
     json_add_count(b, S("\"text_tokens\":"), usage_text_tokens(u));
     buf_add(b, S("},\"prompt_tokens_details\":{"));
-    if (u->cached_tokens || usage_has_explicit_cache(a->in, u))
-        usage_add_cached(b, a->in, u);
+    if (u->cached_tokens || u->cache_explicit)
+        usage_add_cached(b, u);
     json_add_count(b, S("},\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
     json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
     json_add_count(b, S(",\"input_tokens\":"), u->prompt_tokens);
@@ -154,7 +154,7 @@ static void add_usage(struct answer *a, struct buf *b)
     }
     usage_add_plugins(b, a->in, u);
     buf_add(b, S(",\"prompt_tokens_details\":{"));
-    usage_add_cached(b, a->in, u);
+    usage_add_cached(b, u);
     buf_add(b, S("}}"));
 }
 

@@ -97,7 +97,7 @@ static void add_usage(struct answer *a, struct buf *b)
         json_add_count(b, S("\"text_tokens\":"), usage_text_tokens(u));
         buf_add_char(b, ',');
     }
-    usage_add_cached(b, a->in, u);
+    usage_add_cached(b, u);
     buf_add(b, S("}}"));
 }
 
