@@ -167,7 +167,7 @@ struct chat_input {
 
     unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
     int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
-    int64_t *prompt_ends;   /* how many of them the end of each message comes to; NULL: nobody needs them */
+    int64_t *prompt_ends; /* how many of them [i] messages come to, and [0] tools before them; NULL: nobody needs them */
 };
 
 /* How an answer ended, in the words of the wire. */
