@@ -801,7 +801,7 @@ enum err ledger_charge(struct ledger_log *log, const struct charge *c, struct ch
     r->prompt = c->use.prompt;
     r->completion = c->use.completion;
     r->reasoning = c->reasoning;
-    r->cached = c->use.cached;
+    r->cached = c->use.cached + c->use.cache_read;
     r->free = charged.free;
     r->cost = charged.cost;
     r->list_cost = charged.list_cost;
@@ -829,7 +829,7 @@ enum err ledger_book(struct ledger *l, sqlite3 *db, const struct charge *c, stru
           .prompt = c->use.prompt,
           .completion = c->use.completion,
           .reasoning = c->reasoning,
-          .cached = c->use.cached,
+          .cached = c->use.cached + c->use.cache_read,
           .workspace = c->workspace,
           .key = c->key,
           .model_name = c->model_name,

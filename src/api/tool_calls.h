@@ -4,11 +4,11 @@
 
 #include "api/gather.h"
 
-/* One call in the wire's order: {"function":{"name","arguments"},"index","id","type"}. Without a name it is a
- * continuation. */
-void tool_call_add(struct buf *b, size_t index, str id, str name, str arguments);
+/* A piece of a call in a stream: {"index","id","type","function":{"name","arguments"}}. A continuation has no id and no
+ * name. */
+void tool_call_add_piece(struct buf *b, size_t index, str id, str name, str arguments);
 
-/* All calls so far, separated by commas. */
+/* All calls so far, separated by commas: {"function":{"name","arguments"},"index","id","type"}. */
 void tool_calls_add(struct buf *b, const struct gathered *g);
 
 /* The same as the member that a whole message has: nothing when there are no calls. */

@@ -6,15 +6,10 @@
 #include "contract/json.h"
 #include "contract/model.h"
 
-bool usage_has_explicit_cache(const struct chat_input *in, const struct chat_usage *u)
-{
-    return (in->cache_marks && in->model->can_cache) || u->cache_created_tokens;
-}
-
-void usage_add_cached(struct buf *b, const struct chat_input *in, const struct chat_usage *u)
+void usage_add_cached(struct buf *b, const struct chat_usage *u)
 {
     json_add_count(b, S("\"cached_tokens\":"), u->cached_tokens);
-    if (LIKELY(!usage_has_explicit_cache(in, u)))
+    if (LIKELY(!u->cache_explicit))
         return;
     json_add_count(b, S(",\"cache_creation_input_tokens\":"), u->cache_created_tokens);
     buf_add(b, S(",\"cache_type\":\"ephemeral\",\"cache_creation\":{"));

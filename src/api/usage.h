@@ -5,11 +5,8 @@
 #include "base/buf.h"
 #include "contract/chat.h"
 
-/* Whether the explicit cache has its part in prompt_tokens_details. */
-bool usage_has_explicit_cache(const struct chat_input *in, const struct chat_usage *u);
-
 /* "cached_tokens":N, and what a prompt with cache_control adds. */
-void usage_add_cached(struct buf *b, const struct chat_input *in, const struct chat_usage *u);
+void usage_add_cached(struct buf *b, const struct chat_usage *u);
 
 /* "image_tokens":N, with the comma behind each, of the kinds that the prompt has; false when it is text alone. */
 bool usage_add_media(struct buf *b, const struct chat_usage *u);

@@ -167,7 +167,7 @@ struct chat_input {
 
     unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
     int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
-    int64_t *prompt_ends;   /* how many of them the end of each message comes to; NULL: nobody needs them */
+    int64_t *prompt_ends; /* how many of them [i] messages come to, and [0] tools before them; NULL: nobody needs them */
 };
 
 /* How an answer ended, in the words of the wire. */
@@ -190,6 +190,7 @@ struct chat_usage {
     int64_t reasoning_tokens;     /* part of completion_tokens */
     int64_t cached_tokens;        /* part of prompt_tokens */
     int64_t cache_created_tokens; /* part of prompt_tokens: put into the explicit cache by this call */
+    bool    cache_explicit;       /* … which cached_tokens are of as well; decided by service/chat.c */
     int64_t image_tokens, video_tokens, audio_tokens; /* parts of prompt_tokens */
     int64_t audio_out_tokens;                         /* part of completion_tokens: speech */
     int64_t searches;                                 /* how often the web was searched */

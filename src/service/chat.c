@@ -343,8 +343,8 @@ SUSPENDS static size_t count_message(struct request *rq, const struct chat_input
     return chat_template_message(s->memo, s->tokenizer, chat_role_name(m->role), m->content);
 }
 
-/* The count, exact up to `limit` (0 for none): beyond it the rest is not looked at. `ends`, unless NULL, is told where
- * each message ends. */
+/* The count, exact up to `limit` (0 for none): beyond it the rest is not looked at. `ends`, unless NULL, becomes
+ * in->prompt_ends. */
 SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input *in, int64_t limit, int64_t *ends)
 {
     struct services *s = rq->services;
@@ -361,8 +361,8 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
         total += chat_template_tools(s->memo, s->tokenizer, has_system, has_system ? in->messages[0].content : S(""),
                                      texts, in->tool_count);
         first = has_system;
-        if (has_system && ends)
-            ends[0] = (int64_t)total - CHAT_TEMPLATE_END;
+        if (ends)
+            ends[first] = (int64_t)total - CHAT_TEMPLATE_END;
     }
     for (size_t i = first; i < in->message_count; i++) {
         if (in->messages[i].role == CHAT_USER)
@@ -371,7 +371,7 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
     for (size_t i = first; i < in->message_count && (limit <= 0 || (int64_t)total <= limit); i++) {
         total += count_message(rq, in, i, last_user);
         if (ends)
-            ends[i] = (int64_t)total - CHAT_TEMPLATE_END;
+            ends[i + 1] = (int64_t)total - CHAT_TEMPLATE_END;
     }
     return (int64_t)total;
 }
@@ -541,11 +541,15 @@ static unsigned count_marks(const struct chat_input *in)
     return count;
 }
 
-/* What the engine's prefix cache needs to know (chat.md §10.6). Counted before: the memo has the long texts. */
-SUSPENDS static void prepare_cache(struct request *rq, struct chat_input *in)
+/* What the context cache needs to know (chat.md §10.6). Counted before: the memo has the long texts. */
+SUSPENDS static void prepare_cache(struct request *rq, struct chat_input *in, const struct engine *engine)
 {
+    if (!in->model->can_cache || in->prompt_tokens < CHAT_CACHE_PREFIX_MIN)
+        return;
     in->cache_marks = count_marks(in);
-    in->prompt_ends = arena_array(rq->arena, int64_t, in->message_count);
+    if (!engine->ops->remembers)
+        return;
+    in->prompt_ends = arena_array(rq->arena, int64_t, in->message_count + 1);
     (void)count_prompt(rq, in, 0, in->prompt_ends);
 }
 
@@ -578,8 +582,7 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     moderate_output(run);
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
-    if (engine->ops->remembers && in->model->can_cache && in->prompt_tokens >= CHAT_CACHE_PREFIX_MIN)
-        prepare_cache(rq, in);
+    prepare_cache(rq, in, engine);
     e = refuse_run(rq, in->model, engine->ops->open(engine, rq, in, &run->stream));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
@@ -587,6 +590,7 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     }
     rq->usage.cached_tokens = run->stream->cached_tokens;
     rq->usage.cache_created_tokens = run->stream->cache_created_tokens;
+    rq->usage.cache_explicit = in->cache_marks > 0;
     rq->action = "passing the answer on";
     *ret = run;
     return OK;
@@ -697,6 +701,7 @@ SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
         break;
     case CHAT_EV_USAGE:
         *u = ev->usage;
+        u->cache_explicit = run->in->cache_marks > 0 || u->cache_created_tokens > 0;
         run->counted = true;
         break;
     }

@@ -103,8 +103,8 @@ static void add_usage_details(struct answer *a, struct buf *b, const struct chat
     (void)usage_add_media(b, u);
     json_add_count(b, S("\"text_tokens\":"), usage_text_tokens(u));
     buf_add(b, S("},\"prompt_tokens_details\":{"));
-    if (u->cached_tokens || usage_has_explicit_cache(a->in, u))
-        usage_add_cached(b, a->in, u);
+    if (u->cached_tokens || u->cache_explicit)
+        usage_add_cached(b, u);
     json_add_count(b, S("},\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
     json_add_count(b, S(",\"output_tokens\":"), u->completion_tokens);
     json_add_count(b, S(",\"input_tokens\":"), u->prompt_tokens);
@@ -154,7 +154,7 @@ static void add_usage(struct answer *a, struct buf *b)
     }
     usage_add_plugins(b, a->in, u);
     buf_add(b, S(",\"prompt_tokens_details\":{"));
-    usage_add_cached(b, a->in, u);
+    usage_add_cached(b, u);
     buf_add(b, S("}}"));
 }
 
@@ -279,13 +279,14 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
 
     buf_add(b, S("{\"finish_reason\":\""));
     buf_add(b, chat_finish_name(c->finish));
-    buf_add(b, S("\",\"message\":{\"role\":\"assistant\",\"content\":"));
+    buf_add(b, S("\",\"message\":{\"role\":\"assistant\""));
+    tool_calls_add_member(b, c);
+    buf_add(b, S(",\"content\":"));
     add_content(a, b, buf_str(&c->text), buf_str(&c->text));
     if (c->reasoned) {
         buf_add(b, S(",\"reasoning_content\":"));
         json_add_str(b, buf_str(&c->reasoning));
     }
-    tool_calls_add_member(b, c);
     buf_add_char(b, '}');
     if (a->indexed) {
         buf_add(b, S(",\"index\":"));
@@ -409,17 +410,27 @@ static str frame_calls(struct answer *a, const struct gathered *c, unsigned inde
     if (!a->in->incremental.v)
         tool_calls_add(&b, c);
     else if (index < c->call_count)
-        tool_call_add(&b, index, first ? c->calls[index].id : S(""), first ? c->calls[index].name : S(""), piece);
+        tool_call_add_piece(&b, index, first ? c->calls[index].id : S(""), first ? c->calls[index].name : S(""), piece);
     return buf_str(&b);
 }
 
-/* The last piece of a call is sent with the finish, if that comes next (chat.md §4.6): it waits here for one event. */
+/* A call's beginning is sent with the first piece of its arguments, and the last piece with the finish, if these come next
+ * (chat.md §4.6): each waits here for one event. */
 struct held {
     bool       set;
     unsigned   choice, call;
     bool       first; /* of its call */
     struct buf piece;
 };
+
+/* Whether the event goes out in the frame that waits. */
+static bool held_takes(const struct held *h, const struct chat_event *ev)
+{
+    if (ev->choice != h->choice)
+        return false;
+    return ev->kind == CHAT_EV_FINISH ||
+           (ev->kind == CHAT_EV_TOOL_ARGS && ev->tool_index == h->call && h->first && !h->piece.len);
+}
 
 static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
 {
@@ -448,7 +459,7 @@ static void send_event(void *arg, const struct chat_event *ev)
     bool             all = !a->in->incremental.v;
     struct frame     f = { 0 };
 
-    if (h->set && (ev->kind != CHAT_EV_FINISH || ev->choice != h->choice))
+    if (h->set && !held_takes(h, ev))
         send_held(a, h, CHAT_FINISH_NONE);
     gather_event(a->choices, ev);
     switch (ev->kind) {
@@ -479,8 +490,10 @@ static void send_event(void *arg, const struct chat_event *ev)
         buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
         break;
     case CHAT_EV_TOOL_ARGS:
-        *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index };
-        buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
+        if (!h->set) {
+            *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index };
+            buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
+        }
         buf_add(&h->piece, ev->text);
         break;
     case CHAT_EV_FINISH:

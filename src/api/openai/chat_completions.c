@@ -97,7 +97,7 @@ static void add_usage(struct answer *a, struct buf *b)
         json_add_count(b, S("\"text_tokens\":"), usage_text_tokens(u));
         buf_add_char(b, ',');
     }
-    usage_add_cached(b, a->in, u);
+    usage_add_cached(b, u);
     buf_add(b, S("}}"));
 }
 
@@ -192,40 +192,28 @@ static void chunk_end(struct answer *a, struct buf *b, unsigned index, enum chat
 /* The first chunk of a choice says the role, and what kind of answer begins. */
 static void send_first(struct answer *a, const struct chat_event *ev)
 {
-    struct shown *c = &a->shown[ev->choice];
-    struct buf   *b;
+    struct buf *b = chunk_begin(a);
 
-    if (c->begun)
-        return;
-    c->begun = true;
-    b = chunk_begin(a);
     if (ev->kind == CHAT_EV_REASONING)
         buf_add(b, S("\"content\":null,\"role\":\"assistant\",\"reasoning_content\":\"\""));
-    else if (ev->kind == CHAT_EV_TOOL_CALL)
-        buf_add(b, S("\"content\":null,\"role\":\"assistant\""));
     else
         buf_add(b, S("\"content\":\"\",\"role\":\"assistant\""));
     chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
 }
 
-static void send_call(struct answer *a, const struct chat_event *ev)
+/* `first`: of its choice; it is the chunk that says the role. */
+static void send_call(struct answer *a, const struct chat_event *ev, bool first)
 {
     struct buf *b = chunk_begin(a);
 
-    buf_add(b, S("\"tool_calls\":[{\"index\":"));
-    buf_add_i64(b, ev->tool_index);
-    buf_add(b, S(",\"id\":"));
-    json_add_str(b, ev->kind == CHAT_EV_TOOL_CALL ? ev->tool_id : S(""));
-    buf_add(b, S(",\"type\":\"function\",\"function\":{"));
-    if (ev->kind == CHAT_EV_TOOL_CALL) {
-        buf_add(b, S("\"name\":"));
-        json_add_str(b, ev->tool_name);
-        buf_add(b, S(",\"arguments\":\"\"}}]"));
-    } else {
-        buf_add(b, S("\"arguments\":"));
-        json_add_str(b, ev->text);
-        buf_add(b, S("}}]"));
-    }
+    if (first)
+        buf_add(b, S("\"content\":null,\"role\":\"assistant\","));
+    buf_add(b, S("\"tool_calls\":["));
+    if (ev->kind == CHAT_EV_TOOL_CALL)
+        tool_call_add_piece(b, ev->tool_index, ev->tool_id, ev->tool_name, S(""));
+    else
+        tool_call_add_piece(b, ev->tool_index, S(""), S(""), ev->text);
+    buf_add_char(b, ']');
     chunk_end(a, b, ev->choice, CHAT_FINISH_NONE);
 }
 
@@ -247,11 +235,14 @@ static void send_event(void *arg, const struct chat_event *ev)
 {
     struct answer *a = arg;
     struct shown  *c = &a->shown[ev->choice];
+    bool           first = !c->begun;
     struct buf    *b;
 
     if (ev->kind == CHAT_EV_SEARCH || ev->kind == CHAT_EV_CODE)
         return; /* this protocol does not show them (chat.md §3.10) */
-    send_first(a, ev);
+    c->begun = true;
+    if (first && ev->kind != CHAT_EV_TOOL_CALL)
+        send_first(a, ev);
     if (a->choices)
         gather_event(a->choices, ev);
     switch (ev->kind) {
@@ -272,7 +263,7 @@ static void send_event(void *arg, const struct chat_event *ev)
         break;
     case CHAT_EV_TOOL_CALL:
     case CHAT_EV_TOOL_ARGS:
-        send_call(a, ev);
+        send_call(a, ev, first && ev->kind == CHAT_EV_TOOL_CALL);
         break;
     case CHAT_EV_FINISH:
         b = chunk_begin(a);
@@ -280,11 +271,11 @@ static void send_event(void *arg, const struct chat_event *ev)
             buf_add(b, S("\"content\":\"\""));
         chunk_end(a, b, ev->choice, ev->finish);
         break;
-    case CHAT_EV_SEARCH:
-    case CHAT_EV_CODE:
     case CHAT_EV_AUDIO:
         send_audio(a, ev);
         break;
+    case CHAT_EV_SEARCH:
+    case CHAT_EV_CODE:
     case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;

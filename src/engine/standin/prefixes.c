@@ -142,7 +142,8 @@ static void places_message(struct places *ps, const struct chat_message *m, size
 
 static void places_find(struct places *ps, const struct prefixes *p, str workspace, const struct chat_input *in)
 {
-    bool tools_marked = false;
+    bool          tools_marked = false;
+    struct place *at;
 
     ps->hash = p->seed;
     places_mix(ps, workspace);
@@ -152,20 +153,23 @@ static void places_find(struct places *ps, const struct prefixes *p, str workspa
         places_mix(ps, in->tools[i].text);
         tools_marked = tools_marked || in->tools[i].cache;
     }
-    for (size_t i = 0; i < in->message_count; i++)
+    if (in->prompt_ends[0]) { /* tools are a turn of their own; otherwise a part of the system message's */
+        ps->items++;
+        at = place_add(ps, 0, (str){ 0 });
+        at->ends = true;
+        at->marked = tools_marked;
+    }
+    for (size_t i = 0; i < in->message_count; i++) {
         places_message(ps, &in->messages[i], i);
-    for (size_t i = 0; i < ps->count && tools_marked; i++) { /* they are part of the first message's turn */
-        if (ps->all[i].message != 1)
-            continue;
-        ps->all[i].marked = true;
-        break;
+        if (i == 0 && !in->prompt_ends[0])
+            ps->all[ps->count - 1].marked |= tools_marked;
     }
 }
 
 /* The tokens of the prompt up to there. */
 static int64_t place_tokens(const struct place *at, const struct tokenizer *t, const struct chat_input *in)
 {
-    int64_t before = at->message ? in->prompt_ends[at->message - 1] : 0;
+    int64_t before = in->prompt_ends[at->message];
 
     if (!at->text.len)
         return before;

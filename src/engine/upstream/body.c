@@ -103,6 +103,11 @@ static void add_url_part(struct buf *b, str kind, str url)
     buf_add(b, S("}}"));
 }
 
+static void add_mark(struct buf *b)
+{
+    buf_add(b, S(",\"cache_control\":{\"type\":\"ephemeral\"}"));
+}
+
 /* What stands beside an image or a video, in the contract's own names. */
 static void add_options(struct buf *b, const struct chat_part *p)
 {
@@ -112,6 +117,8 @@ static void add_options(struct buf *b, const struct chat_part *p)
     add_num(b, S("fps"), p->options.fps);
     if (p->options.enable_rotate.set)
         add_bool(b, S("enable_rotate"), p->options.enable_rotate.v);
+    if (p->cache)
+        add_mark(b);
 }
 
 /* An image's "detail" is OpenAI's own. */
@@ -164,7 +171,7 @@ static void add_part(struct buf *b, const struct chat_part *p, const struct body
         buf_add(b, S("{\"type\":\"text\",\"text\":"));
         json_add_str(b, p->text);
         if (p->cache && to->cloud)
-            buf_add(b, S(",\"cache_control\":{\"type\":\"ephemeral\"}"));
+            add_mark(b);
         buf_add_char(b, '}');
         return;
     case CHAT_PART_IMAGE:
@@ -185,6 +192,8 @@ static void add_part(struct buf *b, const struct chat_part *p, const struct body
 /* Text alone goes as a string, which all engines take; but not text that is marked for the cloud's cache. */
 static bool is_text(const struct chat_message *m, const struct body_reader *to)
 {
+    if (m->cache && to->cloud && m->content.len)
+        return false;
     for (size_t i = 0; m->content_is_array && i < m->part_count; i++) {
         if (m->parts[i].kind != CHAT_PART_TEXT || (m->parts[i].cache && to->cloud))
             return false;
@@ -200,10 +209,15 @@ static void add_content(struct buf *b, const struct chat_message *m, const struc
         return;
     }
     buf_add_char(b, '[');
+    if (!m->part_count)
+        add_part(b, &(struct chat_part){ .kind = CHAT_PART_TEXT, .text = m->content, .cache = m->cache }, to);
     for (size_t i = 0; i < m->part_count; i++) {
+        struct chat_part part = m->parts[i];
+
+        part.cache = part.cache || (m->cache && i + 1 == m->part_count); /* the message's mark is behind all of it */
         if (i)
             buf_add_char(b, ',');
-        add_part(b, &m->parts[i], to);
+        add_part(b, &part, to);
     }
     buf_add_char(b, ']');
 }

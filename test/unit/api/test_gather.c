@@ -67,9 +67,9 @@ static void pieces_of_calls_may_come_in_turn(void **state)
                               "\"type\":\"function\"},{\"function\":{\"name\":\"g\",\"arguments\":\"{}\"},\"index\":1,"
                               "\"id\":\"y\",\"type\":\"function\"}")));
     buf_reset(&b);
-    tool_call_add(&b, 1, S(""), S(""), S("more"));
+    tool_call_add_piece(&b, 1, S(""), S(""), S("more"));
     assert_true(str_eq(buf_str(&b),
-                       S("{\"function\":{\"arguments\":\"more\"},\"index\":1,\"id\":\"\",\"type\":\"function\"}")));
+                       S("{\"index\":1,\"id\":\"\",\"type\":\"function\",\"function\":{\"arguments\":\"more\"}}")));
 }
 
 /* What an event points at is gone with the next one. */

@@ -12,7 +12,7 @@ static struct tokenizer   *tokenizer;
 static struct prefixes    *cache;
 static struct model        model = { .id = S("qwen-plus") };
 static struct chat_message messages[30];
-static int64_t             ends[30];
+static int64_t             ends[31];
 static struct chat_input   in;
 static int64_t             created;
 
@@ -59,7 +59,7 @@ static void ask(size_t count, const str *texts)
     for (size_t i = 0; i < count; i++) {
         messages[i] = (struct chat_message){ .role = i % 2 ? CHAT_ASSISTANT : CHAT_USER, .content = texts[i] };
         total += (int64_t)tokenizer_count(tokenizer, texts[i]) + 5;
-        ends[i] = total;
+        ends[i + 1] = total;
     }
 }
 
@@ -175,6 +175,23 @@ static void items_of_one_message_are_places_of_their_own(void **state)
     assert_int_equal(0, created);
 }
 
+static void tools_before_a_users_message_are_a_place(void **state)
+{
+    struct chat_tool tool = { .text = words(1, 1500), .cache = true };
+
+    (void)state;
+    for (int i = 2; i < 4; i++) { /* the user's message is another one each time */
+        ask(1, (str[]){ words(i, 10) });
+        in.tools = &tool;
+        in.tool_count = in.cache_marks = 1;
+        ends[0] = 1600;
+        ends[1] += 1600;
+        assert_int_equal(i == 2 ? 0 : 1600, use("a"));
+        assert_int_equal(i == 2 ? 1600 : 0, created);
+    }
+    ends[0] = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +200,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_mark_keeps_what_is_before_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mark_looks_back_twenty_items, setup, teardown),
         cmocka_unit_test_setup_teardown(items_of_one_message_are_places_of_their_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(tools_before_a_users_message_are_a_place, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -286,6 +286,26 @@ TEST(formats_of_audio)
     CHECK_STR(audio_format(S("")), "wav");
 }
 
+#define MARK ",\"cache_control\":{\"type\":\"ephemeral\"}"
+
+TEST(every_cache_mark_goes_to_the_cloud)
+{
+    struct chat_part    parts[] = { { .kind = CHAT_PART_IMAGE, .text = S("http://x/i.png"), .cache = true },
+                                    { .kind = CHAT_PART_TEXT, .text = S("what") } };
+    struct chat_message said[] = { { .role = CHAT_SYSTEM, .content = S("be brief"), .cache = true },
+                                   { .role = CHAT_USER, .content = S("what"), .parts = parts, .part_count = 2 } };
+    struct chat_input   in = { .messages = said, .message_count = 2 };
+
+    said[1].content_is_array = said[1].cache = true;
+    expect(&in, &cloud,
+           "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"be brief\"" MARK
+           "}]},{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://x/i.png\"}" MARK
+           "},{\"type\":\"text\",\"text\":\"what\"" MARK "}]}]}");
+    expect(&in, &strict,
+           "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":["
+           "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://x/i.png\"}},{\"type\":\"text\",\"text\":\"what\"}]}]}");
+}
+
 TEST(what_only_the_cloud_knows)
 {
     struct chat_part    parts[] = { { .kind = CHAT_PART_TEXT, .text = S("long"), .cache = true } };
@@ -356,6 +376,7 @@ int main(void)
         UNIT(parts),
         UNIT(a_prefix_to_be_continued),
         UNIT(formats_of_audio),
+        UNIT(every_cache_mark_goes_to_the_cloud),
         UNIT(what_only_the_cloud_knows),
         UNIT(stop_ids_and_biases),
         UNIT(a_word_of_effort_is_a_budget_for_engines),
