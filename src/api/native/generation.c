@@ -414,14 +414,26 @@ static str frame_calls(struct answer *a, const struct gathered *c, unsigned inde
     return buf_str(&b);
 }
 
-/* A call's beginning is sent with the first piece of its arguments, and the last piece with the finish, if these come next
- * (chat.md §4.6): each waits here for one event. */
+/* What may share a frame with the next event waits here for it: a call's beginning for the first of its arguments, their
+ * last piece for the finish (chat.md §4.6), and so do the texts of the older multimodal models (§4.4). */
 struct held {
-    bool       set;
+    bool       set, text;
     unsigned   choice, call;
     bool       first; /* of its call */
     struct buf piece;
+    size_t     logprob_count; /* of the text: the last that its choice has */
 };
+
+static void hold(struct answer *a, struct held *h, const struct chat_event *ev)
+{
+    *h = (struct held){
+        .set = true, .choice = ev->choice, .call = ev->tool_index, .logprob_count = ev->logprob_count
+    };
+    h->text = ev->kind == CHAT_EV_TEXT;
+    h->first = ev->kind == CHAT_EV_TOOL_CALL;
+    buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
+    buf_add(&h->piece, ev->text);
+}
 
 /* Whether the event goes out in the frame that waits. */
 static bool held_takes(const struct held *h, const struct chat_event *ev)
@@ -440,7 +452,12 @@ static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
     if (!h->set)
         return;
     h->set = false;
-    f.calls = frame_calls(a, c, h->call, h->first, buf_str(&h->piece));
+    if (h->text && a->in->incremental.v)
+        f = (struct frame){ .text = buf_str(&h->piece),
+                            .logprobs = h->logprob_count ? &c->logprobs[c->logprob_count - h->logprob_count] : NULL,
+                            .logprob_count = h->logprob_count };
+    else if (!h->text)
+        f.calls = frame_calls(a, c, h->call, h->first, buf_str(&h->piece));
     add_frame(a, h->choice, &f, finish);
     buf_reset(&h->piece);
 }
@@ -468,6 +485,10 @@ static void send_event(void *arg, const struct chat_event *ev)
         add_frame(a, ev->choice, &f, CHAT_FINISH_NONE);
         break;
     case CHAT_EV_TEXT:
+        if (a->in->multimodal && a->in->model->usage == MODEL_USAGE_FLAT) {
+            hold(a, h, ev);
+            break;
+        }
         if (all)
             f = frame_all(c);
         else
@@ -486,15 +507,13 @@ static void send_event(void *arg, const struct chat_event *ev)
         add_frame(a, ev->choice, &f, CHAT_FINISH_NONE);
         break;
     case CHAT_EV_TOOL_CALL:
-        *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index, .first = true };
-        buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
+        hold(a, h, ev);
         break;
     case CHAT_EV_TOOL_ARGS:
-        if (!h->set) {
-            *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index };
-            buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
-        }
-        buf_add(&h->piece, ev->text);
+        if (h->set)
+            buf_add(&h->piece, ev->text);
+        else
+            hold(a, h, ev);
         break;
     case CHAT_EV_FINISH:
         if (h->set) {
