@@ -96,8 +96,6 @@ int cli_client_end(struct cli_client *c, int status)
 {
     signal(SIGINT, SIG_DFL);
     dashscope_close(c->handle);
-    if (fflush(stdout) || ferror(stdout))
-        status = status ? status : CLI_FAILED;
     arena_free(&c->arena);
     return status;
 }

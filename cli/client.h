@@ -46,7 +46,7 @@ struct cli_client {
  * not to be called. */
 bool cli_client_begin(struct cli_client *c, int argc, char **argv, const char *usage, const struct cli_option *options,
                       size_t option_count, int *ret_status);
-/* Gives `status` back, or CLI_FAILED when standard output could not be written. */
+/* Gives `status` back. */
 int cli_client_end(struct cli_client *c, int status);
 
 /* Ctrl-C ends the call under way, and no more the program: behind the reading of input, which it shall end. */

@@ -1,9 +1,12 @@
 /* main.c - dashbox and its subcommands. */
 #include "base/str.h"
 #include "cli/cli.h"
+#include "server/arguments.h"
 #include "server/serve.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #ifndef DASHBOX_VERSION
 #define DASHBOX_VERSION "unknown"
@@ -76,10 +79,46 @@ static int cli_help(int argc, char **argv)
     return 0;
 }
 
+/* A standard descriptor that is closed would be given to a socket or a file, and then written to. */
+static void open_standard(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
+static int unknown(str name)
+{
+    str names[ARRAY_LEN(commands)], near;
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        names[i] = commands[i].name;
+    near = name_nearest(name, names, ARRAY_LEN(commands));
+    fprintf(stderr, "dashbox: there is no command \"%.*s\"; ", STR_ARG(name));
+    if (near.len)
+        fprintf(stderr, "did you mean %.*s? ", STR_ARG(near));
+    fputs("See dashbox help\n", stderr);
+    return 2;
+}
+
+/* What a command has printed is its work; the server's greeting is not. */
+static int finish(enum group group, int status)
+{
+    if (group == GROUP_SERVER || (!fflush(stdout) && !ferror(stdout)))
+        return status;
+    fputs("dashbox: standard output could not be written\n", stderr);
+    return status ? status : 1;
+}
+
 int main(int argc, char **argv)
 {
     str name = argc > 1 ? str_from_cstr(argv[1]) : (str){ 0 };
 
+    open_standard();
     if (argc < 2)
         return cli_help(argc, argv), 2;
     if (str_eq(name, S("--help")) || str_eq(name, S("-h")))
@@ -88,8 +127,7 @@ int main(int argc, char **argv)
         name = S("version");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (str_eq(commands[i].name, name))
-            return commands[i].run(argc - 1, argv + 1);
+            return finish(commands[i].group, commands[i].run(argc - 1, argv + 1));
     }
-    fprintf(stderr, "dashbox: there is no command \"%.*s\"; see dashbox help\n", STR_ARG(name));
-    return 2;
+    return unknown(name);
 }

@@ -155,3 +155,17 @@ test('Ctrl-C ends the reading of input without a word', async () => {
         assert.deepEqual([await ended, said], ['SIGINT', ''], words.join(' '));
     }
 });
+
+test('what cannot be written is a failure, and a closed standard output none', async () => {
+    for (const words of ['embed x', 'chat x', 'models list --data data', 'explain E205']) {
+        const { status, stderr } = await run(['-c', `'${binary}' ${words} >/dev/full`], '', 'sh');
+        assert.deepEqual([status, stderr], [1, 'dashbox: standard output could not be written\n'], words);
+    }
+    const closed = await run(['-c', `'${binary}' embed x >&-`], '', 'sh');
+    assert.deepEqual([closed.status, closed.stderr], [0, '']);
+});
+
+test('a command that is misspelt', async () => {
+    const { status, stderr } = await run(['modles']);
+    assert.deepEqual([status, stderr], [2, 'dashbox: there is no command "modles"; did you mean models? See dashbox help\n']);
+});
