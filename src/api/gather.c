@@ -4,7 +4,6 @@
  */
 #include "api/gather.h"
 
-#define GATHER_MAX     ((size_t)64 << 20)
 #define CALLS_FIRST    4
 #define LOGPROBS_FIRST ((size_t)64)
 

@@ -16,6 +16,7 @@
 //   badcall             a tool call whose arguments are not JSON
 //   abort | filter      finish_reason "abort", "content_filter"
 //   call                a call of f({"a": 1}), in a stream in pieces
+//   calls               calls of f({"a": 1}) and g({"b": "}"}), streamed with their pieces in turn
 //   paced MS WORDS      a stream of the words, so far apart
 //   turn                says how often it has been asked so
 //   flaky               status 429 at the first time and every other
@@ -124,6 +125,17 @@ function behave(words, asked, answer, request) {
             tool_calls: f({ id: 'call_77', type: 'function', function: { name: 'f', arguments: '' } }) }));
         answer.write(chunk({ tool_calls: f({ function: { arguments: '{"a":' } }) }));
         answer.write(chunk({ tool_calls: f({ function: { arguments: ' 1}' } }) }));
+        answer.write(chunk({}, 'tool_calls'));
+        return answer.end('data: [DONE]\n\n');
+    }
+    case 'calls': {
+        stream();
+        const piece = (index, text, name) => answer.write(chunk({ tool_calls: [{ index, function: { arguments: text, ...(name && { name }) },
+            ...(name && { id: `call_${name}`, type: 'function' }) }] }));
+        piece(0, '{"a"', 'f');
+        piece(1, '{"b": "}', 'g');
+        piece(0, ': 1}');
+        piece(1, '"}');
         answer.write(chunk({}, 'tool_calls'));
         return answer.end('data: [DONE]\n\n');
     }

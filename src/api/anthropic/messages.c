@@ -45,6 +45,17 @@ static enum err read_parameters(struct request *rq, yyjson_val *root, struct cha
 
 /* ---- what answers are made of ---- */
 
+/* A call of a stream. Blocks follow each other, so what comes of a call before those ahead of it are whole is held. */
+struct call {
+    unsigned   index; /* the engine's */
+    str        id, name;
+    struct buf held;
+
+    /* How far its arguments are read. */
+    size_t depth;
+    bool   in_string, escaped, whole;
+};
+
 struct answer {
     struct request          *rq;
     const struct chat_input *in;
@@ -56,8 +67,9 @@ struct answer {
     bool                 is_open; /* a block is: the last one */
     enum chat_event_kind kind;    /* … of this kind */
     int64_t              blocks;  /* so many have been begun */
-    int64_t              calls[GATHER_CALLS_MAX]; /* the blocks of the calls */
-    bool                 called;
+    struct call         *calls[GATHER_CALLS_MAX]; /* as the engine began them */
+    size_t               call_count;
+    size_t               calls_sent; /* of them have a block */
     enum chat_finish     finish;
     str                  stop;
 };
@@ -240,6 +252,91 @@ static void block_begun(struct answer *a, struct buf *b)
     buf_add(b, S("}\n\n"));
 }
 
+static void send_arguments(struct answer *a, str text)
+{
+    struct buf *b = delta_begin(a, S("\"input_json_delta\",\"partial_json\":"));
+
+    json_add_str(b, text);
+    delta_end(b, a->blocks - 1);
+}
+
+/* The first piece of the arguments is empty (wire-forms.md §4). */
+static void open_call(struct answer *a, const struct call *c)
+{
+    struct buf *b = block_begin(a, CHAT_EV_TOOL_CALL);
+
+    buf_add(b, S("\"tool_use\",\"id\":"));
+    json_add_str(b, c->id);
+    buf_add(b, S(",\"name\":"));
+    json_add_str(b, c->name);
+    buf_add(b, S(",\"input\":{}"));
+    block_begun(a, b);
+    send_arguments(a, S(""));
+    if (c->held.len)
+        send_arguments(a, buf_str(&c->held));
+}
+
+static bool call_is_open(const struct answer *a)
+{
+    return a->is_open && a->kind == CHAT_EV_TOOL_CALL;
+}
+
+/* Begins the blocks of the calls that wait for no other, or of all when something else than calls comes next. */
+static void next_calls(struct answer *a, bool all)
+{
+    while (a->calls_sent < a->call_count && (all || !call_is_open(a) || a->calls[a->calls_sent - 1]->whole))
+        open_call(a, a->calls[a->calls_sent++]);
+}
+
+/* Whether the arguments' outermost value has ended, by its brackets alone. */
+static void call_scan(struct call *c, str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char ch = text.ptr[i];
+
+        if (c->in_string) {
+            c->in_string = c->escaped || ch != '"';
+            c->escaped = !c->escaped && ch == '\\';
+        } else if (ch == '"') {
+            c->in_string = true;
+        } else if (ch == '{' || ch == '[') {
+            c->depth++;
+        } else if ((ch == '}' || ch == ']') && c->depth) {
+            c->whole = --c->depth == 0;
+        }
+    }
+}
+
+static void begin_call(struct answer *a, const struct chat_event *ev)
+{
+    struct call *c;
+
+    if (a->call_count == GATHER_CALLS_MAX)
+        return;
+    c = a->calls[a->call_count++] = arena_new(a->rq->arena, struct call);
+    c->index = ev->tool_index;
+    c->id = arena_str(a->rq->arena, ev->tool_id);
+    c->name = arena_str(a->rq->arena, ev->tool_name);
+    buf_init(&c->held, a->rq->arena, GATHER_MAX);
+    next_calls(a, false);
+}
+
+static void add_arguments(struct answer *a, const struct chat_event *ev)
+{
+    size_t i = a->call_count;
+
+    while (i > 0 && a->calls[i - 1]->index != ev->tool_index)
+        i--;
+    if (!i || !ev->text.len)
+        return;
+    call_scan(a->calls[i - 1], ev->text);
+    if (i > a->calls_sent)
+        buf_add(&a->calls[i - 1]->held, ev->text);
+    else if (i == a->calls_sent && call_is_open(a))
+        send_arguments(a, ev->text);
+    next_calls(a, false);
+}
+
 static void send_text(struct answer *a, const struct chat_event *ev)
 {
     bool        thinking = ev->kind == CHAT_EV_REASONING;
@@ -247,6 +344,7 @@ static void send_text(struct answer *a, const struct chat_event *ev)
 
     if (!ev->text.len)
         return;
+    next_calls(a, true);
     if (!a->is_open || a->kind != ev->kind) {
         b = block_begin(a, ev->kind);
         buf_add(b, thinking ? S("\"thinking\",\"thinking\":\"\",\"signature\":\"\"") : S("\"text\",\"text\":\"\""));
@@ -255,33 +353,6 @@ static void send_text(struct answer *a, const struct chat_event *ev)
     b = delta_begin(a, thinking ? S("\"thinking_delta\",\"thinking\":") : S("\"text_delta\",\"text\":"));
     json_add_str(b, ev->text);
     delta_end(b, a->blocks - 1);
-}
-
-static void send_arguments(struct answer *a, int64_t block, str text)
-{
-    struct buf *b = delta_begin(a, S("\"input_json_delta\",\"partial_json\":"));
-
-    json_add_str(b, text);
-    delta_end(b, block);
-}
-
-/* The first piece of the arguments is empty (wire-forms.md §4). */
-static void send_call(struct answer *a, const struct chat_event *ev)
-{
-    struct buf *b;
-
-    if (ev->tool_index >= GATHER_CALLS_MAX)
-        return;
-    a->called = true;
-    b = block_begin(a, ev->kind);
-    buf_add(b, S("\"tool_use\",\"id\":"));
-    json_add_str(b, ev->tool_id);
-    buf_add(b, S(",\"name\":"));
-    json_add_str(b, ev->tool_name);
-    buf_add(b, S(",\"input\":{}"));
-    block_begun(a, b);
-    a->calls[ev->tool_index] = a->blocks - 1;
-    send_arguments(a, a->blocks - 1, S(""));
 }
 
 static void send_event(void *arg, const struct chat_event *ev)
@@ -296,11 +367,10 @@ static void send_event(void *arg, const struct chat_event *ev)
         send_text(a, ev);
         break;
     case CHAT_EV_TOOL_CALL:
-        send_call(a, ev);
+        begin_call(a, ev);
         break;
-    case CHAT_EV_TOOL_ARGS: /* pieces of several calls may come in turn: each names its block */
-        if (ev->tool_index < GATHER_CALLS_MAX && ev->text.len)
-            send_arguments(a, a->calls[ev->tool_index], ev->text);
+    case CHAT_EV_TOOL_ARGS:
+        add_arguments(a, ev);
         break;
     case CHAT_EV_FINISH:
         a->finish = ev->finish;
@@ -319,10 +389,11 @@ static void send_end(struct answer *a)
 {
     struct buf *b;
 
+    next_calls(a, true);
     block_close(a);
     b = event_begin(a, S("message_delta"));
     buf_add(b, S("{\"delta\":{"));
-    add_stop(b, a->called, a->finish, a->stop);
+    add_stop(b, a->call_count > 0, a->finish, a->stop);
     buf_add(b, S("},"));
     add_usage(a, b);
     buf_add(b, S(",\"type\":\"message_delta\"}\n\n"));
