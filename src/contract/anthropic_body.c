@@ -237,31 +237,6 @@ static enum err read_assistant(struct request *rq, yyjson_val *blocks, const str
     return OK;
 }
 
-static enum err read_message(struct request *rq, yyjson_val *v, size_t at, const struct chat_input *in,
-                             struct chat_message **next)
-{
-    yyjson_val          *content = json_get(v, "content");
-    str                  role = json_str(json_get(v, "role"));
-    struct chat_message *m = *next;
-
-    if (!yyjson_is_obj(v) || !yyjson_is_str(json_get(v, "role")))
-        return fail_message_not_object(&rq->fault); /* REF: E042 */
-    *m = (struct chat_message){ 0 };
-    if (!chat_role_parse(role, &m->role) || m->role > CHAT_ASSISTANT)
-        return fail_message_role_or_empty(&rq->fault); /* REF: E176 */
-    if (!content)
-        return fail_content_missing(&rq->fault); /* REF: E021 */
-    if (!yyjson_is_str(content) && !yyjson_is_arr(content))
-        return fail_string_expected(&rq->fault, arena_printf(rq->arena, "messages.%zu.content", at));
-    if (yyjson_is_arr(content) && m->role == CHAT_USER)
-        return read_user(rq, content, in, next);
-    ++*next;
-    if (yyjson_is_arr(content))
-        return read_assistant(rq, content, in, m);
-    m->content = json_str(content);
-    return OK;
-}
-
 /* A string, or blocks of text. */
 static enum err read_system(struct request *rq, yyjson_val *system, const struct chat_input *in, struct chat_message *m)
 {
@@ -282,6 +257,33 @@ static enum err read_system(struct request *rq, yyjson_val *system, const struct
     if (!yyjson_is_arr(system))
         return fail_string_expected(&rq->fault, S("system"));
     parts_end(rq, &p, m);
+    return OK;
+}
+
+static enum err read_message(struct request *rq, yyjson_val *v, size_t at, const struct chat_input *in,
+                             struct chat_message **next)
+{
+    yyjson_val          *content = json_get(v, "content");
+    str                  role = json_str(json_get(v, "role"));
+    struct chat_message *m = *next;
+
+    if (!yyjson_is_obj(v) || !yyjson_is_str(json_get(v, "role")))
+        return fail_message_not_object(&rq->fault); /* REF: E042 */
+    *m = (struct chat_message){ 0 };
+    if (!chat_role_parse(role, &m->role) || m->role > CHAT_ASSISTANT)
+        return fail_message_role_or_empty(&rq->fault); /* REF: E176 */
+    if (!content)
+        return fail_content_missing(&rq->fault); /* REF: E021 */
+    if (!yyjson_is_str(content) && !yyjson_is_arr(content))
+        return fail_string_expected(&rq->fault, arena_printf(rq->arena, "messages.%zu.content", at));
+    if (yyjson_is_arr(content) && m->role == CHAT_USER)
+        return read_user(rq, content, in, next);
+    ++*next;
+    if (m->role == CHAT_SYSTEM)
+        return read_system(rq, content, in, m);
+    if (yyjson_is_arr(content))
+        return read_assistant(rq, content, in, m);
+    m->content = json_str(content);
     return OK;
 }
 
