@@ -166,6 +166,7 @@ static void open_tasks(struct worker *w)
         .access = &w->access,
         .running_max = ((size_t)o->tasks_running + workers - 1) / workers,
         .lease_ms = o->tasks_lease_ms,
+        .lost_max = o->tasks_lost,
         .kinds = task_kinds,
         .kind_count = task_kind_count,
         .sweeps = w->index == 0,

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 #define POLL_US  INT64_C(1000000) /* how late a task is found that another process or worker left */
-#define RUNS_MAX 5                /* so often a run may be lost with its process, before the task is taken for the reason */
 
 /* ---- making ---- */
 
@@ -192,7 +191,7 @@ SUSPENDS static enum err run_kind(struct run *run, struct task *t)
 {
     const struct task_kind *kind = kind_find(run->runner, run->row.kind);
 
-    if (run->row.claim > RUNS_MAX) {
+    if (run->row.claim > run->runner->o.lost_max) {
         (void)fail_internal_error(&t->rq->fault);
         return fault_detail(&t->rq->fault, S("its runs were lost with the server, again and again"));
     }

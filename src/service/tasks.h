@@ -70,6 +70,7 @@ struct task_runner_options {
     struct access          *access;
     size_t                  running_max;
     int64_t                 lease_ms;
+    int64_t                 lost_max; /* so often a run may be lost with its process, before the task is taken for the reason */
     const struct task_kind *kinds; /* task_kinds */
     size_t                  kind_count;
     bool                    sweeps; /* it also forgets what is old, and counts what there is: one worker does */
