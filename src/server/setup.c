@@ -169,6 +169,11 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
         .call_ms = o->time_call_ms,
         .key_max = o->keys_max,
         .batch_host = o->hosts_batch,
+        .uploads = { .file_max = o->uploads_file_max,
+                     .capacity = o->uploads_capacity,
+                     .keep_ms = o->uploads_keep_ms,
+                     .policy_ms = o->uploads_policy_ms,
+                     .rate = o->uploads_rate },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,
@@ -334,6 +339,7 @@ void setup_attach(struct setup *s)
     s->services.store = s->worker->common->store;
     s->services.accounts = s->worker->common->accounts;
     s->services.results = s->worker->common->results;
+    s->services.uploads = s->worker->common->uploads;
     s->services.files = s->worker->common->files;
     s->services.tasks = s->worker->tasks;
 }
@@ -356,7 +362,9 @@ static void open_fetcher(struct setup *s)
                                 .files = o->fetch_files,
                                 .redirects = o->fetch_redirects,
                                 .connect_ms = o->fetch_connect_ms,
-                                .lane = s->worker->common->files };
+                                .lane = s->worker->common->files,
+                                .store = s->worker->common->store,
+                                .uploads = s->worker->common->uploads };
     str                   wrong;
     enum err              e;
 
