@@ -27,6 +27,8 @@ struct fetcher {
     struct fetch_options o;
     struct arena         arena;
     struct guard         guard;
+    struct store         *store;   /* NULL: oss:// is not taken */
+    const struct results *uploads;
     struct tls_context  *tls; /* NULL until the first https URL: reading the system's authorities takes its time */
 };
 
@@ -53,6 +55,12 @@ enum err fetcher_open(const struct fetch_options *o, struct fetcher **ret, str *
     }
     *ret = f;
     return OK;
+}
+
+void fetcher_uploads_set(struct fetcher *f, struct store *store, const struct results *uploads)
+{
+    f->store = store;
+    f->uploads = uploads;
 }
 
 void fetcher_close(struct fetcher *f)
@@ -399,12 +407,12 @@ SUSPENDS static enum fetch_error fetch_upload(struct download *d)
                                 .workspace = d->rq->workspace,
                                 .model = d->rq->model,
                                 .now_ms = clock_unix_ms() };
-    struct upload_job  j = { .uploads = d->f->o.uploads };
+    struct upload_job  j = { .uploads = d->f->uploads };
     enum err           e;
 
-    if (!d->f->o.uploads || !d->rq->workspace.len)
+    if (!d->f->store || !d->rq->workspace.len)
         return FETCH_SCHEME;
-    e = store_run(d->f->o.store, upload_find_job, &find);
+    e = store_run(d->f->store, upload_find_job, &find);
     if (!e) {
         d->ret->type = plain_type(find.type, d->arena);
         if (!type_taken(d->rq, d->ret->type))

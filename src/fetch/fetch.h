@@ -59,12 +59,12 @@ struct fetch_options {
     int64_t      redirects;  /* followed */
     int64_t      connect_ms; /* look-up, connecting, TLS */
     struct lane *lane;
-    struct store   *store;   /* where uploads are known, and lie; NULL: there are none */
-    struct results *uploads;
 };
 
 /* ERR_INVALID: *ret_problem is a word of `allow` that is no network. */
 enum err fetcher_open(const struct fetch_options *o, struct fetcher **ret, str *ret_problem);
+/* Where temporary uploads are known, and where they lie: oss:// is taken from now on. */
+void fetcher_uploads_set(struct fetcher *f, struct store *store, const struct results *uploads);
 /* When none of its downloads is under way any more. */
 void fetcher_close(struct fetcher *f);
 

@@ -342,6 +342,8 @@ void setup_attach(struct setup *s)
     s->services.uploads = s->worker->common->uploads;
     s->services.files = s->worker->common->files;
     s->services.tasks = s->worker->tasks;
+    if (s->services.store)
+        fetcher_uploads_set(s->services.fetcher, s->services.store, s->services.uploads);
 }
 
 /* The scenario's rules count their calls from 1 again, and recordings are replayed from their first takes. */
@@ -362,9 +364,7 @@ static void open_fetcher(struct setup *s)
                                 .files = o->fetch_files,
                                 .redirects = o->fetch_redirects,
                                 .connect_ms = o->fetch_connect_ms,
-                                .lane = s->worker->common->files,
-                                .store = s->worker->common->store,
-                                .uploads = s->worker->common->uploads };
+                                .lane = s->worker->common->files };
     str                   wrong;
     enum err              e;
 
@@ -392,8 +392,8 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         .engine_arg = s,
         .reset = reset_engines,
     };
-    setup_attach(s);
     open_fetcher(s);
+    setup_attach(s);
     open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */
     for (size_t i = c->engine_count; i > 0 && !e; i--)

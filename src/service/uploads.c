@@ -16,6 +16,7 @@
 #define FOLDER_BEGINS     "dashscope-instant"
 #define BUCKET            "dashscope-file-mgr"
 #define KEY_MAX           1023    /* bytes of an object's name */
+#define BUFFER            ((size_t)64 * 1024)
 #define COMING_MS         3600000 /* that long the Python SDK tries (oss_utils.py) */
 
 /* ---- policies ---- */
@@ -249,22 +250,44 @@ enum err upload_begin(struct request *rq, const struct upload_form *f, int64_t s
     if (e)
         return fail_storage_upload_failed(&rq->fault);
     ret->id = b.id;
+    ret->buffer = arena_bytes(rq->arena, BUFFER);
     return run(rq, ret, create_job, (str){ 0 });
+}
+
+SUSPENDS static enum err flush(struct request *rq, struct upload *u)
+{
+    str bytes = str_of(u->buffer, u->buffered);
+
+    u->buffered = 0;
+    return bytes.len ? run(rq, u, write_job, bytes) : OK;
 }
 
 enum err upload_write(struct request *rq, struct upload *u, str bytes)
 {
+    enum err e = OK;
+
+    might_suspend();
     u->size += (int64_t)bytes.len;
     if (u->size > u->size_max)
         return fail_upload_too_large(&rq->fault); /* REF: W245 */
-    return run(rq, u, write_job, bytes);
+    if (bytes.len > BUFFER - u->buffered)
+        e = flush(rq, u);
+    if (!e && bytes.len > BUFFER)
+        return run(rq, u, write_job, bytes);
+    if (!e) {
+        memcpy(u->buffer + u->buffered, bytes.ptr, bytes.len);
+        u->buffered += bytes.len;
+    }
+    return e;
 }
 
 enum err upload_keep(struct request *rq, struct upload *u)
 {
     struct upload_end end = { u->id, u->size, clock_unix_ms() + rq->settings->uploads.keep_ms };
-    enum err          e = run(rq, u, keep_job, (str){ 0 });
+    enum err          e = flush(rq, u);
 
+    if (!e)
+        e = run(rq, u, keep_job, (str){ 0 });
     if (!e && store_run(rq->services->store, upload_end_job, &end))
         e = fail_storage_upload_failed(&rq->fault);
     if (!e)

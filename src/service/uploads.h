@@ -33,6 +33,8 @@ struct upload {
     struct services *services;
     str              id; /* empty: there is none */
     int64_t          size, size_max;
+    char            *buffer; /* what has not been written yet: a form may come in very small pieces */
+    size_t           buffered;
     char             path[RESULT_PATH_MAX];
     int              fd; /* -1: not open */
 };
