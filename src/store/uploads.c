@@ -86,16 +86,35 @@ enum err upload_find_job(sqlite3 *db, void *arg)
     return e ? e : r == SQLITE_ROW ? OK : ERR_NOT_FOUND;
 }
 
+/* Most sweeps find none: they only read. */
+static enum err any_old(sqlite3 *db, int64_t now_ms, bool *ret)
+{
+    sqlite3_stmt *st;
+    enum err      e = store_prepare(db, "SELECT 1 FROM uploads WHERE expires_ms <= ? LIMIT 1", &st);
+    int           r;
+
+    if (e)
+        return e;
+    sqlite3_bind_int64(st, 1, now_ms);
+    r = sqlite3_step(st);
+    *ret = r == SQLITE_ROW;
+    sqlite3_finalize(st);
+    return store_err(db, r);
+}
+
 enum err upload_sweep_job(sqlite3 *db, void *arg)
 {
     struct upload_sweep *s = arg;
     sqlite3_stmt        *st;
-    enum err             e =
-        store_prepare(db,
+    bool                 any = false;
+    enum err             e = any_old(db, s->now_ms, &any);
+    int                  r;
+
+    if (e || !any)
+        return e;
+    e = store_prepare(db,
                       "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_ms <= ? LIMIT ?) RETURNING id",
                       &st);
-    int r;
-
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, s->now_ms);
