@@ -154,7 +154,7 @@ def params(args):
 
 # ---- routes ----
 
-ROUTE_KEYS = {'method', 'surface', 'handler', 'auth', 'body', 'manages'}
+ROUTE_KEYS = {'method', 'surface', 'handler', 'auth', 'body', 'manages', 'pieces'}
 SURFACES = {'native', 'openai', 'anthropic', 'admin', 'plain'}
 ROUTE_AUTHS = ('none', 'key', 'plan', 'admin')
 METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH']
@@ -176,6 +176,8 @@ def routes(args):
             s.fail(f'auth is one of {" ".join(ROUTE_AUTHS)}', 'auth')
         if s.get('manages', 'yes') != 'yes':
             s.fail('"manages" is yes, or absent', 'manages')
+        if s.get('pieces', 'yes') != 'yes':
+            s.fail('"pieces" is yes, or absent', 'pieces')
         handler = s.need('handler')
         if handler not in handlers:
             handlers.append(handler)
@@ -187,6 +189,7 @@ def routes(args):
         rows.append(f'    {{ .path = {st.c_str(path)}, .prefix = {"true" if prefix else "false"}, .methods = {bits}, '
                     f'.surface = SURFACE_{s.get("surface").upper()}, .handler = handle_{handler}, '
                     f'.auth = ROUTE_AUTH_{s.get("auth").upper()}, .manages = {"true" if "manages" in s.values else "false"}, '
+                    f'.pieces = {"true" if "pieces" in s.values else "false"}, '
                     f'.body_max = {body if body.isdigit() else 0}, .body_max_option = {option} }},\n')
     header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
         '#include "server/route.h"\n\n'

@@ -25,6 +25,11 @@ static bool url_ok(str url)
     return rest.len && !str_starts(rest, S("/")) && !str_starts(rest, S("?")) && !str_starts(rest, S("#"));
 }
 
+bool chat_resolves_uploads(const struct request *rq)
+{
+    return str_eq(request_header(rq, S("x-dashscope-ossresourceresolve")), S("enable"));
+}
+
 /* REF: E041. What an SDK should have turned into one of these (a local path, file://) is refused. */
 enum err chat_check_media_url(struct request *rq, str url)
 {
@@ -39,8 +44,8 @@ enum err chat_check_media_url(struct request *rq, str url)
             return fail_data_uri_too_large(&rq->fault); /* REF: E045a */
         return OK;
     }
-    if (str_starts(url, S("oss://")) && str_eq(request_header(rq, S("x-dashscope-ossresourceresolve")), S("enable")))
-        return url_ok(url) ? OK : fail_media_url_invalid(&rq->fault);
+    if (str_starts(url, S("oss://")) && chat_resolves_uploads(rq))
+        return OK; /* the name of a file may stand in it, as it is called; whether it is there is the service's question */
     return fail_media_url_invalid(&rq->fault);
 }
 

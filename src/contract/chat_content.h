@@ -23,6 +23,9 @@ bool chat_is_cache_mark(yyjson_val *item);
 
 /* ---- what other bodies of chat have in common with these ---- */
 
+/* Whether oss:// URLs, of temporary uploads, may stand in the request. */
+bool chat_resolves_uploads(const struct request *rq);
+
 /* E041, E045a: what is no URL of a medium, or a data URI that is too large. */
 enum err chat_check_media_url(struct request *rq, str url);
 

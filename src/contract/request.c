@@ -93,3 +93,12 @@ enum err request_json(struct request *rq, struct yyjson_val **ret)
     *ret = root;
     return OK;
 }
+
+str request_base(struct request *rq)
+{
+    str host = request_header(rq, S("host"));
+
+    if (rq->settings->tasks.base.len)
+        return rq->settings->tasks.base;
+    return arena_printf(rq->arena, "%s://%.*s", rq->settings->tasks.tls ? "https" : "http", STR_ARG(host));
+}

@@ -73,6 +73,13 @@ struct request_tasks {
     bool    tls;             /* over which he did */
 };
 
+/* What the configuration says of temporary uploads (media.md §2). */
+struct request_uploads {
+    int64_t file_max, capacity; /* bytes: of a file, of a workspace */
+    int64_t keep_ms, policy_ms; /* the life of a file, and of a policy */
+    int64_t rate;               /* policies a second, of one model, under the published limits */
+};
+
 /* The life of temporary keys. */
 struct request_tokens {
     int64_t life_s, life_max_s;
@@ -91,6 +98,7 @@ struct request_settings {
     struct request_limits  limits;
     struct request_guard   guard;
     struct request_tasks   tasks;
+    struct request_uploads uploads;
     int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;
@@ -166,6 +174,9 @@ SUSPENDS void request_body_for_journal(struct request *rq);
 /* The body as a JSON object, parsed in place: it and its texts live as long as the request. Refuses a body that is too
  * large, is not JSON, or is no object (E019, E280). */
 SUSPENDS enum err request_json(struct request *rq, struct yyjson_val **ret);
+
+/* "http://127.0.0.1:8420": where the client found us, or the option public_url, for URLs that lead back here. */
+str request_base(struct request *rq);
 
 /* A header of the request; empty when there is none. */
 str request_header(const struct request *rq, str name);

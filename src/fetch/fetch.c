@@ -1,6 +1,7 @@
 /* fetch.c - one download. Spec: media-tasks.md §3.1, §3.2. */
 #include "fetch/fetch.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "fetch/guard.h"
@@ -9,6 +10,8 @@
 #include "loop/loop.h"
 #include "net/http_client.h"
 #include "net/tls.h"
+#include "store/results.h"
+#include "store/uploads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +27,8 @@ struct fetcher {
     struct fetch_options o;
     struct arena         arena;
     struct guard         guard;
+    struct store         *store;   /* NULL: oss:// is not taken */
+    const struct results *uploads;
     struct tls_context  *tls; /* NULL until the first https URL: reading the system's authorities takes its time */
 };
 
@@ -50,6 +55,12 @@ enum err fetcher_open(const struct fetch_options *o, struct fetcher **ret, str *
     }
     *ret = f;
     return OK;
+}
+
+void fetcher_uploads_set(struct fetcher *f, struct store *store, const struct results *uploads)
+{
+    f->store = store;
+    f->uploads = uploads;
 }
 
 void fetcher_close(struct fetcher *f)
@@ -371,6 +382,52 @@ SUSPENDS static enum fetch_error fetch_file(struct download *d)
     return FETCH_OK;
 }
 
+/* ---- temporary uploads ---- */
+
+struct upload_job {
+    const struct results *uploads;
+    str                   id;
+    int                   fd;
+    int64_t               size;
+    enum err              e;
+};
+
+static void upload_job(void *arg)
+{
+    struct upload_job *j = arg;
+
+    j->e = results_read(j->uploads, j->id, UPLOAD_FILE, &j->fd, &j->size);
+}
+
+/* oss://KEY. To whom it does not belong it is not there. */
+SUSPENDS static enum fetch_error fetch_upload(struct download *d)
+{
+    struct upload_find find = { .arena = d->arena,
+                                .key = str_from(d->rq->url, 6),
+                                .workspace = d->rq->workspace,
+                                .model = d->rq->model,
+                                .now_ms = clock_unix_ms() };
+    struct upload_job  j = { .uploads = d->f->uploads };
+    enum err           e;
+
+    if (!d->f->store || !d->rq->workspace.len)
+        return FETCH_SCHEME;
+    e = store_run(d->f->store, upload_find_job, &find);
+    if (!e) {
+        d->ret->type = plain_type(find.type, d->arena);
+        if (!type_taken(d->rq, d->ret->type))
+            return FETCH_TYPE;
+        j.id = find.id;
+        lane_run(d->f->o.lane, upload_job, &j);
+        e = j.e;
+    }
+    if (e)
+        return e == ERR_NOT_FOUND ? FETCH_GONE : FETCH_SPOOL;
+    d->spool.fd = j.fd;
+    d->spool.size = j.size;
+    return j.size > d->rq->size_max ? FETCH_TOO_LARGE : FETCH_OK;
+}
+
 /* ---- all of it ---- */
 
 static void close_spool(void *spool)
@@ -394,6 +451,8 @@ enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_re
         fe = fetch_data(d);
     else if (str_starts_nocase(rq->url, S("file://")))
         fe = fetch_file(d);
+    else if (str_starts(rq->url, S("oss://")))
+        fe = fetch_upload(d);
     else
         fe = str_find_str(rq->url, S("://")) == STR_NONE ? FETCH_URL : FETCH_SCHEME;
     if (!fe && d->spool.hash && spool_rewind(&d->spool, ret->hash))

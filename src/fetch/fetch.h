@@ -1,4 +1,5 @@
-/* fetch.h - downloads what a client names: http and https URLs, data URIs, and files where the operator allows them.
+/* fetch.h - downloads what a client names: http and https URLs, data URIs, temporary uploads of its own (oss://), and files
+ * where the operator allows them.
  *
  *      the URL is read → (looked up once → each address judged → connected to that very address → head checked)
  *                             ^                                                              |
@@ -21,6 +22,8 @@
 #include "loop/lane.h"
 
 struct fetcher;
+struct results;
+struct store;
 
 /* What went wrong, with its words for the log. */
 #define FETCH_ERRORS(X)                                                 \
@@ -39,6 +42,7 @@ struct fetcher;
     X(FETCH_NO_LENGTH, "the answer has no Content-Length")              \
     X(FETCH_TOO_LARGE, "it is too large")                               \
     X(FETCH_BROKEN, "the answer broke off, or is no HTTP")              \
+    X(FETCH_GONE, "there is no such upload of this workspace for this model, or no more") \
     X(FETCH_SPOOL, "the spool file cannot be written")                  \
     X(FETCH_CANCELLED, "cancelled")
 
@@ -59,11 +63,14 @@ struct fetch_options {
 
 /* ERR_INVALID: *ret_problem is a word of `allow` that is no network. */
 enum err fetcher_open(const struct fetch_options *o, struct fetcher **ret, str *ret_problem);
+/* Where temporary uploads are known, and where they lie: oss:// is taken from now on. */
+void fetcher_uploads_set(struct fetcher *f, struct store *store, const struct results *uploads);
 /* When none of its downloads is under way any more. */
 void fetcher_close(struct fetcher *f);
 
 struct fetch_request {
     str        url;
+    str        workspace, model; /* who may read an upload, and for what; no workspace: oss:// is not taken */
     int64_t    size_max;    /* bytes */
     int64_t    time_ms;     /* for all of it, redirects included */
     bool       need_length; /* an answer without Content-Length is refused */
@@ -78,7 +85,7 @@ struct fetched {
     int64_t size;
     str     type;                     /* as declared, without parameters, lower case; empty: not declared */
     int     status;                   /* of FETCH_STATUS and FETCH_DENIED, too; 0: there was none */
-    char    hash[FETCH_HASH_LEN + 1]; /* SHA-256 of the content; "" for a file */
+    char    hash[FETCH_HASH_LEN + 1]; /* SHA-256 of the content; "" for a file or an upload */
 };
 
 SUSPENDS enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_request *rq,

@@ -44,6 +44,8 @@ struct http_body_plan request_plan(void *worker, struct http_exchange *x)
     const struct route *r = route_of_request(http_path(x), http_field(x, S("host")));
 
     http_tag_set(x, r);
+    if (r && r->pieces)
+        return (struct http_body_plan){ .max = SIZE_MAX, .pieces = true };
     return (struct http_body_plan){ .max = (size_t)body_max(worker, r) };
 }
 

@@ -152,7 +152,9 @@ static enum err open_access(struct server *p, const struct shared *s)
         p->journal = o->journal ? journal_open((size_t)o->journal) : NULL;
     }
     if (!e)
-        e = results_open(p->store, &p->results);
+        e = results_open(p->store, S("results"), &p->results);
+    if (!e)
+        e = results_open(p->store, S("uploads"), &p->uploads);
     return e ? e : store_start(p->store);
 }
 
@@ -253,6 +255,7 @@ void server_close(struct server *p)
     faults_close(p->faults);
     journal_close(p->journal);
     results_close(p->results);
+    results_close(p->uploads);
     tokenizer_close(p->tokenizer);
     arena_free(&p->arena);
     log_flush();

@@ -20,6 +20,7 @@ struct server {
     struct faults    *faults;  /* NULL under --production, as the journal */
     struct journal   *journal;
     struct results   *results; /* of tasks */
+    struct results   *uploads; /* temporary ones */
     struct lane      *files;   /* reads and writes what clients name and what is made for them */
     _Atomic int64_t  *route_calls; /* under way, as in route_rows */
     _Atomic int64_t   batch_calls;

@@ -169,6 +169,11 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
         .call_ms = o->time_call_ms,
         .key_max = o->keys_max,
         .batch_host = o->hosts_batch,
+        .uploads = { .file_max = o->uploads_file_max,
+                     .capacity = o->uploads_capacity,
+                     .keep_ms = o->uploads_keep_ms,
+                     .policy_ms = o->uploads_policy_ms,
+                     .rate = o->uploads_rate },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,
@@ -334,8 +339,11 @@ void setup_attach(struct setup *s)
     s->services.store = s->worker->common->store;
     s->services.accounts = s->worker->common->accounts;
     s->services.results = s->worker->common->results;
+    s->services.uploads = s->worker->common->uploads;
     s->services.files = s->worker->common->files;
     s->services.tasks = s->worker->tasks;
+    if (s->services.store)
+        fetcher_uploads_set(s->services.fetcher, s->services.store, s->services.uploads);
 }
 
 /* The scenario's rules count their calls from 1 again, and recordings are replayed from their first takes. */
@@ -384,8 +392,8 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         .engine_arg = s,
         .reset = reset_engines,
     };
-    setup_attach(s);
     open_fetcher(s);
+    setup_attach(s);
     open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */
     for (size_t i = c->engine_count; i > 0 && !e; i--)

@@ -17,6 +17,7 @@
 #include "loop/loop.h"
 #include "service/guard.h"
 #include "service/services.h"
+#include "service/uploads.h"
 
 /* ---- thinking ---- */
 
@@ -392,6 +393,38 @@ SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
     return OK;
 }
 
+/* REF: E051c. Of what is named as oss://, nobody else's, and none that has expired, is taken. */
+SUSPENDS static enum err check_upload(struct request *rq, str url)
+{
+    enum err e = str_starts(url, S("oss://")) ? upload_check(rq, url) : OK;
+
+    return e == ERR_NOT_FOUND ? fail_media_unreachable(&rq->fault) : e;
+}
+
+SUSPENDS static enum err check_uploads(struct request *rq, const struct chat_input *in)
+{
+    enum err e = OK;
+
+    for (size_t i = 0; i < in->message_count; i++) {
+        const struct chat_message *m = &in->messages[i];
+
+        for (size_t k = 0; k < m->part_count && !e; k++) {
+            size_t      at, n;
+            yyjson_val *url;
+
+            if (m->parts[k].kind == CHAT_PART_TEXT)
+                continue;
+            e = check_upload(rq, m->parts[k].text);
+            yyjson_arr_foreach(m->parts[k].urls, at, n, url)
+            {
+                if (!e)
+                    e = check_upload(rq, json_str(url));
+            }
+        }
+    }
+    return e;
+}
+
 /* Everything that is known before an engine is asked. Decides in->thinking, in->incremental, in->result_format and
  * in->prompt_tokens. */
 SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
@@ -412,6 +445,8 @@ SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
         e = check_abilities(rq, in);
     if (!e)
         e = check_frames(rq, in);
+    if (!e)
+        e = check_uploads(rq, in);
     if (!e)
         decide_format(in);
     if (!e)

@@ -19,6 +19,7 @@ struct services {
     struct count_memo      *memo;
     struct task_runner     *tasks;
     struct results         *results;
+    struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct fetcher         *fetcher;
     struct lane            *files; /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */

@@ -9,6 +9,7 @@
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "net/http_server.h"
+#include "service/uploads.h"
 #include "store/results.h"
 
 #include <stdlib.h>
@@ -39,15 +40,6 @@ static str function_of(struct request *rq)
         buf_add(&b, part);
     }
     return buf_str(&b);
-}
-
-static str base_of(struct request *rq)
-{
-    str host = request_header(rq, S("host"));
-
-    if (rq->settings->tasks.base.len)
-        return rq->settings->tasks.base;
-    return arena_printf(rq->arena, "%s://%.*s", rq->settings->tasks.tls ? "https" : "http", STR_ARG(host));
 }
 
 struct task_terms task_terms_now(const struct request_settings *s, struct arena *a)
@@ -85,7 +77,7 @@ enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id
         .model = rq->model_name,
         .workspace = rq->workspace,
         .key = rq->key_id,
-        .base = base_of(rq),
+        .base = request_base(rq),
         .body = json_text(rq->arena, body),
         .submit_ms = clock_unix_ms(),
     };
@@ -468,6 +460,7 @@ SUSPENDS static void sweep(struct task_runner *r)
         }
     }
     arena_free(&a);
+    uploads_sweep(s);
     r->o.release(r->o.arg, s);
 }
 

@@ -15,13 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECRET_NAME   "result_secret"
 #define SECRET_LEN    32
 #define SIGNATURE_LEN 64 /* digits of SHA-256 */
 
 struct results {
     struct arena arena;
     const char  *folder;
+    str          secret_name; /* in the table of the account */
     char         secret[2 * SECRET_LEN];
 };
 
@@ -30,19 +30,21 @@ static enum err secret_job(sqlite3 *db, void *arg)
     struct results *r = arg;
     unsigned char   bits[SECRET_LEN];
     sqlite3_stmt   *st;
-    enum err e = store_prepare(db, "INSERT OR IGNORE INTO account (name, value) VALUES ('" SECRET_NAME "', ?)", &st);
+    enum err e = store_prepare(db, "INSERT OR IGNORE INTO account (name, value) VALUES (?2, ?1)", &st);
 
     if (e)
         return e;
     rand_secret(bits, sizeof(bits));
     num_hex(r->secret, bits, sizeof(bits));
     store_bind_str(st, 1, str_of(r->secret, sizeof(r->secret)));
+    store_bind_str(st, 2, r->secret_name);
     e = store_err(db, sqlite3_step(st));
     sqlite3_finalize(st);
     if (!e)
-        e = store_prepare(db, "SELECT value FROM account WHERE name = '" SECRET_NAME "'", &st);
+        e = store_prepare(db, "SELECT value FROM account WHERE name = ?", &st);
     if (e)
         return e;
+    store_bind_str(st, 1, r->secret_name);
     if (sqlite3_step(st) == SQLITE_ROW && store_column_str(st, 0).len == sizeof(r->secret))
         memcpy(r->secret, store_column_str(st, 0).ptr, sizeof(r->secret));
     else
@@ -51,13 +53,14 @@ static enum err secret_job(sqlite3 *db, void *arg)
     return e;
 }
 
-enum err results_open(struct store *s, struct results **ret)
+enum err results_open(struct store *s, str name, struct results **ret)
 {
     struct results *r = xcalloc(1, sizeof(*r));
     enum err        e;
 
     arena_init(&r->arena, 256);
-    r->folder = arena_printf(&r->arena, "%.*s/results", STR_ARG(store_folder(s))).ptr;
+    r->folder = arena_printf(&r->arena, "%.*s/%.*s", STR_ARG(store_folder(s)), STR_ARG(name)).ptr;
+    r->secret_name = arena_printf(&r->arena, "%.*s_secret", (int)(name.len - 1), name.ptr); /* in the singular */
     e = store_run_here(s, secret_job, r);
     if (e)
         results_close(r);
@@ -202,6 +205,19 @@ static void sign(const struct results *r, str path, str expires, char ret[SIGNAT
     HMAC(EVP_sha256(), r->secret, sizeof(r->secret), (const unsigned char *)text, (size_t)n, digest, &len);
     ASSERT(len == SIGNATURE_LEN / 2);
     num_hex(ret, digest, len);
+}
+
+str results_sign_policy(const struct results *r, str access_key, str policy, struct arena *a)
+{
+    unsigned char secret[EVP_MAX_MD_SIZE], digest[EVP_MAX_MD_SIZE];
+    unsigned      secret_len = 0, len = 0;
+    char         *text;
+
+    HMAC(EVP_sha256(), r->secret, sizeof(r->secret), (const unsigned char *)access_key.ptr, access_key.len, secret,
+         &secret_len);
+    HMAC(EVP_sha1(), secret, (int)secret_len, (const unsigned char *)policy.ptr, policy.len, digest, &len);
+    text = arena_bytes(a, (len + 2) / 3 * 4 + 1);
+    return str_of(text, (size_t)EVP_EncodeBlock((unsigned char *)text, digest, (int)len));
 }
 
 str results_url(const struct results *r, str base, str task, str name, int64_t expires_s, struct arena *a)

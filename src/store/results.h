@@ -4,6 +4,8 @@
  * BASE/files/TASK/NAME?Expires=…&Signature=…, is good without a key until it expires: whoever has it may read the file.
  * What a run that was lost has left is overwritten by the next, or goes with the task.
  *
+ * Temporary uploads (store/uploads.h) lie in the same way in a folder of their own, each as if it were a task's only result.
+ *
  * Thread: all but the URLs is work for a lane.
  */
 #ifndef DASHBOX_STORE_RESULTS_H
@@ -15,8 +17,8 @@
 
 struct results;
 
-/* Reads, or makes, the secret that URLs are signed with. Before the loops start. */
-enum err results_open(struct store *s, struct results **ret);
+/* The folder DATA/NAME. Reads, or makes, the secret that its URLs are signed with. Before the loops start. */
+enum err results_open(struct store *s, str name, struct results **ret);
 void     results_close(struct results *r);
 
 /* A file to write to; `path` gets where it lies. Names are ours, not a client's. */
@@ -30,6 +32,10 @@ void results_drop(const struct results *r, str task, const char *path, int fd);
 enum err results_read(const struct results *r, str task, str name, int *ret_fd, int64_t *ret_size);
 /* All of a task; of every task when `task` is empty. */
 void results_remove(const struct results *r, str task);
+
+/* base64 of HMAC-SHA1 over the text, with a secret that is this folder's and the key's: as object stores sign a policy for the
+ * owner of an access key. */
+str results_sign_policy(const struct results *r, str access_key, str policy, struct arena *a);
 
 str results_url(const struct results *r, str base, str task, str name, int64_t expires_s, struct arena *a);
 /* What stands behind /files/ in the URL, and the query: false unless the signature is ours and has not expired. */

@@ -100,6 +100,13 @@ static const char *const migrations[] = {
     "  owner TEXT NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, workspace TEXT NOT NULL, output INTEGER NOT NULL,"
     "  item TEXT NOT NULL, PRIMARY KEY (owner, position)) WITHOUT ROWID;"
     "CREATE INDEX conversation_items_by_id ON conversation_items (id);",
+
+    /* Temporary uploads: store/uploads.h. */
+    "CREATE TABLE uploads ("
+    "  id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, workspace TEXT NOT NULL, model TEXT NOT NULL, type TEXT NOT NULL,"
+    "  size INTEGER NOT NULL, there INTEGER NOT NULL DEFAULT 0, expires_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX uploads_by_expiry ON uploads (expires_ms);"
+    "CREATE INDEX uploads_by_workspace ON uploads (workspace);",
 };
 
 /* What the operator can do about it. */

@@ -244,9 +244,9 @@ function read_case_file(file) {
             if (!method || !target) throw new Bad_case(shown, block.line, '">>>" needs a method and a path');
             const { headers, body } = split_head(block, false);
             exchange = { kind: 'http', line: block.line, method, target, flags, headers, expects: [],
-                body: expand_repeats(body.map(l => l.text).join('\n')) };
+                body: expand_repeats(body.map(l => l.text).join(flags.includes('form') ? '\r\n' : '\n')) };
             for (const flag of flags)
-                if (!/^(1\.0|chunked|chunked=\d+|pipelined|new|slow|on=\w+|times=\d+|until=\S+)$/.test(flag))
+                if (!/^(1\.0|form|chunked|chunked=\d+|pipelined|new|slow|on=\w+|times=\d+|until=\S+)$/.test(flag))
                     throw new Bad_case(shown, block.line, `unknown flag ${flag}`);
             current.steps.push(exchange);
             break;
@@ -1099,6 +1099,8 @@ function expects_row(test, row) {
         for (const expect of step.expects ?? []) {
             const texts = [];
             if (expect.body?.json !== undefined) every_text(expect.body.json, texts);
+            for (const [, message] of (expect.body?.text ?? '').matchAll(/<Message>(.*)<\/Message>/g))
+                texts.push(message.replaceAll('&quot;', '"').replaceAll('&amp;', '&')); // as an object store refuses
             for (const frame of expect.frames ?? [])
                 for (const line of frame.lines) if (line.json !== undefined) every_text(line.json, texts);
             if (templates.length === 0) {

@@ -9,7 +9,9 @@
 #include "api/native/native.h"
 #include "api/native/task_reply.h"
 #include "api/reply.h"
+#include "contract/chat_content.h"
 #include "contract/embed_body.h"
+#include "contract/errors.gen.h"
 #include "service/embed.h"
 #include "service/embed_task.h"
 
@@ -120,6 +122,8 @@ SUSPENDS static enum err make_task(struct request *rq, yyjson_val *root, struct 
     str      url;
     enum err e = embed_task_read(rq, root, in, &url);
 
+    if (!e && str_starts(url, S("oss://")) && !chat_resolves_uploads(rq))
+        e = fail_url_required(&rq->fault); /* REF: E149 */
     if (!e)
         e = embed_check(rq, in);
     if (!e)

@@ -21,12 +21,17 @@ SUSPENDS enum err handle_native_tokens(struct request *rq);
 SUSPENDS enum err handle_native_tasks(struct request *rq);
 SUSPENDS enum err handle_native_task(struct request *rq);
 SUSPENDS enum err handle_result_file(struct request *rq);
+SUSPENDS enum err handle_native_uploads(struct request *rq);
+SUSPENDS enum err handle_upload_form(struct request *rq);
 
 /* The input of a body of chat: messages, or a prompt with its history. in->model and in->multimodal are set. */
 enum err native_read_input(struct request *rq, yyjson_val *root, struct chat_input *in);
 
 /* Whether the client wants events: X-DashScope-SSE decides; Accept alone does too (chat.md §2.1). */
 bool native_wants_stream(const struct request *rq);
+
+/* One more call of a function of the account, of which so many a second are admitted with `limits.catalog`. REF: E204. */
+SUSPENDS enum err native_admit_rate(struct request *rq, str function, int64_t a_second);
 
 /* The answer of a research, as a stream. */
 SUSPENDS enum err deep_research_answer(struct request *rq, struct chat_run *run);

@@ -31,9 +31,9 @@ enum err task_reply_created(struct request *rq, const char *id)
 
 /* ---- rates: each of the three functions of the account has its own (E204) ---- */
 
-SUSPENDS static enum err admit_query(struct request *rq, str function)
+enum err native_admit_rate(struct request *rq, str function, int64_t a_second)
 {
-    struct rate_limits limits = { .requests = { { rq->settings->tasks.rate, 1000 } }, .request_windows = 1 };
+    struct rate_limits limits = { .requests = { { a_second, 1000 } }, .request_windows = 1 };
     struct rate_claim  claim = { .subject = S(":account"), .model = function, .limits = &limits };
     struct rate_ticket ticket = { 0 };
     struct rate_state  state;
@@ -49,6 +49,11 @@ SUSPENDS static enum err admit_query(struct request *rq, str function)
     if (!e)
         rates_settle(rq->access->rates, &ticket, 0, clock_unix_ms());
     return e;
+}
+
+SUSPENDS static enum err admit_query(struct request *rq, str function)
+{
+    return native_admit_rate(rq, function, rq->settings->tasks.rate);
 }
 
 /* ---- query ---- */

@@ -13,7 +13,7 @@ static int setup(void **state)
     (void)state;
     snprintf(folder, sizeof(folder), "/tmp/dashbox-results-XXXXXX");
     arena_init(&arena, 0);
-    return !mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || results_open(store, &results) ? -1 : 0;
+    return !mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || results_open(store, S("results"), &results) ? -1 : 0;
 }
 
 static int teardown(void **state)
@@ -91,7 +91,7 @@ TEST(a_url_is_good_until_it_expires_and_only_as_it_was_made)
     }
     assert_false(good(str_first(url, url.len - 1), 999));
     assert_false(good(S("http://h/files/t/r.txt?"), 0));
-    assert_int_equal(results_open(store, &again), OK); /* the secret is kept */
+    assert_int_equal(results_open(store, S("results"), &again), OK); /* the secret is kept */
     assert_str(results_url(again, S("http://h"), S("t"), S("r.txt"), 1000, &arena), arena_str(&arena, url).ptr);
     results_close(again);
 }
