@@ -165,6 +165,7 @@ struct chat_input {
     int64_t thinking_max; /* the same of thinking_budget and reasoning_effort: tokens; 0: no limit is known */
     bool    multimodal;   /* native multimodal endpoint: content of answers is an array */
 
+    int64_t  window_percent; /* a longer prompt loses its oldest turns (Responses); 0: it is taken as it is, or refused */
     unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
     int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
     int64_t *prompt_ends; /* how many of them [i] messages come to, and [0] tools before them; NULL: nobody needs them */
