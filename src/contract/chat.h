@@ -143,6 +143,7 @@ struct chat_input {
     struct yyjson_val *search_options;   /* as sent, or NULL */
     struct chat_search search;           /* what it says */
     opt_bool           code_interpreter; /* enable_code_interpreter */
+    bool               code_whole;       /* … whose answer need not be a stream (a tool of the Responses API) */
     opt_bool           tool_stream;
 
     bool                    stream;        /* the answer goes out piece by piece */

@@ -195,7 +195,7 @@ static enum err check_abilities(struct request *rq, const struct chat_input *in)
         return fail_tool_call_unsupported(&rq->fault); /* REF: E038 */
     if (in->code_interpreter.v && m->can_code && in->tool_count)
         return fail_code_interpreter_with_tools(&rq->fault);
-    if (in->code_interpreter.v && m->can_code && (!in->thinking || !in->stream))
+    if (in->code_interpreter.v && m->can_code && (!in->thinking || !(in->stream || in->code_whole)))
         return fail_code_interpreter_needs_thinking(&rq->fault);
     if (in->thinking && in->tool_choice == CHAT_TOOLS_NAMED)
         return fail_tool_choice_invalid(&rq->fault); /* REF: E030 */
