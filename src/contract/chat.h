@@ -143,6 +143,7 @@ struct chat_input {
     struct yyjson_val *search_options;   /* as sent, or NULL */
     struct chat_search search;           /* what it says */
     opt_bool           code_interpreter; /* enable_code_interpreter */
+    bool               code_whole;       /* … whose answer need not be a stream (a tool of the Responses API) */
     opt_bool           tool_stream;
 
     bool                    stream;        /* the answer goes out piece by piece */
@@ -165,6 +166,7 @@ struct chat_input {
     int64_t thinking_max; /* the same of thinking_budget and reasoning_effort: tokens; 0: no limit is known */
     bool    multimodal;   /* native multimodal endpoint: content of answers is an array */
 
+    int64_t  window_percent; /* a longer prompt loses its oldest turns (Responses); 0: it is taken as it is, or refused */
     unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
     int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
     int64_t *prompt_ends; /* how many of them [i] messages come to, and [0] tools before them; NULL: nobody needs them */

@@ -92,8 +92,12 @@ enum err responses_read_tools(struct request *rq, const struct param *p, yyjson_
             in->enable_search = (opt_bool){ .v = true, .set = true };
         } else if (str_eq(type, S("code_interpreter"))) {
             in->code_interpreter = (opt_bool){ .v = true, .set = true };
-        } else if (!type.len || (str_eq(type, S("web_extractor")) && !has_tool(v, S("web_search")))) {
+            in->code_whole = true;
+        } else if (!type.len) {
             return param_refuse_type(rq, p, v, in->model);
+        } else if (str_eq(type, S("web_extractor"))) { /* reads the pages that a search found: nothing of its own to turn on */
+            if (!has_tool(v, S("web_search")))
+                return param_refuse_type(rq, p, v, in->model);
         } else {
             return fail_tool_later(&rq->fault, type); /* REF: D011 */
         }
@@ -270,6 +274,24 @@ static void message_begin(struct writer *w, str role)
     buf_reset(&w->reasoning);
 }
 
+/* What stands beside the value: fps, cache_control, the bounds of a picture. */
+static void add_other_members(struct buf *b, yyjson_val *part, str value, str written)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(part);
+    yyjson_val     *key;
+
+    while ((key = yyjson_obj_iter_next(&it))) {
+        str name = json_str(key);
+
+        if (str_eq(name, S("type")) || str_eq(name, value) || str_eq(name, written))
+            continue;
+        buf_add_char(b, ',');
+        json_add_str(b, name);
+        buf_add_char(b, ':');
+        buf_add(b, json_text(b->arena, yyjson_obj_iter_get_val(key)));
+    }
+}
+
 /* A part as chat completions have it. */
 static void add_part(struct buf *b, yyjson_val *part)
 {
@@ -303,7 +325,10 @@ static void add_part(struct buf *b, yyjson_val *part)
             buf_add(b, S("\":"));
         }
         buf_add(b, json_text(b->arena, v));
-        buf_add(b, forms[i].chat_member ? S("}}") : S("}"));
+        if (forms[i].chat_member)
+            buf_add_char(b, '}');
+        add_other_members(b, part, str_from_cstr(forms[i].member), str_from_cstr(forms[i].chat));
+        buf_add_char(b, '}');
         return;
     }
     buf_add(b, json_text(b->arena, part)); /* what it is, chat_body.c refuses */

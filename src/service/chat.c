@@ -196,7 +196,7 @@ static enum err check_abilities(struct request *rq, const struct chat_input *in)
         return fail_tool_call_unsupported(&rq->fault); /* REF: E038 */
     if (in->code_interpreter.v && m->can_code && in->tool_count)
         return fail_code_interpreter_with_tools(&rq->fault);
-    if (in->code_interpreter.v && m->can_code && (!in->thinking || !in->stream))
+    if (in->code_interpreter.v && m->can_code && (!in->thinking || !(in->stream || in->code_whole)))
         return fail_code_interpreter_needs_thinking(&rq->fault);
     if (in->thinking && in->tool_choice == CHAT_TOOLS_NAMED)
         return fail_tool_choice_invalid(&rq->fault); /* REF: E030 */
@@ -377,17 +377,47 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
     return (int64_t)total;
 }
 
+/* Leaves out the oldest turns, up to a user's message, so that the rest comes to `limit` tokens at most; the last turn and the
+ * system's message stay. Counted from the newest back, so that no more is looked at than is kept. */
+SUSPENDS static void drop_turns(struct request *rq, struct chat_input *in, int64_t limit)
+{
+    size_t             first = in->messages[0].role == CHAT_SYSTEM, last_user = first, cut;
+    struct chat_input  head = *in;
+    int64_t            total;
+
+    head.message_count = first;
+    total = count_prompt(rq, &head, 0, NULL);
+    for (size_t i = first; i < in->message_count; i++) {
+        if (in->messages[i].role == CHAT_USER)
+            last_user = i;
+    }
+    cut = last_user;
+    for (size_t i = in->message_count; i > first && total <= limit; i--) {
+        total += count_message(rq, in, i - 1, last_user);
+        if (total <= limit && in->messages[i - 1].role == CHAT_USER)
+            cut = i - 1;
+    }
+    memmove(in->messages + first, in->messages + cut, (in->message_count - cut) * sizeof(*in->messages));
+    in->message_count -= cut - first;
+}
+
 /* REF: E008: no text at all, or too much. */
 SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
 {
     int64_t limit = model_input_max(in->model, in->thinking);
+    int64_t share = in->model->context * in->window_percent / 100; /* 0: the whole, or no window is known */
     bool    all_empty = true;
 
     for (size_t i = 0; i < in->message_count && all_empty; i++)
         all_empty = is_empty(&in->messages[i]);
     if (all_empty)
         return fail_input_length_range(&rq->fault, limit);
-    in->prompt_tokens = count_prompt(rq, in, limit, NULL);
+    share = limit > 0 && limit < share ? limit : share;
+    in->prompt_tokens = count_prompt(rq, in, share > 0 ? share : limit, NULL);
+    if (share > 0 && in->prompt_tokens > share) {
+        drop_turns(rq, in, share);
+        in->prompt_tokens = count_prompt(rq, in, limit, NULL);
+    }
     if (limit > 0 && in->prompt_tokens > limit)
         return fail_input_length_range(&rq->fault, limit);
     return OK;

@@ -1,7 +1,7 @@
 // An engine that speaks the OpenAI protocol and misbehaves when asked to. The last user message says how, or the first text
 // of embeddings, or the query of rerank, as the words after "engine:":
 //
-//   ok TEXT             answers TEXT, whole or streamed
+//   ok TEXT             answers TEXT, whole or streamed; at …/completions, where `prompt` says it, as text_completion
 //   status N            HTTP status N with an error object of the OpenAI form
 //   plain N             HTTP status N with a line of text
 //   long N | both N     HTTP status 400: the prompt, or it and max_tokens, exceed a context of N tokens, as vLLM says it
@@ -36,6 +36,19 @@ const whole = (message, finish = 'stop') => JSON.stringify({ id: 'chatcmpl-1', o
     model: 'theirs', choices: [{ index: 0, message: { role: 'assistant', content: '', ...message }, finish_reason: finish }],
     usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } });
 
+// …/completions, whose pieces have `text`.
+function complete(text, asked, answer, json, stream) {
+    const piece = (part, finish) => ({ id: 'cmpl-1', object: 'text_completion', created: 1, model: 'theirs',
+        choices: [{ index: 0, text: part, logprobs: null, finish_reason: finish }] });
+    const usage = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 };
+    if (!asked.stream) return json(200, JSON.stringify({ ...piece(text, 'stop'), usage }));
+    stream();
+    for (const word of text.split(/(?<= )/)) answer.write(`data: ${JSON.stringify(piece(word, null))}\n\n`);
+    answer.write(`data: ${JSON.stringify(piece('', 'stop'))}\n\n`);
+    answer.write(`data: ${JSON.stringify({ ...piece('', null), choices: [], usage })}\n\n`);
+    return answer.end('data: [DONE]\n\n');
+}
+
 const times = new Map(); // that the same words have come
 
 function behave(words, asked, answer, request) {
@@ -51,6 +64,7 @@ function behave(words, asked, answer, request) {
         answer.write('{"choices":[{"index":0,"message":{"role":"assistant","content":"on'); };
     switch (kind) {
     case 'ok':
+        if (asked.prompt !== undefined) return complete(rest, asked, answer, json, stream);
         if (!asked.stream) return json(200, whole({ content: rest }));
         stream();
         answer.write(chunk({ role: 'assistant', content: '' }));
@@ -212,7 +226,7 @@ export async function start() {
         request.on('end', () => {
             let asked = {};
             try { asked = JSON.parse(text); } catch { /* the default behaviour says so */ }
-            const last = asked.query ?? asked.input?.[0] ?? (asked.messages ?? []).filter(m => m.role === 'user').pop()?.content ?? '';
+            const last = asked.query ?? asked.prompt ?? asked.input?.[0] ?? (asked.messages ?? []).filter(m => m.role === 'user').pop()?.content ?? '';
             behave(String(last).replace(/^engine:\s*/, '').split(' '), asked, answer, request);
         });
         answer.on('error', () => {});

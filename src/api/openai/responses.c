@@ -197,6 +197,7 @@ enum err handle_openai_responses(struct request *rq)
         return e;
     e = body_model_openai(rq, root, MODEL_PATH_OPENAI, &a->in.model);
     a->in.model_name = rq->model_name;
+    a->in.window_percent = CHAT_WINDOW_PERCENT;
     if (!e)
         e = admit(rq, a->in.model);
     if (e)
