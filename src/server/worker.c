@@ -164,7 +164,7 @@ static void open_tasks(struct worker *w)
         .store = w->common->store,
         .accounts = w->accounts,
         .access = &w->access,
-        .running_max = ((size_t)o->tasks_running + workers - 1) / workers,
+        .running_max = (size_t)o->tasks_running / workers + (w->index < (size_t)o->tasks_running % workers),
         .lease_ms = o->tasks_lease_ms,
         .lost_max = o->tasks_lost,
         .kinds = task_kinds,

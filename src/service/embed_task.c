@@ -19,6 +19,7 @@
 #include "store/results.h"
 #include "tokens/count_memo.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -179,7 +180,8 @@ static void output_open(void *arg)
     struct output *o = arg;
 
     o->e = results_create(o->results, o->task, o->path, &o->fd);
-    o->gz = o->e ? NULL : gzdopen(dup(o->fd), "wb1"); /* digits: stronger takes long and gains little */
+    /* digits: stronger takes long and gains little */
+    o->gz = o->e ? NULL : gzdopen(fcntl(o->fd, F_DUPFD_CLOEXEC, 0), "wb1");
     if (!o->e && !o->gz)
         o->e = ERR_IO;
 }
