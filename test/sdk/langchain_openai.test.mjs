@@ -115,6 +115,59 @@ describe('structured output', () => {
     });
 });
 
+describe('the Responses API', () => {
+    const model = (fields = {}) => chat({ useResponsesApi: true, ...fields });
+
+    test('text, usage, and going on from it', async () => {
+        const answer = await model().invoke([new SystemMessage('Be brief.'), new HumanMessage('poem')]);
+        assert.equal(answer.text, POEM);
+        assert.match(answer.response_metadata.id, /^resp_/);
+        assert(answer.usage_metadata.input_tokens > 0 && answer.usage_metadata.output_tokens > 10);
+        const next = await model().invoke('poem', { previous_response_id: answer.response_metadata.id });
+        assert(next.usage_metadata.input_tokens > answer.usage_metadata.input_tokens);
+    });
+
+    test('a stream whose pieces add up', async () => {
+        const pieces = await all(await model().stream('poem'));
+        assert(pieces.filter(piece => piece.text).length > 3);
+        const whole = pieces.reduce((sum, piece) => sum.concat(piece));
+        assert.equal(whole.text, POEM);
+        assert(whole.usage_metadata.output_tokens > 10);
+    });
+
+    const weather = tool(async ({ location }) => `21 degrees in ${location}`, {
+        name: 'get_weather', description: 'The weather of a town', schema: z.object({ location: z.string(), unit: z.string() }) });
+
+    for (const way of ['whole', 'streamed'])
+        test(`a loop of tools, ${way}`, async () => {
+            const bound = model().bindTools([weather]);
+            const ask = async messages => (way === 'whole' ? bound.invoke(messages)
+                : (await all(await bound.stream(messages))).reduce((sum, piece) => sum.concat(piece)));
+            const messages = [new HumanMessage('What is the weather?')];
+            const asked = await ask(messages);
+            assert.deepEqual(asked.tool_calls.map(({ name, args }) => ({ name, args })),
+                [{ name: 'get_weather', args: { location: 'Hangzhou', unit: 'celsius' } }]);
+            const answer = await ask([...messages, asked, await weather.invoke(asked.tool_calls[0])]);
+            assert.match(answer.text, /degrees in Hangzhou/);
+        });
+
+    test('structured output', async () => {
+        const Recipe = z.object({ dish: z.string(), minutes: z.number(), steps: z.array(z.string()) });
+        const answer = await model({ model: 'qwen3.7-max' }).withStructuredOutput(Recipe, { name: 'recipe', method: 'jsonSchema' })
+            .invoke('a recipe as JSON');
+        assert.equal(answer.dish, 'congee');
+    });
+
+    test('thoughts', async () => {
+        const answer = await model({ modelKwargs: { enable_thinking: true } }).invoke('riddle');
+        assert.equal(answer.text, 'A piano.');
+        assert(answer.usage_metadata.output_tokens_details.reasoning_tokens > 5); // this version hands the usage on as it came
+        assert.equal(answer.additional_kwargs.reasoning.summary[0].text, 'It has keys and opens nothing. So it plays.');
+    });
+
+    test('refusals', () => assert.rejects(model({ topP: 2 }).invoke('hello'), error => error.status === 400));
+});
+
 describe('thinking', () => {
     test('it is counted, and the text is the answer alone', async () => {
         const answer = await chat({ modelKwargs: { enable_thinking: true } }).invoke('riddle');

@@ -2,13 +2,14 @@
 
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import OpenAI, { APIUserAbortError, BadRequestError } from 'openai';
+import OpenAI, { APIUserAbortError, BadRequestError, NotFoundError } from 'openai';
 import { zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { KEY, SCENARIO, serve } from './server.mjs';
+import { execFileSync } from 'node:child_process';
+import { KEY, SCENARIO, serve, until } from './server.mjs';
 
 const box = await serve({ scenario: SCENARIO });
 
@@ -134,14 +135,20 @@ describe('responses', () => {
     });
 
     test('an aborted stream', async () => {
-        const stream = await ask('poem', { stream: true });
+        const before = box.log().length;
+        const stream = client.responses.stream({ model: 'qwen-plus', input: 'slow' });
+        let id;
         await assert.rejects(async () => {
             for await (const event of stream) {
-                if (event.type === 'response.output_text.delta') stream.controller.abort();
+                id ??= event.response?.id;
+                if (event.type === 'response.output_text.delta') stream.abort();
             }
-            throw new APIUserAbortError();
+            await stream.finalResponse();
         }, APIUserAbortError);
-        assert.equal((await ask('poem')).output_text, POEM);
+        await until(() => box.log().slice(before).includes('"phases_us"'), 'the request to end');
+        const line = JSON.parse(box.log().slice(before).split('\n').find(one => one.includes('"phases_us"')));
+        assert(line.completion_tokens < 100, `${line.completion_tokens} tokens were made`);
+        await assert.rejects(client.responses.retrieve(id), BadRequestError); // what nobody waited for is not kept
     });
 });
 
@@ -161,9 +168,9 @@ describe('conversations', () => {
         const one = await client.conversations.items.retrieve(added.data[0].id, { conversation_id: made.id });
         assert.equal(one.content[0].text, 'Good day.');
         await client.conversations.items.delete(one.id, { conversation_id: made.id });
-        await assert.rejects(client.conversations.items.retrieve(one.id, { conversation_id: made.id }), BadRequestError);
+        await assert.rejects(client.conversations.items.retrieve(one.id, { conversation_id: made.id }), NotFoundError);
         assert.equal((await client.conversations.delete(made.id)).deleted, true);
-        await assert.rejects(client.conversations.retrieve(made.id), BadRequestError);
+        await assert.rejects(client.conversations.retrieve(made.id), NotFoundError);
     });
 });
 
@@ -182,7 +189,7 @@ describe('completions', () => {
         const whole = await client.completions.create({ model, prompt });
         let text = '', usage;
         for await (const chunk of await client.completions.create({ model, prompt, stream: true, stream_options: { include_usage: true } })) {
-            text += chunk.choices[0].text;
+            text += chunk.choices[0]?.text ?? '';
             usage = chunk.usage ?? usage;
         }
         assert.equal(text, whole.choices[0].text);
@@ -201,5 +208,35 @@ test('what was answered survives kill -9', async () => {
     assert.equal((await at(second).responses.retrieve(answer.id)).output_text, answer.output_text);
     assert.equal((await at(second).conversations.items.list(conversation.id)).data.length, 3);
     await second.stop();
+    fs.rmSync(folder, { recursive: true });
+});
+
+test('what has expired leaves the store, but for what another goes on from', async () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-responses-'));
+    const server = await serve({ args: ['--data', folder], config: 'admin: { key: sk-admin }' });
+    const there = new OpenAI({ baseURL: server.compatible, apiKey: KEY, maxRetries: 0 });
+    const say = (input, more = {}) => there.responses.create({ model: 'qwen-plus', input, ...more });
+    const days = count => fetch(`${server.url}/admin/v1/clock`, { method: 'PUT', headers: { authorization: 'Bearer sk-admin' },
+        body: JSON.stringify({ advance_ms: count * 86_400_000 }) });
+    const rows = () => execFileSync('python3', ['-c', `
+import glob, sqlite3, sys
+db = sqlite3.connect(glob.glob(sys.argv[1] + '/*.db')[0])
+for table, column in (('responses', 'id'), ('conversation_items', 'owner')):
+    print(' '.join(sorted({row[0] for row in db.execute(f'SELECT {column} FROM {table}')})))`, folder]).toString().trim().split('\n');
+    const kept = (...answers) => answers.map(answer => answer.id).sort().join(' ');
+
+    const alone = await say('one'), first = await say('two');
+    await days(4);
+    const second = await say('three', { previous_response_id: first.id });
+    assert.deepEqual(rows(), [kept(alone, first, second), kept(alone, first, second)]);
+    await days(4); // the first two are a day too old
+    const third = await say('four');
+    assert.deepEqual(rows(), [kept(first, second, third), kept(first, second, third)]);
+    await days(8); // … and now all of them are: a chain goes from its end, with each answer that is stored
+    await say('five');
+    const last = [await say('six'), await say('seven')];
+    assert(!rows()[0].includes(first.id) && !rows()[1].includes(first.id) && !rows()[1].includes(second.id));
+    assert(rows()[0].includes(last[1].id));
+    await server.stop();
     fs.rmSync(folder, { recursive: true });
 });
