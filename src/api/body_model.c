@@ -4,23 +4,27 @@
 #include "access/faults.h"
 #include "contract/errors.gen.h"
 
+/* The model's name, without what asks for a failure, goes to rq->model_name. */
+static enum err read_name(struct request *rq, yyjson_val *root, enum err (*missing)(struct fault *f))
+{
+    str      name = json_str(json_get(root, "model"));
+    enum err e = name.len ? faults_suffix(rq, "the model", &name) : missing(&rq->fault);
+
+    if (!e)
+        rq->model_name = name;
+    return e;
+}
+
 /* REF: E161, E031, E198a, E052, E022. */
 enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret)
 {
-    yyjson_val         *model = json_get(root, "model");
     const struct model *m;
-    str                 name;
-    enum err            e;
+    enum err            e = read_name(rq, root, fail_model_missing_native);
 
-    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
-        return fail_model_missing_native(&rq->fault);
-    name = json_str(model);
-    e = faults_suffix(rq, "the model", &name);
     if (e)
         return e;
-    rq->model_name = name;
-    m = request_model(rq, name);
-    if (!m && model_find(name))
+    m = request_model(rq, rq->model_name);
+    if (!m && model_find(rq->model_name))
         return fail_model_not_found_404(&rq->fault); /* a retired one */
     if (!m)
         return fail_model_not_found_native(&rq->fault);
@@ -35,25 +39,18 @@ enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path
 /* REF: E096, E198b, E198c, E199, E022, E052. */
 enum err body_model_openai(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret)
 {
-    yyjson_val         *model = json_get(root, "model");
     const struct model *m;
-    str                 name;
-    enum err            e;
+    enum err            e = read_name(rq, root, fail_model_missing_compat);
 
-    if (!yyjson_is_str(model) || yyjson_get_len(model) == 0)
-        return fail_model_missing_compat(&rq->fault);
-    name = json_str(model);
-    e = faults_suffix(rq, "the model", &name);
     if (e)
         return e;
-    rq->model_name = name;
-    m = request_model(rq, name);
-    if (!m && model_find(name))
-        return fail_model_not_found_openai(&rq->fault, name); /* a retired one: nobody has access */
+    m = request_model(rq, rq->model_name);
+    if (!m && model_find(rq->model_name))
+        return fail_model_not_found_openai(&rq->fault, rq->model_name); /* a retired one: nobody has access */
     if (!m)
-        return fail_model_not_found_or_no_access(&rq->fault, name);
+        return fail_model_not_found_or_no_access(&rq->fault, rq->model_name);
     if (!m->openai || !model_on_path(m, path))
-        return fail_model_no_openai_mode(&rq->fault, name);
+        return fail_model_no_openai_mode(&rq->fault, rq->model_name);
     *ret = m;
     return OK;
 }

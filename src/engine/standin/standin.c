@@ -37,8 +37,8 @@
 #define AUDIO_PIECE           8192 /* Base64: a multiple of 4 */
 #define UNLIMITED             INT64_MAX
 #define REMEMBER_AT_ONCE      16384 /* tokens */
-#define CALL_ID_HEX        24
-#define CALL_ID_HEX_NATIVE 22
+#define CALL_ID_HEX           24
+#define CALL_ID_HEX_NATIVE    22
 
 enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_CODE, PART_AUDIO, PART_STEP };
 
