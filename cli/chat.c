@@ -13,6 +13,8 @@
 #include "contract/model.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -303,25 +305,31 @@ static void turn(struct chat *c, str line)
         c->count = before;
 }
 
-/* A line, or several joined by a "\" at their ends. False at the end of the input. */
+/* A line, or several joined by a "\" at their ends. False at the end of the input. SIGINT is let through only while it waits, so that
+   none comes unseen between the prompt and the waiting; a terminal gives whole lines, so getline() does not wait after it. */
 static bool read_line(struct chat *c, str *ret)
 {
-    struct buf b;
-    char      *line = NULL;
-    size_t     size = 0;
-    ssize_t    n;
+    struct pollfd wait = { .fd = STDIN_FILENO, .events = POLLIN };
+    sigset_t      interrupt, before;
+    struct buf    b;
+    char         *line = NULL;
+    size_t        size = 0;
+    ssize_t       n;
 
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &before);
+    (void)cli_client_interrupted(); /* what came before is over */
     buf_init(&b, &c->client.arena, SIZE_MAX / 2);
     for (;;) {
         fputs(b.len ? ". " : "> ", stdout);
         (void)fflush(stdout);
-        n = getline(&line, &size, stdin);
-        if (n < 0 && cli_client_interrupted()) { /* Ctrl-C throws away what was typed */
-            clearerr(stdin);
+        if (ppoll(&wait, 1, NULL, &before) < 0 && cli_client_interrupted()) { /* Ctrl-C throws away what was typed */
             putchar('\n');
             buf_reset(&b);
             continue;
         }
+        n = getline(&line, &size, stdin);
         if (n > 1 && line[n - 1] == '\n' && line[n - 2] == '\\') {
             buf_add_bytes(&b, line, (size_t)n - 2);
             buf_add_char(&b, '\n');
@@ -331,6 +339,7 @@ static bool read_line(struct chat *c, str *ret)
             buf_add_bytes(&b, line, (size_t)n);
         break;
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
     free(line);
     *ret = str_trim(buf_str(&b));
     return n >= 0 || b.len;

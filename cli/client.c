@@ -117,7 +117,7 @@ static void on_interrupt(int number)
 
 void cli_client_catch_interrupt(struct cli_client *c)
 {
-    struct sigaction action = { .sa_handler = on_interrupt }; /* no SA_RESTART: the prompt is to notice it too */
+    struct sigaction action = { .sa_handler = on_interrupt }; /* no SA_RESTART: what waits is to notice it */
 
     interrupt_handle = c->handle;
     sigaction(SIGINT, &action, NULL);

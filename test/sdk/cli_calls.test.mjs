@@ -3,16 +3,14 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { KEY, serve, until } from './server.mjs';
+import { KEY, scratch, serve, until } from './server.mjs';
 
 const binary = path.resolve(process.env.DASHBOX
     || path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'dashbox'));
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-calls-'));
-after(() => fs.rmSync(folder, { recursive: true }));
+const folder = scratch('calls');
 
 const box = await serve();
 const env = { ...process.env, DASHSCOPE_API_KEY: KEY, DASHSCOPE_HTTP_BASE_URL: box.native };

@@ -3,16 +3,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { KEY, SCENARIO, serve, until } from './server.mjs';
+import { KEY, SCENARIO, scratch, serve, until } from './server.mjs';
 
 const binary = path.resolve(process.env.DASHBOX
     || path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'dashbox'));
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-chat-'));
-after(() => fs.rmSync(folder, { recursive: true }));
+const folder = scratch('chat');
 const POEM = 'Willows bend low; the river carries petals — 春眠不觉晓。';
 const RIDDLE = 'It has keys and opens nothing. So it plays.';
 
@@ -41,10 +39,15 @@ async function on_terminal(words, script) {
     let screen = '', seen = 0;
     child.stdout.on('data', piece => { screen += piece; });
     const ended = new Promise(resolve => child.once('close', resolve));
-    for (const [waits_for, types] of script) {
-        await until(() => screen.indexOf(waits_for, seen) >= 0, `${waits_for} on the screen:\n${screen}`, 10_000);
-        seen = screen.indexOf(waits_for, seen) + waits_for.length;
-        child.stdin.write(types);
+    try {
+        for (const [waits_for, types] of script) {
+            await until(() => screen.indexOf(waits_for, seen) >= 0, () => `${waits_for} on the screen:\n${screen}`, 10_000);
+            seen = screen.indexOf(waits_for, seen) + waits_for.length;
+            child.stdin.write(types);
+        }
+    } catch (error) {
+        child.kill(); // or the file would wait for it for ever
+        throw error;
     }
     return { status: await ended, screen: screen.replaceAll('\r', '') };
 }

@@ -1,17 +1,16 @@
 // Embeddings and rerank through the clients that people use: `openai` (numbers and Base64), the Vercel AI SDK, and LangChain's
 // AlibabaTongyiEmbeddings on the native protocol, whose address is fixed: its fetch is led to the server.
 
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import OpenAI, { BadRequestError, NotFoundError } from 'openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { APICallError, cosineSimilarity, embed, embedMany } from 'ai';
 import { AlibabaTongyiEmbeddings } from '@langchain/community/embeddings/alibaba_tongyi';
 import { OpenAIEmbeddings } from '@langchain/openai';
-import { KEY, UUID, serve, until } from './server.mjs';
+import { KEY, UUID, scratch, serve, until } from './server.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 const box = await serve();
@@ -130,8 +129,7 @@ describe('LangChain', () => {
 
 // Another dashbox in front of this one, as it would be in front of the cloud.
 describe('an engine behind', () => {
-    const tapes = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-tapes-'));
-    after(() => fs.rmSync(tapes, { recursive: true, force: true }));
+    const tapes = scratch('tapes');
     const config = `engines: [{ name: behind, upstream: "${box.compatible}", api_key: ${KEY}, cloud: true }]\nroute: { "*": behind }\n`;
     const client = front => new OpenAI({ apiKey: KEY, baseURL: front.compatible, maxRetries: 0 });
     const body = { model: 'text-embedding-v4', input: TEXTS, dimensions: 64 };

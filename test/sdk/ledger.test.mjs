@@ -6,17 +6,15 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
-import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { SCENARIO, serve, until } from './server.mjs';
+import { SCENARIO, scratch, serve, until } from './server.mjs';
 import { ADMIN_CONFIG, LIGHT, admin, ask, ask_native, ended, load } from './tenants.mjs';
 
 const run = promisify(execFile);
 const binary = process.env.DASHBOX || path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'dashbox');
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-ledger-'));
-after(() => fs.rmSync(folder, { recursive: true }));
+const folder = scratch('ledger');
 
 // An engine that fails: with a status, with a closed connection, in the middle of a stream.
 const failing = http.createServer((request, answer) => {

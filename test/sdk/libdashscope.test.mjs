@@ -3,16 +3,14 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { KEY, SCENARIO, serve } from './server.mjs';
+import { KEY, SCENARIO, scratch, serve } from './server.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
 const build = path.dirname(process.env.DASHBOX || path.join(root, 'build', 'dashbox'));
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-client-'));
-after(() => fs.rmSync(folder, { recursive: true }));
+const folder = scratch('client');
 
 const run = (command, words, env = {}) => new Promise(resolve => {
     execFile(command, words, { timeout: 120_000, cwd: folder, env: { ...process.env, ...env } }, (error, stdout, stderr) =>

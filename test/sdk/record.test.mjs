@@ -3,17 +3,15 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import OpenAI from 'openai';
 import { start } from '../wire/faulty_engine.mjs';
-import { KEY, serve, until } from './server.mjs';
+import { KEY, scratch, serve, until } from './server.mjs';
 
 const SECRET = 'sk-5ec2e70123456789abcdef5ec2e7';
 const OTHER_SECRET = 'open sesame, mountain';
-const tapes = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-tapes-'));
-after(() => fs.rmSync(tapes, { recursive: true, force: true }));
+const tapes = scratch('tapes');
 
 const config = url => `
 engines:

@@ -5,9 +5,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
-import { serve, until } from './server.mjs';
+import { scratch, serve, until } from './server.mjs';
 import { ADMIN_CONFIG, LIGHT, admin, advance, ask, ask_native, clear_journal, ended, load, tally, tenant } from './tenants.mjs';
 
 const CLIENTS = LIGHT ? 16 : 64, CALLS = LIGHT ? 96 : 320;
@@ -17,7 +16,7 @@ const program = ['valkey-server', 'redis-server'].find(name =>
     process.env.PATH.split(':').some(folder => fs.existsSync(path.join(folder, name))));
 assert(program, 'no valkey-server and no redis-server here: ./dev test sdk installs it, or apt-get install redis-server');
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-redis-')), socket = path.join(folder, 's');
+const folder = scratch('redis'), socket = path.join(folder, 's');
 let counter;
 
 async function counter_start() {
@@ -41,7 +40,7 @@ await counter_start();
 const config = away => `${ADMIN_CONFIG}rates: { url: 'unix:${socket}', away: ${away} }\n`;
 const start = away => serve({ config: config(away), args: ['--workers', '2'] });
 const [left, right] = [await start('open'), await start('open')], closed = await start('closed');
-after(async () => { await counter_kill(); fs.rmSync(folder, { recursive: true }); });
+after(counter_kill);
 
 const NOW = Date.now();
 for (const box of [left, right, closed]) await admin(box, 'PUT', '/clock', { stopped: true, now: NOW });

@@ -30,10 +30,6 @@ for (const name of Object.keys(process.env))
 // The server is started at once and not in a hook: node:test does not wait for one hook of a file before the next.
 export async function serve({ scenario, config, args = [] } = {}) {
     const box = new Server();
-    if (boxes.length === 0) {
-        after(stop_all);
-        process.once('exit', () => boxes.forEach(other => other.process?.kill('SIGKILL'))); // when the test breaks off
-    }
     boxes.push(box);
     await box.start({ scenario, config, args });
     return box;
@@ -41,7 +37,25 @@ export async function serve({ scenario, config, args = [] } = {}) {
 
 const boxes = [];
 
-// One hook for all servers of a file: node:test leaves out the hooks behind one that fails.
+// A folder for a test file. It goes when the file's process ends and not in a hook: a hook that fails, as one does that empties a folder
+// while a server writes there, would leave the servers running, and the file waits for them for ever.
+export function scratch(name) {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), `dashbox-${name}-`));
+    folders.push(folder);
+    return folder;
+}
+
+const folders = [];
+
+process.once('exit', () => {
+    for (const box of boxes) box.process?.kill('SIGKILL'); // when the test breaks off
+    for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+});
+
+// One hook for all servers of a file: node:test leaves out the hooks behind one that fails. And it is the file's own: one that is made
+// when the first server starts would belong to the suite or test that starts it.
+after(stop_all);
+
 async function stop_all() {
     const ends = await Promise.allSettled(boxes.map(box => box.stop()));
     const failed = ends.find(end => end.status === 'rejected');
@@ -135,12 +149,12 @@ class Server {
     }
 }
 
-// Asks until the answer is neither undefined nor false.
+// Asks until the answer is neither undefined nor false. what: a text, or what makes it when it is needed.
 export async function until(ask, what, ms = 5000) {
     for (const end = Date.now() + ms; ;) {
         const answer = await ask();
         if (answer !== undefined && answer !== false) return answer;
-        assert(Date.now() < end, `waited ${ms} ms for ${what}`);
+        assert(Date.now() < end, `waited ${ms} ms for ${typeof what === 'function' ? what() : what}`);
         await new Promise(resolve => setTimeout(resolve, 10));
     }
 }

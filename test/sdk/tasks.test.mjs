@@ -6,14 +6,12 @@ import { after, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
-import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import { UUID, serve, until } from './server.mjs';
+import { UUID, scratch, serve, until } from './server.mjs';
 import { ADMIN_CONFIG, admin } from './tenants.mjs';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-tasks-'));
-after(() => fs.rmSync(folder, { recursive: true }));
+const folder = scratch('tasks');
 
 // Serves files to embed, and misbehaves by name.
 const asked = new Map();

@@ -2,18 +2,16 @@
 // to the rules of the Python SDK (utils/oss_utils.py): the same fields in the same order, a time limit, 200 and nothing else is success.
 // And what a client must not be able to do with it, or leave behind.
 
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { openAsBlob } from 'node:fs';
-import { serve, until } from './server.mjs';
+import { scratch, serve, until } from './server.mjs';
 import { ADMIN_CONFIG, admin } from './tenants.mjs';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-uploads-'));
-after(() => fs.rmSync(folder, { recursive: true }));
+const folder = scratch('uploads');
 
 const MODEL = 'qwen-vl-max', TEXTS = 'text-embedding-async-v2';
 const write = (name, bytes) => {
