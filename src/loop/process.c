@@ -209,12 +209,12 @@ static bool same_name(const char *a, const char *b)
     return len != STR_NONE && strncmp(a, b, len + 1) == 0;
 }
 
-/* Our environment without what `more` says otherwise, and `more`. */
-static void env_make(const char *const *more, const char **ret)
+/* Our environment without what `more` says otherwise, and `more`; `bare`: `more` alone. */
+static void env_make(const char *const *more, bool bare, const char **ret)
 {
     size_t n = 0;
 
-    for (char **own = environ; *own; own++) {
+    for (char **own = environ; *own && !bare; own++) {
         bool replaced = false;
 
         for (const char *const *m = more; m && *m && !replaced; m++)
@@ -268,8 +268,8 @@ enum err process_start(struct loop *l, const struct process_options *o, struct p
     size_t               more = words_count(o->env), guard;
     const char         **argv = xcalloc(argc + 5, sizeof(*argv));
     const char         **env = xcalloc(envc + more + 1, sizeof(*env));
-    uv_stdio_container_t stdio[3] = { { .flags = UV_IGNORE } };
-    uv_process_options_t uo = { .exit_cb = on_ended, .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio };
+    uv_stdio_container_t stdio[PROCESS_CHANNEL + 1] = { { .flags = UV_IGNORE } };
+    uv_process_options_t uo = { .exit_cb = on_ended, .flags = UV_PROCESS_DETACHED, .stdio = stdio };
     int                  r;
 
     ASSERT(argc > 0);
@@ -278,7 +278,7 @@ enum err process_start(struct loop *l, const struct process_options *o, struct p
     timer_init(&p->grace, on_grace, p);
     guard = guard_words(argv);
     memcpy(argv + guard, o->argv, argc * sizeof(*argv));
-    env_make(o->env, env);
+    env_make(o->env, o->bare, env);
     if (!program_found(o->argv[0], env, o->dir)) {
         free(argv);
         free(env);
@@ -297,6 +297,12 @@ enum err process_start(struct loop *l, const struct process_options *o, struct p
         pipe->uv.data = pipe;
         stdio[i + 1].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
         stdio[i + 1].data.stream = (uv_stream_t *)&pipe->uv;
+    }
+    uo.stdio_count = PROCESS_CHANNEL;
+    if (o->channel) {
+        stdio[PROCESS_CHANNEL].flags = UV_INHERIT_FD;
+        stdio[PROCESS_CHANNEL].data.fd = o->channel;
+        uo.stdio_count++;
     }
     p->handles = PIPES + 1;
     r = uv_spawn(&l->uv, &p->uv, &uo);
