@@ -38,6 +38,9 @@ int cli_embed(int argc, char **argv);
 int cli_rerank(int argc, char **argv);
 int cli_tokens(int argc, char **argv);
 
+/* What is in images, videos and audio, told by the media engine. */
+int cli_inspect(int argc, char **argv);
+
 /* ---- what commands share ---- */
 
 #define CLI_WORDS_MAX 64

@@ -38,6 +38,7 @@ static const struct {
     { S("embed"), GROUP_CALLS, cli_embed, "texts as vectors, and how near two are", true },
     { S("rerank"), GROUP_CALLS, cli_rerank, "which texts answer a question", true },
     { S("tokens"), GROUP_CALLS, cli_tokens, "how many tokens a text is; counted here", true },
+    { S("inspect"), GROUP_CALLS, cli_inspect, "what is in images, videos and audio; looked at here", true },
     { S("keys"), GROUP_ACCESS, cli_keys, "create, list and revoke API keys", true },
     { S("workspaces"), GROUP_ACCESS, cli_workspaces, "the account's workspaces, their models and limits", true },
     { S("members"), GROUP_ACCESS, cli_members, "who works in which workspace", true },

@@ -4,6 +4,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { Process, cores, files_max, folder, free_port, here, memory, output_of, pin_self, root, sleep, write } from './machine.mjs';
 import { ANSWERED, KEY, ask, ask_right, median, paths, questions, rounds, rows_of, wrk } from './measure.mjs';
@@ -416,6 +417,48 @@ const program_bench = name => async (options, report) => {
 const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
 const moderation = program_bench('moderation');
 
+// ---- media: inspections a second on one core, by kind ----
+
+async function media(options, report) {
+    if (spawnSync('ffmpeg', ['-version']).error) return report.say('there is no ffmpeg to make media with');
+    if (!fs.existsSync(path.join(build, 'engines', 'media', 'dashbox-media'))) return report.say('there is no dashbox-media');
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-bench-media-'));
+    const picture = size => ['-f', 'lavfi', '-i', `testsrc=size=${size}:rate=25:duration=5`];
+    const tone = ['-f', 'lavfi', '-i', 'sine=sample_rate=44100:duration=30'];
+    const still = size => [...picture(size), '-frames:v', '1'];
+    const kinds = {
+        'JPEG 640x480': ['a.jpg', still('640x480')], 'JPEG 1920x1080': ['b.jpg', still('1920x1080')],
+        'PNG 1920x1080': ['c.png', still('1920x1080')], 'WebP 1920x1080': ['d.webp', still('1920x1080')],
+        'GIF 320x240, 50 frames': ['e.gif', [...picture('320x240'), '-frames:v', '50']],
+        'MP4 H.264 640x360, 5 s': ['f.mp4', [...picture('640x360'), '-c:v', 'libx264']],
+        'MP4 H.264 1920x1080, 5 s': ['g.mp4', [...picture('1920x1080'), '-c:v', 'libx264']],
+        'WebM VP8 640x360, 5 s': ['h.webm', picture('640x360')],
+        'WAV 30 s': ['i.wav', tone], 'MP3 30 s': ['j.mp3', tone], 'FLAC 30 s': ['k.flac', tone], 'Ogg Opus 30 s': ['l.opus', tone],
+    };
+    const rows = [];
+    for (const [candidate, [name, words]] of Object.entries(kinds)) {
+        report.progress(candidate);
+        const file = path.join(folder, name);
+        if (spawnSync('ffmpeg', ['-v', 'error', ...words, file]).status !== 0) continue; // without that encoder
+        const inspect = count => {
+            const begun = process.hrtime.bigint();
+            const { status, stdout, stderr } = spawnSync('taskset', ['-c', cores.server, binary, 'inspect', '--json', ...Array(count).fill(file)],
+                { encoding: 'utf8', maxBuffer: 1 << 28 });
+            if (status !== 0) throw new Error(stderr);
+            const facts = stdout.trimEnd().split('\n').map(line => JSON.parse(line));
+            if (facts.length !== count || facts.some(f => f.error)) throw new Error(`${name}: ${JSON.stringify(facts[0])}`);
+            return { seconds: Number(process.hrtime.bigint() - begun) / 1e9, cpu_us: facts.reduce((sum, f) => sum + f.cpu_us, 0) / count };
+        };
+        const start = inspect(1).seconds; // with the program's and the engine's own start
+        const count = Math.max(10, Math.min(5000, Math.floor(options.seconds / (inspect(20).seconds / 20))));
+        const runs = Array.from({ length: options.count }, () => inspect(count)).sort((a, b) => a.seconds - b.seconds);
+        const median = runs[Math.floor(runs.length / 2)];
+        rows.push({ candidate, unit: 'a second', value: count / Math.max(median.seconds - start, 1e-6), cpu_us: median.cpu_us });
+    }
+    fs.rmSync(folder, { recursive: true });
+    report.rows('inspections by one engine on one core', rows);
+}
+
 // ---- embed: what the stand-in's vectors find and cost, alone and in the server ----
 
 async function embed(options, report) {
@@ -557,5 +600,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, embed, access, peers };
-export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, media, embed, access, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
