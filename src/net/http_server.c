@@ -46,10 +46,12 @@ struct http_exchange {
     bool                  body_done, body_over, body_broken, continue_wanted;
     char                 *piece; /* handed out by http_body_next() */
     struct fiber         *reader;
+    struct mailbox       *box; /* told of bytes that come behind 101 */
+    unsigned              box_bits;
 
     /* the answer */
     int         status;
-    bool        begun, ended, chunked, no_body;
+    bool        begun, ended, chunked, no_body, upgraded;
     struct buf  out_head;
     struct buf  out;
     int64_t     bytes_out;
@@ -331,6 +333,8 @@ static void on_body(struct http1 *p, str piece)
         if (x->body_len >= PIECES_MAX)
             stream_read_stop(&c->stream);
         fiber_wake(x->reader);
+        if (x->box)
+            mailbox_raise(x->box, x->box_bits);
     }
 }
 
@@ -372,6 +376,10 @@ static void conn_feed(struct conn *c, str bytes)
         }
         if (c->peer_closed)
             return;
+        if (c->x && c->x->upgraded) {
+            on_body(&c->parser, bytes);
+            return;
+        }
         if (c->x && c->x->body_done) {
             conn_keep_ahead(c, bytes);
             return;
@@ -780,6 +788,90 @@ enum err http_stream_end(struct http_exchange *x)
     e = stream_send(x, true);
     x->ended = !e;
     return e;
+}
+
+/* ---- another protocol ---- */
+
+enum err http_upgrade(struct http_exchange *x, const struct http_field *fields, size_t field_count)
+{
+    struct conn *c = x->conn;
+    struct buf   head;
+    str          part;
+    char        *ahead = c->ahead;
+    size_t       ahead_len = c->ahead_len;
+    enum err     e;
+
+    ASSERT(!x->begun && x->body_done);
+    might_suspend();
+    x->status = 101;
+    x->begun = true; /* and never ended: the connection is closed behind it */
+    buf_init(&head, &x->arena, HTTP_HEAD_MAX);
+    buf_add(&head, S("HTTP/1.1 101 Switching Protocols\r\n"));
+    for (size_t i = 0; i < field_count; i++) {
+        buf_add(&head, fields[i].name);
+        buf_add(&head, S(": "));
+        buf_add(&head, fields[i].value);
+        buf_add(&head, S("\r\n"));
+    }
+    buf_add(&head, S("connection: Upgrade\r\n\r\n"));
+    part = buf_str(&head);
+    x->upgraded = true;
+    x->plan = (struct http_body_plan){ .max = SIZE_MAX, .pieces = true };
+    x->body = NULL;
+    x->body_len = x->body_cap = 0;
+    x->body_over = false;
+    e = conn_write(c, &part, 1);
+    if (e)
+        return e;
+    if (ahead_len) { /* a client that did not wait for our answer */
+        c->ahead = NULL;
+        c->ahead_len = 0;
+        on_body(&c->parser, str_of(ahead, ahead_len));
+        free(ahead);
+    }
+    stream_read_start(&c->stream);
+    return OK;
+}
+
+enum err http_upgraded_read(struct http_exchange *x, int64_t deadline_us, str *ret)
+{
+    enum err e = OK;
+
+    ASSERT(x->upgraded);
+    might_suspend();
+    x->reader = fiber_self();
+    while (!e && x->body_len == 0) {
+        stream_read_start(&x->conn->stream);
+        e = deadline_us > loop_now_us(x->conn->server->loop) ? fiber_wait(deadline_us) : ERR_TIMEOUT;
+    }
+    x->reader = NULL;
+    if (e)
+        return e;
+    free(x->piece);
+    x->piece = x->body;
+    *ret = str_of(x->piece, x->body_len);
+    x->body = NULL;
+    x->body_len = x->body_cap = 0;
+    return OK;
+}
+
+void http_upgraded_notify(struct http_exchange *x, struct mailbox *mb, unsigned bits)
+{
+    x->box = mb;
+    x->box_bits = bits;
+    if (x->body_len)
+        mailbox_raise(mb, bits);
+}
+
+enum err http_upgraded_write(struct http_exchange *x, str bytes)
+{
+    enum err e;
+
+    ASSERT(x->upgraded);
+    might_suspend();
+    x->bytes_out += (int64_t)bytes.len;
+    e = conn_write(x->conn, &bytes, 1);
+    return e ? e : conn_flush(x->conn, HTTP_STREAM_MARK);
 }
 
 /* ---- what the handler asks ---- */
