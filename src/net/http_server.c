@@ -46,12 +46,12 @@ struct http_exchange {
     bool                  body_done, body_over, body_broken, continue_wanted;
     char                 *piece; /* handed out by http_body_next() */
     struct fiber         *reader;
-    struct mailbox       *box; /* told of bytes that come behind 101 */
-    unsigned              box_bits;
+    void (*on_bytes)(void *arg, str bytes); /* behind 101 */
+    void                 *on_bytes_arg;
 
     /* the answer */
     int         status;
-    bool        begun, ended, chunked, no_body, upgraded;
+    bool        begun, ended, chunked, no_body;
     struct buf  out_head;
     struct buf  out;
     int64_t     bytes_out;
@@ -333,8 +333,6 @@ static void on_body(struct http1 *p, str piece)
         if (x->body_len >= PIECES_MAX)
             stream_read_stop(&c->stream);
         fiber_wake(x->reader);
-        if (x->box)
-            mailbox_raise(x->box, x->box_bits);
     }
 }
 
@@ -376,8 +374,8 @@ static void conn_feed(struct conn *c, str bytes)
         }
         if (c->peer_closed)
             return;
-        if (c->x && c->x->upgraded) {
-            on_body(&c->parser, bytes);
+        if (c->x && c->x->on_bytes) {
+            c->x->on_bytes(c->x->on_bytes_arg, bytes);
             return;
         }
         if (c->x && c->x->body_done) {
@@ -794,12 +792,8 @@ enum err http_stream_end(struct http_exchange *x)
 
 enum err http_upgrade(struct http_exchange *x, const struct http_field *fields, size_t field_count)
 {
-    struct conn *c = x->conn;
-    struct buf   head;
-    str          part;
-    char        *ahead = c->ahead;
-    size_t       ahead_len = c->ahead_len;
-    enum err     e;
+    struct buf head;
+    str        part;
 
     ASSERT(!x->begun && x->body_done);
     might_suspend();
@@ -815,62 +809,42 @@ enum err http_upgrade(struct http_exchange *x, const struct http_field *fields, 
     }
     buf_add(&head, S("connection: Upgrade\r\n\r\n"));
     part = buf_str(&head);
-    x->upgraded = true;
-    x->plan = (struct http_body_plan){ .max = SIZE_MAX, .pieces = true };
-    x->body = NULL;
-    x->body_len = x->body_cap = 0;
-    x->body_over = false;
-    e = conn_write(c, &part, 1);
-    if (e)
-        return e;
-    if (ahead_len) { /* a client that did not wait for our answer */
-        c->ahead = NULL;
-        c->ahead_len = 0;
-        on_body(&c->parser, str_of(ahead, ahead_len));
-        free(ahead);
-    }
+    return conn_write(x->conn, &part, 1);
+}
+
+void http_upgraded_start(struct http_exchange *x, void (*on_bytes)(void *arg, str bytes), void *arg)
+{
+    struct conn *c = x->conn;
+    char        *ahead = c->ahead;
+    size_t       len = c->ahead_len;
+
+    ASSERT(x->status == 101);
+    x->on_bytes = on_bytes;
+    x->on_bytes_arg = arg;
+    c->ahead = NULL;
+    c->ahead_len = 0;
     stream_read_start(&c->stream);
-    return OK;
+    if (len)
+        on_bytes(arg, str_of(ahead, len));
+    free(ahead);
 }
 
-enum err http_upgraded_read(struct http_exchange *x, int64_t deadline_us, str *ret)
+void http_upgraded_pause(struct http_exchange *x, bool pause)
 {
-    enum err e = OK;
-
-    ASSERT(x->upgraded);
-    might_suspend();
-    x->reader = fiber_self();
-    while (!e && x->body_len == 0) {
+    if (pause)
+        stream_read_stop(&x->conn->stream);
+    else if (!x->conn->stream.closing && !x->conn->peer_closed)
         stream_read_start(&x->conn->stream);
-        e = deadline_us > loop_now_us(x->conn->server->loop) ? fiber_wait(deadline_us) : ERR_TIMEOUT;
-    }
-    x->reader = NULL;
-    if (e)
-        return e;
-    free(x->piece);
-    x->piece = x->body;
-    *ret = str_of(x->piece, x->body_len);
-    x->body = NULL;
-    x->body_len = x->body_cap = 0;
-    return OK;
 }
 
-void http_upgraded_notify(struct http_exchange *x, struct mailbox *mb, unsigned bits)
-{
-    x->box = mb;
-    x->box_bits = bits;
-    if (x->body_len)
-        mailbox_raise(mb, bits);
-}
-
-enum err http_upgraded_write(struct http_exchange *x, str bytes)
+enum err http_upgraded_write(struct http_exchange *x, const str *parts, size_t count)
 {
     enum err e;
 
-    ASSERT(x->upgraded);
     might_suspend();
-    x->bytes_out += (int64_t)bytes.len;
-    e = conn_write(x->conn, &bytes, 1);
+    for (size_t i = 0; i < count; i++)
+        x->bytes_out += (int64_t)parts[i].len;
+    e = conn_write(x->conn, parts, count);
     return e ? e : conn_flush(x->conn, HTTP_STREAM_MARK);
 }
 

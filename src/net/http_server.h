@@ -117,15 +117,15 @@ SUSPENDS enum err http_stream_end(struct http_exchange *x);
 /* ---- another protocol ---- */
 
 /* Answers 101: from now on the connection is bytes both ways, until the handler returns; then it is closed. A client that goes
- * away cancels the fiber, as ever. Only where nothing of a body is to come. `fields` hold Upgrade and what belongs to it. */
+ * away cancels the fiber, as ever. Only where no body is to come. `fields` hold Upgrade and what belongs to it. */
 SUSPENDS enum err http_upgrade(struct http_exchange *x, const struct http_field *fields, size_t field_count);
-/* What has come; valid until the next call. Waits until the deadline (loop time) when nothing has: ERR_TIMEOUT; one that is past
- * only looks. */
-SUSPENDS enum err http_upgraded_read(struct http_exchange *x, int64_t deadline_us, str *ret);
-/* Raises these bits whenever something comes, for a fiber that waits for other things too. */
-void http_upgraded_notify(struct http_exchange *x, struct mailbox *mb, unsigned bits);
-/* Sends the bytes, and waits while a slow client has more than HTTP_STREAM_MARK of them to take. */
-SUSPENDS enum err http_upgraded_write(struct http_exchange *x, str bytes);
+/* Bytes go to on_bytes(arg) as they come, in a callback of the loop, which are gone when it returns; those that came with the
+ * request's head at once. */
+void http_upgraded_start(struct http_exchange *x, void (*on_bytes)(void *arg, str bytes), void *arg);
+/* No more for now, or again: the back-pressure on the client. What has been read already comes in the callback that is under way. */
+void http_upgraded_pause(struct http_exchange *x, bool pause);
+/* Sends the parts in order, and waits while a slow client has more than HTTP_STREAM_MARK of them to take. */
+SUSPENDS enum err http_upgraded_write(struct http_exchange *x, const str *parts, size_t count);
 
 /* Bytes gathered for the next flush beyond which a writer should not go on without one. */
 #define HTTP_STREAM_MARK ((size_t)16 * 1024)

@@ -247,29 +247,36 @@ enum err ws_feed(struct ws *w, str bytes, size_t *ret_used, struct ws_message *r
 
 /* ---- frames out ---- */
 
+size_t ws_head(char *to, enum ws_opcode opcode, bool fin, size_t len)
+{
+    size_t n = 2, bytes = len < 126 ? 0 : len <= UINT16_MAX ? 2 : 8;
+
+    to[0] = (char)(opcode | (fin ? FIN : 0));
+    to[1] = (char)(bytes == 0 ? len : bytes == 2 ? 126 : 127);
+    for (size_t i = bytes; i-- > 0;)
+        to[n++] = (char)((uint64_t)len >> (8 * i));
+    return n;
+}
+
 void ws_add_frame(struct buf *out, enum ws_role role, enum ws_opcode opcode, bool fin, str payload)
 {
-    unsigned char head[WS_HEAD_MAX];
-    size_t        n = 2, bytes = payload.len < 126 ? 0 : payload.len <= UINT16_MAX ? 2 : 8;
-    char         *room;
+    char *room = buf_room(out, WS_HEAD_MAX + payload.len);
+    size_t n;
 
-    head[0] = (unsigned char)(opcode | (fin ? FIN : 0));
-    head[1] = (unsigned char)(bytes == 0 ? payload.len : bytes == 2 ? 126 : 127);
-    for (size_t i = bytes; i-- > 0;)
-        head[n++] = (unsigned char)((uint64_t)payload.len >> (8 * i));
-    if (role == WS_CLIENT) {
-        head[1] |= MASKED;
-        rand_secret(head + n, MASK_LEN); /* §5.3: nobody may guess it */
-        n += MASK_LEN;
-    }
-    room = buf_room(out, n + payload.len);
     if (!room)
         return; /* `full` says it */
-    memcpy(room, head, n);
-    if (role == WS_CLIENT)
-        mask_copy(room + n, payload.ptr, payload.len, head + n - MASK_LEN, 0);
-    else if (payload.len)
+    n = ws_head(room, opcode, fin, payload.len);
+    if (role == WS_CLIENT) {
+        unsigned char mask[MASK_LEN];
+
+        rand_secret(mask, MASK_LEN); /* §5.3: nobody may guess it */
+        room[1] = (char)(room[1] | (char)MASKED);
+        memcpy(room + n, mask, MASK_LEN);
+        n += MASK_LEN;
+        mask_copy(room + n, payload.ptr, payload.len, mask, 0);
+    } else if (payload.len) {
         memcpy(room + n, payload.ptr, payload.len);
+    }
     out->len += n + payload.len;
 }
 

@@ -83,6 +83,9 @@ void ws_init(struct ws *w, enum ws_role role, struct arena *a, size_t message_ma
  * why, and the connection can only be closed. */
 enum err ws_feed(struct ws *w, str bytes, size_t *ret_used, struct ws_message *ret);
 
+/* The head of a server's frame into `to`, WS_HEAD_MAX bytes; returns its length. */
+size_t ws_head(char *to, enum ws_opcode opcode, bool fin, size_t len);
+
 /* Appends one frame; `fin`: it ends its message. A client's is masked by a number of its own. */
 void ws_add_frame(struct buf *out, enum ws_role role, enum ws_opcode opcode, bool fin, str payload);
 static inline void ws_add(struct buf *out, enum ws_role role, enum ws_opcode opcode, str payload)

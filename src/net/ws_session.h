@@ -24,9 +24,16 @@
 struct ws_session {
     struct http_exchange *x;
     struct ws             in;
+    struct ws_message     got;  /* fed, not handed out yet, when `state` says so */
+    struct buf            rest; /* came behind it */
+    size_t                rest_at;
+    enum { WS_WANTED, WS_READY, WS_TAKEN } state; /* of `got` */
+    enum err              broken;                 /* by its frames */
+    bool                  paused, over;           /* over: a close frame has been sent */
+    struct fiber         *reader;
+    struct mailbox       *box;
+    unsigned              box_bits;
     struct buf            out;
-    str                   bytes; /* read, not fed yet */
-    bool                  over;  /* a close frame has been sent */
 };
 
 /* Answers the handshake, which has been found in order (ws_handshake_problem()). `fields` go into the 101 beside its own. */
@@ -38,16 +45,16 @@ SUSPENDS enum err ws_session_begin(struct ws_session *s, struct http_exchange *x
  * been told. */
 SUSPENDS enum err ws_session_receive(struct ws_session *s, int64_t deadline_us, struct ws_message *ret);
 
+/* Raises these bits whenever there may be something to receive, for a fiber that waits for other things too. */
+void ws_session_notify(struct ws_session *s, struct mailbox *mb, unsigned bits);
+
 static inline void ws_session_add(struct ws_session *s, enum ws_opcode opcode, str payload)
 {
     ws_add(&s->out, WS_SERVER, opcode, payload);
 }
 SUSPENDS enum err ws_session_flush(struct ws_session *s);
-SUSPENDS static inline enum err ws_session_send(struct ws_session *s, enum ws_opcode opcode, str payload)
-{
-    ws_session_add(s, opcode, payload);
-    return ws_session_flush(s);
-}
+/* The same at once; a large payload is not copied. */
+SUSPENDS enum err ws_session_send(struct ws_session *s, enum ws_opcode opcode, str payload);
 
 /* Sends what is gathered and closes. Once; nothing when the connection is over already. */
 SUSPENDS void ws_session_end(struct ws_session *s, int code, str reason);

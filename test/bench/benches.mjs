@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { Process, cores, files_max, folder, free_port, here, memory, output_of, pin_self, root, sleep, write } from './machine.mjs';
+import { Process, cores, cpu_us, files_max, folder, free_port, here, memory, output_of, pin_self, root, sleep, write } from './machine.mjs';
 import { ANSWERED, KEY, ask, ask_right, median, paths, questions, rounds, rows_of, wrk } from './measure.mjs';
 import { binary, dashbox, gateway_config, haproxy, have, nginx_fixed, nginx_fixed_words, nginx_proxy, trim_log, url_of } from './servers.mjs';
 
@@ -417,6 +417,36 @@ const program_bench = name => async (options, report) => {
 const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
 const moderation = program_bench('moderation');
 
+// ---- ws: WebSocket messages there and back, beside libwebsockets ----
+
+async function ws(options, report) {
+    const load = built('ws_load');
+    if (!load || !built('ws_echo')) return report.say(`there are no ws_echo and ws_load below ${path.join(build, 'test')}`);
+    const start = async (name, program, words) => {
+        const server = Process.start(name, [program, ...words]);
+        for (const end = Date.now() + 5000; !/:(\d+)/.test(server.said) && Date.now() < end;) await sleep(10);
+        server.port = Number(/listening on \S+:(\d+)/.exec(server.said)?.[1]);
+        if (!server.port) throw new Error(`${name} did not start: ${server.said}`);
+        return server;
+    };
+    const own = await start('dashbox', built('ws_echo'), []);
+    const peer = await optional(report, 'libwebsockets', built('ws_echo_lws'), async () =>
+        start('libwebsockets', built('ws_echo_lws'), [String(await free_port())]));
+    for (const [connections, depth, bytes] of [[64, 1, 128], [64, 16, 128], [64, 16, 4096], [64, 1, 65536], [1000, 16, 128]]) {
+        const candidates = [own, peer].filter(Boolean).map(server => ({ name: server.name, run: async seconds => {
+            const before = cpu_us(server.pid);
+            const seen = JSON.parse(await output_of('taskset', ['-c', cores.load, load, ...[server.port, connections, depth, bytes, seconds].map(String)]));
+            const spent = cpu_us(server.pid) - before;
+            server.check();
+            return { rate: seen.messages / (seen.us / 1e6), cpu: spent / seen.messages, lost: 0 };
+        } }));
+        const runs = await rounds(candidates, options, report.progress);
+        report.rows(`${bytes} bytes and back, ${connections} connections with ${depth} under way`,
+            rows_of(runs, candidates, { yardstick: 'libwebsockets', goal: 1.5, unit: 'messages/s' }));
+    }
+    await stop([own, peer]);
+}
+
 // ---- media: inspections a second on one core, by kind ----
 
 async function media(options, report) {
@@ -600,5 +630,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, media, embed, access, peers };
-export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, ws, media, embed, access, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);

@@ -35,7 +35,12 @@ static void handle(void *arg, struct http_exchange *x)
     if (ws_session_begin(&s, x, message_max, NULL, 0))
         return;
     while (!ws_session_receive(&s, DEADLINE_NONE, &m)) {
-        ws_session_add(&s, m.opcode, m.payload);
+        if (m.payload.len > HTTP_STREAM_MARK) {
+            if (ws_session_send(&s, m.opcode, m.payload))
+                return;
+            continue;
+        }
+        ws_session_add(&s, m.opcode, m.payload); /* several that came together go together */
         if (s.out.len > HTTP_STREAM_MARK && ws_session_flush(&s))
             return;
     }
