@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 #include "net/ws_session.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
         return 2;
     if (argc > 1)
         message_max = (size_t)max;
+    signal(SIGPIPE, SIG_IGN); /* clients leave in the middle */
     if (!address_parse(S("127.0.0.1:0"), &at) || http_server_open(l, &at, &o, &server))
         return 1;
     http_server_address(server, &at);

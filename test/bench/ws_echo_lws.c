@@ -1,6 +1,7 @@
 /* ws_echo_lws.c - the same as ws_echo.c with libwebsockets, for ./dev bench ws: its plain event loop, one thread, no extensions. */
 #include <libwebsockets.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,7 @@ int main(int argc, char **argv)
 
     if (argc != 2)
         return 2;
+    signal(SIGPIPE, SIG_IGN); /* loads end in the middle */
     info.port = atoi(argv[1]);
     lws_set_log_level(LLL_ERR, NULL);
     context = lws_create_context(&info);
