@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "contract/catalog.h"
 #include "contract/model.h"
+#include "engine/media/media.h"
 #include "engine/record/tapes.h"
 #include "engine/standin/standin.h"
 #include "fetch/fetch.h"
@@ -256,6 +257,7 @@ static void setup_free(struct setup *s)
         free(s->series[i].upstreams);
     free(s->series);
     fetcher_close(s->services.fetcher);
+    media_close(s->services.media);
     shared_unref(s->shared);
     free(s);
 }
@@ -375,6 +377,17 @@ static void open_fetcher(struct setup *s)
     arena_free(&a);
 }
 
+/* Without the program there is none, and what needs it is refused: media.h. */
+static void open_media(struct setup *s)
+{
+    const struct options *o = &s->shared->config->options;
+    struct media_options  m = { .process_max = (size_t)o->media_processes,
+                                .queue_max = (size_t)o->media_queue,
+                                .inspect_ms = o->media_time_ms };
+
+    (void)media_open(s->worker->loop, &m, &s->services.media);
+}
+
 enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
 {
     struct setup        *s = xcalloc(1, sizeof(*s));
@@ -393,6 +406,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
         .reset = reset_engines,
     };
     open_fetcher(s);
+    open_media(s);
     setup_attach(s);
     open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */

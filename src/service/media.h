@@ -1,0 +1,25 @@
+/* media.h - pictures, videos and sounds that a request names: downloaded, and looked into by the media engine.
+ *
+ * It refuses nothing: what was found is the caller's to compare with its rules, and to refuse with its rows.
+ *
+ * Thread: the request's loop.
+ */
+#ifndef DASHBOX_SERVICE_MEDIA_H
+#define DASHBOX_SERVICE_MEDIA_H
+
+#include "contract/request.h"
+#include "engine/media/facts.h"
+#include "fetch/fetch.h"
+
+struct media_file {
+    enum fetch_error   fetch; /* what stands below counts only with FETCH_OK */
+    struct fetched     file;
+    enum err           inspected; /* as of media_inspect(); ERR_NOT_FOUND: this dashbox has no media engine */
+    struct media_facts facts;     /* with OK */
+};
+
+/* `f` says where it is and how much is taken; its workspace and model are the request's. ERR_CANCELLED, else OK with what was found
+ * in *ret. */
+SUSPENDS enum err media_get(struct request *rq, const struct fetch_request *f, struct media_file *ret);
+
+#endif
