@@ -7,6 +7,7 @@
     gen_tables.py counters --data FILE --header H --source C
     gen_tables.py languages --data FILE --header H --source C
     gen_tables.py plans --data FILE --source C
+    gen_tables.py people --data FILE --source C
     gen_tables.py doc     --params FILE… --routes FILE --options FILE --doc DIR
 
 The formats are described at the head of each data file. Bad data is refused with file:line and status 1.
@@ -343,6 +344,39 @@ def plans(args):
           f'\nconst struct plan plan_rows[] = {{\n{"".join(rows)}}};\nconst unsigned plan_count = {len(rows)};\n')
 
 
+# ---- people ----
+
+PEOPLE_RULE = re.compile(r'([A-Z][A-Z0-9_]*) ([a-z_]+) ([<>]) ([0-9.]+)(?: for (\S+))?$')
+
+
+def people(args):
+    out, rows, seen = [], [], None
+    for s in st.read_file(args.data, {'seen', 'people'}):
+        if s.kind == 'seen':
+            s.only({'face', 'body', 'joint'})
+            seen = ', '.join(f'.{key} = {float(s.need(key))}' for key in ('face', 'body', 'joint'))
+            continue
+        s.only({'rules'})
+        symbol, rules = re.sub(r'[^a-z0-9]', '_', s.name), []
+        for text in s.need('rules').split(','):
+            match = PEOPLE_RULE.match(text.strip())
+            if not match:
+                s.fail(f'"{text.strip()}" is no rule: ROW MEASURE < NUMBER', 'rules')
+            row, measure, sign, number, only = match.groups()
+            rules.append(f'    {{ .row = &error_rows[ERROR_{row}], .measure = PEOPLE_{measure}, '
+                         f'.above = {"true" if sign == ">" else "false"}, .number = {float(number)}, '
+                         f'.only = {st.c_str(only or "")} }},\n')
+        out.append(f'static const struct people_rule rules_{symbol}[] = {{\n{"".join(rules)}}};\n')
+        rows.append(f'    {{ .name = {st.c_str(s.name)}, .rules = rules_{symbol}, .count = {len(rules)} }},\n')
+    if not seen:
+        raise st.BadData(f'{args.data}: there is no "seen"')
+    write(args.source, HEAD.format(args.data_name) + '#include "contract/errors.gen.h"\n'
+          '#include "contract/people_tables.h"\n\n' + ''.join(out) +
+          f'\nconst struct people_seen people_seen = {{ {seen} }};\n'
+          f'const struct people_rules people_rules_rows[] = {{\n{"".join(rows)}}};\n'
+          f'const size_t people_rules_count = {len(rows)};\n')
+
+
 # ---- reference pages ----
 
 def doc(args):
@@ -391,7 +425,7 @@ def doc(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
-    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'languages', 'plans', 'doc'])
+    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'languages', 'plans', 'people', 'doc'])
     parser.add_argument('--data')
     parser.add_argument('--name')
     parser.add_argument('--header')
@@ -405,7 +439,7 @@ def main():
         parts = args.data.split('/')
         args.data_name = '/'.join(parts[parts.index('data'):]) if 'data' in parts else args.data
     {'params': params, 'routes': routes, 'options': options, 'counters': counters, 'languages': languages,
-     'plans': plans, 'doc': doc}[args.what](args)
+     'plans': plans, 'people': people, 'doc': doc}[args.what](args)
 
 
 st.run(main)

@@ -14,7 +14,8 @@
 //         score      0 to 1: that it is one
 //         joints     17 of [x, y, score]: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles, each left then right
 //                    of the person; score 0 where none was found
-//         sharpness  variance of the Laplacian of its lightness (0 to 255) in a box brought to SHARPNESS_SIDE pixels
+//         sharpness  variance of the Laplacian of the lightness in its box, brought to at most SHARPNESS_SIDE pixels a side, in
+//                    proportion to the variance of that lightness: 0.001 is a blur, 0.02 a photograph
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -96,17 +97,26 @@ function sharpness(picture, [left, top, width, height]) {
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++)
       light[row * columns + column] = meanLight(picture, x0 + column * step, y0 + row * step, step);
-  let sum = 0, squares = 0;
+  const contrast = variance(light);
+  if (contrast === 0) return 0;
+  const edges = new Float64Array((columns - 2) * (rows - 2));
+  let count = 0;
   for (let row = 1; row < rows - 1; row++) {
     for (let column = 1; column < columns - 1; column++) {
       const at = row * columns + column;
-      const edge = light[at - 1] + light[at + 1] + light[at - columns] + light[at + columns] - 4 * light[at];
-      sum += edge;
-      squares += edge * edge;
+      edges[count++] = light[at - 1] + light[at + 1] + light[at - columns] + light[at + columns] - 4 * light[at];
     }
   }
-  const count = (columns - 2) * (rows - 2);
-  return round(squares / count - (sum / count) ** 2);
+  return round(variance(edges) / contrast, 5);
+}
+
+function variance(numbers) {
+  let sum = 0, squares = 0;
+  for (const number of numbers) {
+    sum += number;
+    squares += number * number;
+  }
+  return Math.max(0, squares / numbers.length - (sum / numbers.length) ** 2);
 }
 
 function meanLight({ pixels, width }, left, top, side) {
@@ -118,6 +128,12 @@ function meanLight({ pixels, width }, left, top, side) {
       sum += 0.299 * pixels[at] + 0.587 * pixels[at + 1] + 0.114 * pixels[at + 2];
   }
   return sum / ((x1 - x0) * (y1 - y0));
+}
+
+// The models see squares: a picture that is none would be squeezed into one, so that it gets a black rest, right or below.
+function square({ pixels, width, height }) {
+  const side = Math.max(width, height);
+  return tf.tidy(() => tf.pad(tf.tensor3d(pixels, [height, width, 3], "int32"), [[0, side - height], [0, side - width], [0, 0]]));
 }
 
 function faceFacts(face, picture) {
@@ -156,7 +172,7 @@ export async function openDetector() {
     version: human.version,
     async detect(pixels, width, height) {
       const picture = { pixels, width, height };
-      const tensor = tf.tensor3d(pixels, [height, width, 3], "int32");
+      const tensor = square(picture);
       try {
         const found = await human.detect(tensor);
         if (found.error) throw new Error(found.error);

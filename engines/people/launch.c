@@ -36,7 +36,7 @@
 #define CHANNEL 3
 #define PIXELS  4
 
-#define MEMORY_MAX ((uint64_t)1536 * 1024 * 1024)
+#define MEMORY_MAX ((uint64_t)1024 * 1024 * 1024)
 #define CPU_MAX_S  900
 #define FD_COUNT   64
 

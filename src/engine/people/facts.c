@@ -97,17 +97,3 @@ enum err people_facts_read(struct arena *a, str message, struct people_facts *fa
     *ret_done = false;
     return read_root(a, root, identity, facts, ret_done) ? OK : ERR_PROTOCOL;
 }
-
-double people_distance(const struct people_face *a, const struct people_face *b)
-{
-    double dot = 0, aa = 0, bb = 0;
-
-    for (size_t i = 0; i < PEOPLE_IDENTITY; i++) {
-        dot += (double)a->identity[i] * b->identity[i];
-        aa += (double)a->identity[i] * a->identity[i];
-        bb += (double)b->identity[i] * b->identity[i];
-    }
-    if (aa == 0 || bb == 0)
-        return 2;
-    return sqrt(fmax(0, 2 - 2 * dot / sqrt(aa * bb)));
-}

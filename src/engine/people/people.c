@@ -183,8 +183,8 @@ SUSPENDS enum err people_detect(struct people *p, int pixels_fd, int64_t width, 
 
     might_suspend();
     *ret = (struct people_facts){ 0 };
-    if (width <= 0 || height <= 0 || width > PEOPLE_PIXELS_MAX || height > PEOPLE_PIXELS_MAX / width ||
-        fstat(pixels_fd, &st) || !S_ISREG(st.st_mode) || st.st_size < 3 * width * height)
+    if (width <= 0 || height <= 0 || width > PEOPLE_SIDE_MAX || height > PEOPLE_SIDE_MAX || fstat(pixels_fd, &st) ||
+        !S_ISREG(st.st_mode) || st.st_size < 3 * width * height)
         return ERR_INVALID;
     e = pool_take(p->pool, &c);
     if (e)

@@ -1,9 +1,9 @@
 /* people.h - who is in a picture: asks dashbox-people (engines/people), Node.js with models of faces and bodies in a sandbox.
  *
- * The children are a pool (engine/pool). Each needs about 160 MB, and 450 MB after its first pictures.
+ * The children are a pool (engine/pool). Each needs about 160 MB, and 350 MB after its first pictures (530 MB after the largest).
  *
  * Thread: one loop for life.
- * Limits: PEOPLE_PIXELS_MAX a picture; `queue_max` pictures wait for a child.
+ * Limits: PEOPLE_SIDE_MAX pixels a side; `queue_max` pictures wait for a child.
  */
 #ifndef DASHBOX_ENGINE_PEOPLE_PEOPLE_H
 #define DASHBOX_ENGINE_PEOPLE_PEOPLE_H
@@ -13,7 +13,7 @@
 
 struct people;
 
-#define PEOPLE_PIXELS_MAX ((int64_t)16 * 1024 * 1024)
+#define PEOPLE_SIDE_MAX ((int64_t)2048)
 
 /* Zero stands for the value in brackets. */
 struct people_options {

@@ -104,25 +104,12 @@ TEST(no_more_than_there_is_room_for)
     arena_free(&arena);
 }
 
-TEST(how_unlike_two_faces_are)
-{
-    float              a[PEOPLE_IDENTITY] = { 3 }, twice[PEOPLE_IDENTITY] = { 6 }, other[PEOPLE_IDENTITY] = { 0, 5 };
-    float              none[PEOPLE_IDENTITY] = { 0 };
-    struct people_face x = { .identity = a }, y = { .identity = twice }, z = { .identity = other },
-                       n = { .identity = none };
-
-    assert_true(people_distance(&x, &y) < 1e-9);
-    assert_true(fabs(people_distance(&x, &z) - sqrt(2)) < 1e-9);
-    assert_true(people_distance(&x, &n) == 2);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faces_and_bodies_are_read_until_the_end),
         cmocka_unit_test(what_cannot_be_is_not_believed),
         cmocka_unit_test(no_more_than_there_is_room_for),
-        cmocka_unit_test(how_unlike_two_faces_are),
     };
 
     return cmocka_run_group_tests_name("people_facts", tests, NULL, NULL);
