@@ -1,13 +1,7 @@
 /* media.h - what is in images, videos and audio: asks dashbox-media (engines/media), a program that decodes in a sandbox.
  *
- * A pool of children, each of which looks into one file at a time. They are started when they are wanted and stay; one that
- * crashes, hangs or answers nonsense is killed and the next inspection starts another, after a pause when it had not even
- * become ready. One that has used much processor time is replaced by a fresh one.
- *
- *                 media_inspect, all others busy          its first message
- *      NONE ----------------------------------> STARTING ---------------> IDLE <------> BUSY
- *       ^                                          |                        |             |
- *       +-------- crash, time-out, retirement -----+------------------------+-------------+
+ * Its children are a pool (engine/pool), each of which looks into one file at a time; one that crashes, hangs or answers
+ * nonsense costs that one call.
  *
  * Thread: one loop for life.
  * Limits: `queue_max` inspections wait for a child.

@@ -3,6 +3,8 @@
  */
 #include "engine/media/media.c"
 
+#include "base/num.h"
+
 #include "../loop/run.h"
 
 #include <errno.h>

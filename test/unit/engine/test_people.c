@@ -1,9 +1,7 @@
-/* test_people.c - the people engine and its pool. Its children are small scripts that behave well, badly, or not at all, and
+/* test_people.c - the people engine; test_media.c has more about pools. Its children are small scripts that behave well, badly, or not at all, and
  * dashbox-people itself (PEOPLE_ENGINE) with the photographs of npm's @vladmandic/face-api, decoded by ffmpeg.
  */
 #include "engine/people/people.c"
-
-#include "base/num.h"
 
 #include "../loop/run.h"
 
@@ -192,80 +190,6 @@ static void one_that_cannot_start_is_left_in_peace(void **state)
                      ERR_NOT_FOUND);
 }
 
-/* ---- many at once ---- */
-
-static struct people *crowd_people;
-static size_t         crowd_done, crowd_refused, crowd_cancelled, crowd_order[64];
-
-static void in_crowd(void *arg)
-{
-    double   pid;
-    enum err e = ask(crowd_people, &pid);
-
-    crowd_refused += e == ERR_LIMIT;
-    crowd_cancelled += e == ERR_CANCELLED;
-    CHECK(e == OK || e == ERR_LIMIT || e == ERR_CANCELLED);
-    if (!e)
-        crowd_order[crowd_done++] = (size_t)(uintptr_t)arg;
-}
-
-static void crowd(void *arg)
-{
-    struct fiber *fibers[40];
-    int           pid;
-
-    (void)arg;
-    crowd_people = open_script("ready()\nwhile take():\n    time.sleep(0.005)\n    answer()\n",
-                               (struct people_options){ .queue_max = 30 });
-    for (size_t i = 0; i < 40; i++)
-        fibers[i] = spawn(in_crowd, (void *)(uintptr_t)i);
-    yield();
-    CHECK(crowd_refused == 40 - 1 - 30);
-    fiber_cancel(fibers[5]);
-    fiber_cancel(fibers[6]);
-    yield();
-    CHECK(crowd_cancelled == 2);
-    while (crowd_done < 29)
-        CHECK(fiber_sleep_until(after_ms(5)) == OK);
-    CHECK(people_pids(crowd_people, &pid, 1) == 1);
-    for (size_t i = 0; i + 1 < crowd_done; i++)
-        CHECK(crowd_order[i] < crowd_order[i + 1]);
-    yield();
-    people_close(crowd_people);
-}
-
-static void those_who_wait_come_in_order(void **state)
-{
-    (void)state;
-    run_fiber(crowd);
-}
-
-static void at_once(void *arg)
-{
-    int    pids[8];
-    size_t most = 0;
-
-    (void)arg;
-    crowd_done = 0;
-    crowd_people = open_script("ready()\nwhile take():\n    time.sleep(0.1)\n    answer()\n",
-                               (struct people_options){ .process_max = 3 });
-    for (size_t i = 0; i < 8; i++)
-        spawn(in_crowd, (void *)(uintptr_t)i);
-    while (crowd_done < 8) {
-        CHECK(fiber_sleep_until(after_ms(5)) == OK);
-        most = max_size(most, people_pids(crowd_people, pids, 8));
-    }
-    CHECK(most == 3);
-    yield();
-    people_close(crowd_people);
-}
-
-static void as_many_as_there_may_be_work_at_once(void **state)
-{
-    (void)state;
-    run_fiber(at_once);
-}
-
 /* ---- dashbox-people itself ---- */
 
 static const char *real;
@@ -393,8 +317,6 @@ int main(void)
         loop_test(a_failure_is_of_one_call),
         loop_test(one_that_has_worked_long_or_not_at_all_is_ended),
         loop_test(one_that_cannot_start_is_left_in_peace),
-        loop_test(those_who_wait_come_in_order),
-        loop_test(as_many_as_there_may_be_work_at_once),
         loop_test(the_engine_is_locked_in),
         loop_test(it_sees_who_is_there),
     };
