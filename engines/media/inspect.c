@@ -2,6 +2,7 @@
  * demuxer; both read through a context of our own and can open nothing else. */
 #include "inspect.h"
 
+#include "frame.h"
 #include "picture.h"
 
 #include "base/num.h"
@@ -52,14 +53,6 @@ static const char codecs[] =
     "msmpeg4,wmv1,wmv2,wmv3,vc1,rawvideo,aac,mp3,mp3float,mp2,mp2float,vorbis,opus,libopus,flac,alac,ac3,eac3,amrnb,amrwb,"
     "wmav1,wmav2,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_u8,pcm_f32le,pcm_f64le,pcm_alaw,pcm_mulaw,"
     "adpcm_ms,adpcm_ima_wav";
-
-struct facts {
-    const char *kind, *format, *video_codec, *audio_codec;
-    int64_t     bytes, width, height, frames, duration_ms, sample_rate, channels;
-    double      fps, brightness; /* below 0: not known */
-    bool        alpha, animated, truncated;
-    char        error[512]; /* `said`, and what it is about */
-};
 
 struct file {
     int     fd;
@@ -171,22 +164,26 @@ static void turn(struct facts *f, int64_t width, int64_t height, bool quarter)
     f->height = quarter ? width : height;
 }
 
-static bool matrix_is_quarter(const int32_t *matrix)
+/* As an Exif orientation; mirrors are left out. */
+static int matrix_turns(const int32_t *matrix)
 {
-    double angle = av_display_rotation_get(matrix);
+    static const int by_quarter[] = { 1, 6, 3, 8 }; /* clockwise */
+    double           angle = av_display_rotation_get(matrix);
 
-    return !isnan(angle) && lround(fabs(angle) / 90) % 2 == 1;
+    return isnan(angle) ? 1 : by_quarter[(lround(-angle / 90) + 4) % 4];
 }
 
-static bool frame_is_quarter(const AVFrame *frame)
+static int frame_turns(const AVFrame *frame)
 {
     const AVFrameSideData   *side = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
     const AVDictionaryEntry *tag = av_dict_get(frame->metadata, "Orientation", NULL, 0);
     int64_t                  orientation;
 
     if (side && side->size >= 9 * sizeof(int32_t))
-        return matrix_is_quarter((const int32_t *)side->data);
-    return tag && str_to_i64(str_trim(str_from_cstr(tag->value)), &orientation) && orientation >= 5 && orientation <= 8;
+        return matrix_turns((const int32_t *)side->data);
+    return tag && str_to_i64(str_trim(str_from_cstr(tag->value)), &orientation) && orientation >= 1 && orientation <= 8
+               ? (int)orientation
+               : 1;
 }
 
 static void look_at_luma(struct facts *f, const AVFrame *frame)
@@ -292,7 +289,8 @@ static const enum AVCodecID picture_codecs[] = {
     [PICTURE_TIFF] = AV_CODEC_ID_TIFF,
 };
 
-static void picture_decode(struct facts *f, enum picture_format format, AVPacket *packet)
+/* NULL, and a complaint, when it cannot be decoded. */
+static AVFrame *picture_decode(struct facts *f, enum picture_format format, AVPacket *packet)
 {
     AVCodecContext *c = decoder_open(picture_codecs[format], NULL);
     AVFrame        *frame = av_frame_alloc();
@@ -304,43 +302,58 @@ static void picture_decode(struct facts *f, enum picture_format format, AVPacket
         e = avcodec_receive_frame(c, frame);
     if (e) {
         complain(f, "it cannot be decoded", e);
-    } else {
-        turn(f, frame->width, frame->height, frame_is_quarter(frame));
-        look_at_luma(f, frame);
-        look_at_alpha(f, frame, format != PICTURE_GIF && format != PICTURE_WEBP);
+        av_frame_free(&frame);
     }
-    av_frame_free(&frame);
     avcodec_free_context(&c);
+    return frame;
+}
+
+/* The whole file; NULL, and a complaint, when it is too large or cannot be read. */
+static AVPacket *picture_load(struct facts *f, struct file *file)
+{
+    AVPacket *packet = av_packet_alloc();
+
+    if (f->bytes > PICTURE_BYTES || !packet || av_new_packet(packet, (int)f->bytes)) {
+        complain(f, "it is too large a file", 0);
+        av_packet_free(&packet);
+        return NULL;
+    }
+    file->at = 0;
+    if (file_read(file, packet->data, f->bytes) != f->bytes) {
+        complain(f, "it cannot be read", 0);
+        av_packet_free(&packet);
+    }
+    return packet;
 }
 
 static void picture_inspect(struct facts *f, struct file *file, enum picture_format format)
 {
-    AVPacket      *packet = av_packet_alloc();
+    AVPacket      *packet;
+    AVFrame       *frame;
     struct picture p;
 
     f->kind = "image";
     f->format = picture_format_name(format);
     f->frames = 1;
-    if (f->bytes > PICTURE_BYTES || !packet || av_new_packet(packet, (int)f->bytes)) {
-        complain(f, "it is too large a file", 0);
-        av_packet_free(&packet);
+    packet = picture_load(f, file);
+    if (!packet)
         return;
+    p = picture_read(format, str_of((const char *)packet->data, (size_t)f->bytes));
+    f->truncated = !p.complete;
+    f->frames = p.frames;
+    f->animated = p.frames > 1;
+    f->duration_ms = p.duration_ms;
+    if (f->animated && p.duration_ms)
+        f->fps = (double)p.frames * 1000 / (double)p.duration_ms;
+    f->width = p.width;
+    f->height = p.height;
+    frame = picture_decode(f, format, packet);
+    if (frame) {
+        turn(f, frame->width, frame->height, frame_turns(frame) >= 5);
+        look_at_luma(f, frame);
+        look_at_alpha(f, frame, format != PICTURE_GIF && format != PICTURE_WEBP);
     }
-    file->at = 0;
-    if (file_read(file, packet->data, f->bytes) == f->bytes) {
-        p = picture_read(format, str_of((const char *)packet->data, (size_t)f->bytes));
-        f->truncated = !p.complete;
-        f->frames = p.frames;
-        f->animated = p.frames > 1;
-        f->duration_ms = p.duration_ms;
-        if (f->animated && p.duration_ms)
-            f->fps = (double)p.frames * 1000 / (double)p.duration_ms;
-        f->width = p.width;
-        f->height = p.height;
-        picture_decode(f, format, packet);
-    } else {
-        complain(f, "it cannot be read", 0);
-    }
+    av_frame_free(&frame);
     av_packet_free(&packet);
 }
 
@@ -583,29 +596,39 @@ static int decode_until(AVFormatContext *c, AVCodecContext *d, const AVStream *v
     return e == AVERROR_EOF ? 0 : e;
 }
 
-static void middle_decode(AVFormatContext *c, struct facts *f, const struct tracks *t)
+/* The frame that is shown at `at_ms` of the video; NULL, and a complaint, when none can be decoded. */
+static AVFrame *video_decode(AVFormatContext *c, struct facts *f, AVStream *video, int64_t at_ms)
 {
-    AVCodecContext *d = decoder_open(t->video->codecpar->codec_id, t->video->codecpar);
+    AVCodecContext *d = decoder_open(video->codecpar->codec_id, video->codecpar);
     AVFrame        *last = av_frame_alloc();
-    int64_t         middle = (c->start_time == AV_NOPTS_VALUE ? 0 : c->start_time) + f->duration_ms * 1000 / 2;
+    int64_t         at = (c->start_time == AV_NOPTS_VALUE ? 0 : c->start_time) + at_ms * 1000;
     int             e = d && last ? 0 : AVERROR(ENOMEM);
 
-    if (!e && avformat_seek_file(c, -1, INT64_MIN, middle, middle, 0) >= 0)
-        e = decode_until(c, d, t->video, middle / 1000, last);
+    if (!e && avformat_seek_file(c, -1, INT64_MIN, at, at, 0) >= 0)
+        e = decode_until(c, d, video, at / 1000, last);
     if (!e && !last->width &&
         (av_seek_frame(c, -1, 0, AVSEEK_FLAG_BYTE) >= 0 ||
-         av_seek_frame(c, t->video->index, 0, AVSEEK_FLAG_BACKWARD) >= 0)) {
+         av_seek_frame(c, video->index, 0, AVSEEK_FLAG_BACKWARD) >= 0)) {
         avcodec_flush_buffers(d); /* no key frame was found there: from the beginning */
-        e = decode_until(c, d, t->video, middle / 1000, last);
+        e = decode_until(c, d, video, at / 1000, last);
     }
-    if (last && last->width) {
-        look_at_luma(f, last);
-        look_at_alpha(f, last, true);
-    } else {
+    if (!last || !last->width) {
         complain(f, "no frame can be decoded", e);
+        av_frame_free(&last);
     }
-    av_frame_free(&last);
     avcodec_free_context(&d);
+    return last;
+}
+
+static void look_at_middle(AVFormatContext *c, struct facts *f, const struct tracks *t)
+{
+    AVFrame *frame = video_decode(c, f, t->video, f->duration_ms / 2);
+
+    if (frame) {
+        look_at_luma(f, frame);
+        look_at_alpha(f, frame, true);
+    }
+    av_frame_free(&frame);
 }
 
 static void video_facts(AVFormatContext *c, struct facts *f, const struct tracks *t)
@@ -615,7 +638,7 @@ static void video_facts(AVFormatContext *c, struct facts *f, const struct tracks
     const int32_t           *matrix = matrix_of(t->video);
 
     f->video_codec = avcodec_get_name(par->codec_id);
-    turn(f, par->width, par->height, matrix && matrix_is_quarter(matrix));
+    turn(f, par->width, par->height, matrix && matrix_turns(matrix) >= 5);
     f->frames = t->packets ? t->packets : t->video->nb_frames;
     if (rate.num > 0 && rate.den > 0)
         f->fps = av_q2d(rate);
@@ -624,7 +647,7 @@ static void video_facts(AVFormatContext *c, struct facts *f, const struct tracks
     if ((int64_t)par->width * par->height > PIXELS_MAX)
         complain(f, "it has too many pixels", 0);
     else
-        middle_decode(c, f, t);
+        look_at_middle(c, f, t);
 }
 
 static void duration_facts(const AVFormatContext *c, struct facts *f, const struct tracks *t)
@@ -640,11 +663,12 @@ static void duration_facts(const AVFormatContext *c, struct facts *f, const stru
         f->duration_ms = seen; /* what is there */
 }
 
-static void streams_inspect(AVFormatContext *c, struct facts *f)
+static void streams_inspect(AVFormatContext *c, struct facts *f, void *arg)
 {
     struct tracks t = { 0 };
     bool          picture = strcmp(f->format, "avif") == 0 || strcmp(f->format, "heic") == 0;
 
+    (void)arg;
     tracks_find(c, &t);
     if (!t.video && !t.audio) {
         complain(f, "it has neither pictures nor sound", 0);
@@ -711,7 +735,10 @@ static const char *kind_of(const char *format)
     return "video";
 }
 
-static void container_inspect(struct facts *f, struct file *file, str head)
+/* What is done with what was opened. */
+typedef void container_fn(AVFormatContext *c, struct facts *f, void *arg);
+
+static void container_open(struct facts *f, struct file *file, str head, container_fn *then, void *arg)
 {
     uint8_t             *buffer = av_malloc(IO_BUFFER);
     AVIOContext         *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, file, io_read, NULL, io_seek) : NULL;
@@ -730,7 +757,7 @@ static void container_inspect(struct facts *f, struct file *file, str head)
         said[0] = 0; /* of the probe */
         if (demuxer_open(&c, io, in, f)) {
             file->left = INT64_MAX;
-            streams_inspect(c, f);
+            then(c, f, arg);
         }
     }
     avformat_close_input(&c);
@@ -753,7 +780,7 @@ static void add_bool(struct buf *out, str before, bool v)
     buf_add(out, v ? S("true") : S("false"));
 }
 
-static void facts_write(const struct facts *f, struct buf *out)
+void facts_write(const struct facts *f, struct buf *out)
 {
     add_text(out, S("{\"kind\":"), f->kind);
     add_text(out, S(",\"format\":"), f->format);
@@ -779,26 +806,89 @@ static void facts_write(const struct facts *f, struct buf *out)
     add_text(out, S(",\"error\":"), f->error);
 }
 
-void inspect(int fd, int64_t bytes, struct buf *out)
+/* What a file begins with, and whether that is a picture's. False, and a complaint, when there is nothing. */
+static bool head_read(struct facts *f, struct file *file, char *head, size_t cap, str *ret_head,
+                      enum picture_format *ret)
 {
-    struct facts f = { .kind = "unknown", .format = "unknown", .video_codec = "", .audio_codec = "", .brightness = -1 };
-    struct file  file = { .fd = fd, .size = bytes, .left = HEAD_BYTES };
-    enum picture_format picture;
-    char                head[64];
-    int64_t             n;
+    int64_t n = file_read(file, head, min_i64(file->size, (int64_t)cap));
 
     said[0] = 0;
+    file->at = 0;
+    if (n <= 0) {
+        complain(f, n < 0 ? "it cannot be read" : "it is empty", 0);
+        return false;
+    }
+    *ret_head = str_of(head, (size_t)n);
+    *ret = picture_format(*ret_head);
+    return true;
+}
+
+void inspect(int fd, int64_t bytes, struct buf *out)
+{
+    struct facts        f = FACTS_NONE;
+    struct file         file = { .fd = fd, .size = bytes, .left = HEAD_BYTES };
+    enum picture_format picture;
+    char                bytes_64[64];
+    str                 head;
+
     f.bytes = bytes;
-    n = file_read(&file, head, min_i64(bytes, sizeof(head)));
-    picture = n > 0 ? picture_format(str_of(head, (size_t)n)) : PICTURE_NONE;
-    file.at = 0;
-    if (n < 0)
-        complain(&f, "it cannot be read", 0);
-    else if (n == 0)
-        complain(&f, "it is empty", 0);
-    else if (picture)
-        picture_inspect(&f, &file, picture);
-    else
-        container_inspect(&f, &file, str_of(head, (size_t)n));
+    if (head_read(&f, &file, bytes_64, sizeof(bytes_64), &head, &picture)) {
+        if (picture)
+            picture_inspect(&f, &file, picture);
+        else
+            container_open(&f, &file, head, streams_inspect, NULL);
+    }
     facts_write(&f, out);
+}
+
+struct frame_wanted {
+    int64_t  at_ms;
+    AVFrame *frame;
+    int      turns;
+};
+
+static void stream_decode(AVFormatContext *c, struct facts *f, void *arg)
+{
+    struct frame_wanted *w = arg;
+    struct tracks        t = { 0 };
+    const int32_t       *matrix;
+
+    tracks_find(c, &t);
+    if (!t.video) {
+        complain(f, "it has no pictures", 0);
+        return;
+    }
+    matrix = matrix_of(t.video);
+    w->turns = matrix ? matrix_turns(matrix) : 1;
+    if ((int64_t)t.video->codecpar->width * t.video->codecpar->height > PIXELS_MAX)
+        complain(f, "it has too many pixels", 0);
+    else
+        w->frame = video_decode(c, f, t.video, w->at_ms);
+}
+
+AVFrame *frame_read(int fd, int64_t bytes, int64_t at_ms, struct facts *f, int *ret_turns)
+{
+    struct frame_wanted w = { .at_ms = at_ms, .turns = 1 };
+    struct file         file = { .fd = fd, .size = bytes, .left = HEAD_BYTES };
+    enum picture_format picture;
+    char                bytes_64[64];
+    str                 head;
+
+    *f = FACTS_NONE;
+    f->bytes = bytes;
+    if (head_read(f, &file, bytes_64, sizeof(bytes_64), &head, &picture)) {
+        AVPacket *packet = picture ? picture_load(f, &file) : NULL;
+
+        if (packet) {
+            w.frame = picture_decode(f, picture, packet);
+            w.turns = w.frame ? frame_turns(w.frame) : 1;
+        } else if (!picture) {
+            container_open(f, &file, head, stream_decode, &w);
+        }
+        av_packet_free(&packet);
+    }
+    if (w.frame)
+        look_at_luma(f, w.frame);
+    *ret_turns = w.turns;
+    return w.frame;
 }

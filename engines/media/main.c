@@ -6,10 +6,16 @@
  *      server: inspect 48213        and the file of that many bytes as a descriptor
  *      engine: {"kind":"image","format":"png",…}                            inspect.h
  *
- * one file at a time, until the other end is closed. A file is only read at places (pread): its offset is the server's.
+ *      server: in 48213             and a file that is read; none, or up to RENDER_FILES_MAX
+ *      server: out                  and the file that is written
+ *      server: render 61            and a file of that many bytes that is the request
+ *      engine: {"kind":"image","format":"png",…} or {"failed":"…"}          render.h
+ *
+ * one thing at a time, until the other end is closed. A file is only read at places (pread): its offset is the server's.
  * How long it may take is the server's business as well; memory and processor time are limited here (sandbox.h).
  */
 #include "inspect.h"
+#include "render.h"
 #include "sandbox.h"
 
 #include <errno.h>
@@ -25,8 +31,11 @@
 #define MEMORY_MAX  ((uint64_t)1536 * 1024 * 1024)
 #define CPU_MAX_S   60
 
-/* Standard streams, the channel, and the one file that is looked at: there is no number left for another. */
-#define FD_COUNT (CHANNEL + 2)
+#define FILE_MAX    ((uint64_t)512 * 1024 * 1024) /* of what it writes */
+#define REQUEST_MAX ((int64_t)1024 * 1024)
+
+/* Standard streams, the channel, and the files of one request: there is no number left for another. */
+#define FD_COUNT (CHANNEL + 1 + RENDER_FILES_MAX + 2)
 
 static bool reply(struct buf *b)
 {
@@ -70,12 +79,43 @@ static int64_t cpu_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* What has come of a request that is not whole yet. */
+static struct {
+    struct render_file in[RENDER_FILES_MAX];
+    size_t             in_count;
+    int                out; /* −1: none yet */
+} job = { .out = -1 };
+
+static void job_end(void)
+{
+    for (size_t i = 0; i < job.in_count; i++)
+        close(job.in[i].fd);
+    if (job.out >= 0)
+        close(job.out);
+    job.in_count = 0;
+    job.out = -1;
+}
+
+static bool render_one(int fd, int64_t bytes, struct arena *a, struct buf *b)
+{
+    char *text;
+
+    if (job.out < 0 || bytes > REQUEST_MAX)
+        return false;
+    text = arena_bytes(a, (size_t)bytes);
+    if (pread(fd, text, (size_t)bytes, 0) != bytes)
+        return false;
+    render(str_of(text, (size_t)bytes), job.in, job.in_count, job.out, a, b);
+    job_end();
+    return true;
+}
+
 static bool serve_one(struct arena *a)
 {
     char       text[64];
     size_t     len;
     int        fd;
-    int64_t    bytes, begun_us;
+    int64_t    bytes = 0, begun_us;
     str        rest, verb;
     struct buf b;
 
@@ -84,12 +124,23 @@ static bool serve_one(struct arena *a)
     begun_us = cpu_us();
     rest = str_of(text, len);
     verb = str_cut(&rest, ' ');
-    if (fd < 0 || !str_eq(verb, S("inspect")) || !str_to_i64(rest, &bytes) || bytes < 0) {
+    buf_init(&b, a, MESSAGE_MAX);
+    if (fd < 0 || (rest.len && (!str_to_i64(rest, &bytes) || bytes < 0))) {
         fprintf(stderr, "dashbox-media: not a request: %.*s\n", STR_ARG(str_of(text, len)));
         return false;
     }
-    buf_init(&b, a, MESSAGE_MAX);
-    inspect(fd, bytes, &b);
+    if (str_eq(verb, S("in")) && job.in_count < RENDER_FILES_MAX) {
+        job.in[job.in_count++] = (struct render_file){ fd, bytes };
+        return true;
+    }
+    if (str_eq(verb, S("out")) && job.out < 0) {
+        job.out = fd;
+        return true;
+    }
+    if (str_eq(verb, S("inspect")))
+        inspect(fd, bytes, &b);
+    else if (!str_eq(verb, S("render")) || !render_one(fd, bytes, a, &b))
+        return false;
     close(fd);
     json_add_count(&b, S(",\"cpu_us\":"), cpu_us() - begun_us);
     buf_add_char(&b, '}');
@@ -98,7 +149,7 @@ static bool serve_one(struct arena *a)
 
 int main(int argc, char **argv)
 {
-    static const struct sandbox_limits limits = { MEMORY_MAX, CPU_MAX_S, FD_COUNT };
+    static const struct sandbox_limits limits = { MEMORY_MAX, CPU_MAX_S, FD_COUNT, FILE_MAX };
     struct arena                       arena;
     struct buf                         b;
     const char                        *lacks;
@@ -111,6 +162,7 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     inspect_begin();
     lacks = sandbox_enter(&limits);
     arena_init(&arena, 0);

@@ -110,7 +110,7 @@ const char *sandbox_enter(const struct sandbox_limits *limits)
         limit(RLIMIT_AS, limits->memory_bytes);
     limit(RLIMIT_CPU, limits->cpu_s);
     limit(RLIMIT_NOFILE, limits->fd_count);
-    limit(RLIMIT_FSIZE, 0);
+    limit(RLIMIT_FSIZE, limits->file_bytes);
     limit(RLIMIT_CORE, 0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
         perror("dashbox-media: PR_SET_NO_NEW_PRIVS");

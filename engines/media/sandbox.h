@@ -1,9 +1,9 @@
 /* sandbox.h - what the media engine gives up before it sees the first byte of anybody's file.
  *
- * After sandbox_enter() the process can read and write the descriptors it has, take one more from its channel, use memory
+ * After sandbox_enter() the process can read and write the descriptors it has, take more from its channel, use memory
  * and end. It cannot open a file, make a socket, start a program or a thread, look at other processes, or give itself any
  * of that back: system calls outside the list in sandbox.c fail with EPERM (so that a library that asks for a file is
- * told no and goes on), memory cannot be made executable, and no file can be written.
+ * told no and goes on), and memory cannot be made executable.
  */
 #ifndef DASHBOX_MEDIA_SANDBOX_H
 #define DASHBOX_MEDIA_SANDBOX_H
@@ -14,6 +14,7 @@ struct sandbox_limits {
     uint64_t memory_bytes; /* of address space */
     uint64_t cpu_s;        /* of the process's whole life */
     uint64_t fd_count;     /* descriptors below this number alone */
+    uint64_t file_bytes;   /* of a file that it writes */
 };
 
 /* NULL when all of it holds; else what this system lacks: "seccomp". Ends the process when a limit cannot be set. */

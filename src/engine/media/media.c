@@ -9,13 +9,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct media {
     struct pool *pool;
     struct loop *loop;
-    int64_t      inspect_ms;
+    int64_t      inspect_ms, render_ms;
     bool         told; /* the log knows of the sandbox */
 };
 
@@ -78,6 +79,7 @@ enum err media_open(struct loop *l, const struct media_options *o, struct media 
     arena_init(&a, 0);
     m->loop = l;
     m->inspect_ms = o->inspect_ms ? o->inspect_ms : 20000;
+    m->render_ms = o->render_ms ? o->render_ms : 120000;
     po.process_max = o->process_max ? o->process_max : 2;
     po.queue_max = o->queue_max ? o->queue_max : 256;
     po.start_ms = o->start_ms ? o->start_ms : 10000;
@@ -119,8 +121,13 @@ static enum err open_again(int fd, int *ret)
     return OK;
 }
 
-static SUSPENDS enum err child_ask(struct media *m, struct pool_child *c, int fd, int64_t bytes, struct arena *a,
-                                   struct media_facts *ret)
+static enum err heard(enum err e)
+{
+    return e == ERR_EOF ? ERR_IO : e == ERR_LIMIT ? ERR_PROTOCOL : e; /* LIMIT: an answer that is too long */
+}
+
+static SUSPENDS enum err child_inspect(struct media *m, struct pool_child *c, int fd, int64_t bytes, struct arena *a,
+                                       struct media_facts *ret)
 {
     struct channel *channel = pool_child_channel(c);
     char            text[CHANNEL_MESSAGE_MAX];
@@ -134,9 +141,7 @@ static SUSPENDS enum err child_ask(struct media *m, struct pool_child *c, int fd
         e = media_facts_read(a, str_of(text, len), ret);
     if (!e && ret->bytes != bytes)
         e = ERR_PROTOCOL;
-    if (e == ERR_EOF)
-        return ERR_IO;
-    return e == ERR_LIMIT ? ERR_PROTOCOL : e; /* an answer that is too long */
+    return heard(e);
 }
 
 SUSPENDS enum err media_inspect(struct media *m, int fd, struct arena *a, struct media_facts *ret)
@@ -152,11 +157,105 @@ SUSPENDS enum err media_inspect(struct media *m, int fd, struct arena *a, struct
         return e;
     e = fstat(file, &st) ? ERR_IO : pool_take(m->pool, &c);
     if (!e) {
-        e = child_ask(m, c, file, st.st_size, a, ret);
+        e = child_inspect(m, c, file, st.st_size, a, ret);
         pool_give_back(c, e, e ? 0 : ret->cpu_us);
     }
     close(file);
     return e;
+}
+
+/* ---- a file that is made ---- */
+
+static enum err send_file(struct channel *channel, const char *verb, int fd, struct arena *a)
+{
+    struct stat st;
+    int         file;
+    enum err    e = open_again(fd, &file);
+
+    if (e)
+        return e;
+    e = fstat(file, &st) ? ERR_IO
+                         : channel_send(channel, arena_printf(a, "%s %lld", verb, (long long)st.st_size), file);
+    close(file);
+    return e;
+}
+
+static enum err send_request(struct channel *channel, str request, struct arena *a)
+{
+    int      fd = memfd_create("request", MFD_CLOEXEC);
+    enum err e = ERR_IO;
+
+    if (fd < 0)
+        return ERR_IO;
+    if (write(fd, request.ptr, request.len) == (ssize_t)request.len)
+        e = send_file(channel, "render", fd, a);
+    close(fd);
+    return e;
+}
+
+/* The answer, or that it could not be done, which is no failure of the child: *ret_failed. */
+static enum err read_rendered(struct arena *a, str text, struct media_facts *ret, bool *ret_failed)
+{
+    yyjson_val *failed = json_get(json_parse_copy(a, text), "failed");
+
+    *ret_failed = failed;
+    if (!failed)
+        return media_facts_read(a, text, ret);
+    log_warn("media engine: not made: %.*s", STR_ARG(str_first(json_str(failed), 512)));
+    return OK;
+}
+
+static SUSPENDS enum err child_render(struct media *m, struct pool_child *c, str request, const int *in,
+                                      size_t in_count, int out, struct arena *a, struct media_facts *ret,
+                                      bool *ret_failed)
+{
+    struct channel *channel = pool_child_channel(c);
+    char            text[CHANNEL_MESSAGE_MAX];
+    size_t          len = 0;
+    enum err        e = OK;
+
+    for (size_t i = 0; !e && i < in_count; i++)
+        e = send_file(channel, "in", in[i], a);
+    if (!e)
+        e = channel_send(channel, S("out"), out);
+    if (!e)
+        e = send_request(channel, request, a);
+    if (!e)
+        e = channel_receive(channel, text, sizeof(text), loop_now_us(m->loop) + m->render_ms * 1000, &len);
+    if (!e)
+        e = read_rendered(a, str_of(text, len), ret, ret_failed);
+    return heard(e);
+}
+
+static bool is_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+SUSPENDS enum err media_render(struct media *m, str request, const int *in, size_t in_count, int out, struct arena *a,
+                               struct media_facts *ret)
+{
+    struct pool_child *c;
+    bool               failed = false;
+    enum err           e;
+
+    might_suspend();
+    ASSERT(in_count <= MEDIA_RENDER_FILES);
+    *ret = (struct media_facts){ 0 };
+    for (size_t i = 0; i < in_count; i++) {
+        if (!is_file(in[i]))
+            return ERR_INVALID;
+    }
+    if (!is_file(out))
+        return ERR_INVALID;
+    e = pool_take(m->pool, &c);
+    if (e)
+        return e;
+    e = child_render(m, c, request, in, in_count, out, a, ret, &failed);
+    pool_give_back(c, e, ret->cpu_us);
+    return !e && failed ? ERR_INVALID : e;
 }
 
 size_t media_pids(const struct media *m, int *ret, size_t max)

@@ -20,6 +20,7 @@ struct media_options {
     size_t      process_max;   /* children [2] */
     size_t      queue_max;     /* inspections that wait [256] */
     int64_t     inspect_ms;    /* for one file, from when a child has it [20 s] */
+    int64_t     render_ms;     /* for making one [120 s] */
     int64_t     start_ms;      /* until a child is ready [10 s] */
     int64_t     backoff_ms;    /* after one that was not, doubled each time up to a minute [1 s] */
     int64_t     retire_cpu_ms; /* processor time after which a child is replaced; it ends itself at a minute [20 s] */
@@ -40,6 +41,15 @@ enum err media_open(struct loop *l, const struct media_options *o, struct media 
  * ERR_CANCELLED    the fiber was
  * The reason is in the log. A file that is no media at all is no error: its kind is MEDIA_UNKNOWN. */
 SUSPENDS enum err media_inspect(struct media *m, int fd, struct arena *a, struct media_facts *ret);
+
+#define MEDIA_RENDER_FILES 8
+
+/* Has a file made: `request` is a JSON object that engines/media/render.h explains, `in` are the files that it is made of, `out` is
+ * one that is empty and can be written. *ret is what there is to say of it.
+ * ERR_INVALID      some file is none of these, or it cannot be made of them: the log says why
+ * and the others of media_inspect(). */
+SUSPENDS enum err media_render(struct media *m, str request, const int *in, size_t in_count, int out, struct arena *a,
+                               struct media_facts *ret);
 
 /* Process ids of the children that are there, for tests and metrics; at most `max`. Returns how many. */
 size_t media_pids(const struct media *m, int *ret, size_t max);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 /* What every script begins with. answer(m) is an answer for request m. */
 static const char script_head[] =
@@ -343,13 +344,60 @@ static void locked_in(void *arg)
     CHECK(media_pids(m, &pid, 1) == 1);
     CHECK(str_find_str(proc_text(pid, "status", text, sizeof(text)), S("\nNoNewPrivs:\t1\n")) != STR_NONE);
     CHECK(str_find_str(proc_text(pid, "status", text, sizeof(text)), S("\nSeccomp:\t2\n")) != STR_NONE);
-    CHECK(str_find_str(proc_text(pid, "limits", text, sizeof(text)), S("Max open files            5 ")) != STR_NONE);
-    CHECK(str_find_str(proc_text(pid, "limits", text, sizeof(text)), S("Max file size             0 ")) != STR_NONE);
+    CHECK(str_find_str(proc_text(pid, "limits", text, sizeof(text)), S("Max open files            14 ")) != STR_NONE);
+    CHECK(str_find_str(proc_text(pid, "limits", text, sizeof(text)), S("Max file size             536870912 ")) !=
+          STR_NONE);
     if (geteuid() == 0) /* nobody else may look there, not even its own user */
         CHECK(str_find_str(proc_text(pid, "environ", text, sizeof(text)), S("SECRET")) == STR_NONE);
     arena_free(&a);
     media_close(m);
     CHECK(unsetenv("DASHBOX_SECRET") == 0);
+}
+
+/* A PPM is none of the formats that are read; a BMP of 3 × 2 pixels, bottom row first, blue before red. */
+static const unsigned char bmp[54 + 24] = { 'B', 'M', 78, 0, 0, 0, 0, 0, 0,  0,  54, 0,  0,  0,        40, 0,  0,
+                                            0,   3,   0,  0, 0, 2, 0, 0, 0,  1,  0,  24, 0,  [54] = 1, 2,  3,  4,
+                                            5,   6,   7,  8, 9, 0, 0, 0, 11, 12, 13, 14, 15, 16,       17, 18, 19 };
+
+static void rendered(void *arg)
+{
+    static const unsigned char want[18] = { 13, 12, 11, 16, 15, 14, 19, 18, 17, 3, 2, 1, 6, 5, 4, 9, 8, 7 };
+    struct media              *m;
+    struct media_facts         f;
+    struct arena               a;
+    unsigned char              got[32];
+    char                       path[160];
+    int                        in[1], out, pid[2] = { 0 };
+
+    (void)arg;
+    CHECK(media_open(loop, &(struct media_options){ .program = real, .process_max = 1 }, &m) == OK);
+    arena_init(&a, 0);
+    snprintf(path, sizeof(path), "%s/picture.bmp", folder);
+    in[0] = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(write(in[0], bmp, sizeof(bmp)) == sizeof(bmp));
+    out = memfd_create("out", MFD_CLOEXEC);
+    CHECK(media_render(m, S("{\"op\":\"pixels\",\"side\":64}"), in, 1, out, &a, &f) == OK);
+    CHECK(f.kind == MEDIA_IMAGE && f.width == 3 && f.height == 2 && f.bytes == 18 && f.brightness > 0);
+    CHECK_STR(f.format, "rgb");
+    CHECK(pread(out, got, sizeof(got), 0) == 18 && memcmp(got, want, 18) == 0);
+    CHECK(media_pids(m, &pid[0], 1) == 1);
+    CHECK(media_render(m, S("{\"op\":\"dance\"}"), in, 1, out, &a, &f) == ERR_INVALID);
+    CHECK(media_render(m, S("{\"op\":\"pixels\",\"side\":0}"), in, 1, out, &a, &f) == ERR_INVALID);
+    CHECK(media_render(m, S("nonsense"), in, 0, out, &a, &f) == ERR_INVALID);
+    CHECK(media_inspect(m, in[0], &a, &f) == OK && f.width == 3);
+    CHECK(media_pids(m, &pid[1], 1) == 1 && pid[0] == pid[1]); /* which all this is no harm to */
+    close(in[0]);
+    close(out);
+    arena_free(&a);
+    media_close(m);
+}
+
+static void a_file_is_made(void **state)
+{
+    (void)state;
+    if (!real)
+        skip();
+    run_fiber(rendered);
 }
 
 static void the_engine_is_locked_in(void **state)
@@ -416,6 +464,7 @@ int main(void)
         loop_test(those_who_wait_come_in_order),
         loop_test(as_many_as_there_may_be_work_at_once),
         loop_test(the_engine_is_locked_in),
+        loop_test(a_file_is_made),
         loop_test(kill_9_is_the_matter_of_one_call),
     };
     char command[64];
