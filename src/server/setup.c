@@ -7,6 +7,7 @@
 #include "contract/catalog.h"
 #include "contract/model.h"
 #include "engine/media/media.h"
+#include "engine/people/people.h"
 #include "engine/record/tapes.h"
 #include "engine/standin/standin.h"
 #include "fetch/fetch.h"
@@ -258,6 +259,7 @@ static void setup_free(struct setup *s)
     free(s->series);
     fetcher_close(s->services.fetcher);
     media_close(s->services.media);
+    people_close(s->services.people);
     shared_unref(s->shared);
     free(s);
 }
@@ -388,6 +390,16 @@ static void open_media(struct setup *s)
     (void)media_open(s->worker->loop, &m, &s->services.media);
 }
 
+static void open_people(struct setup *s)
+{
+    const struct options *o = &s->shared->config->options;
+    struct people_options p = { .process_max = (size_t)o->people_processes,
+                                .queue_max = (size_t)o->people_queue,
+                                .detect_ms = o->people_time_ms };
+
+    (void)people_open(s->worker->loop, &p, &s->services.people);
+}
+
 enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
 {
     struct setup        *s = xcalloc(1, sizeof(*s));
@@ -407,6 +419,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
     };
     open_fetcher(s);
     open_media(s);
+    open_people(s);
     setup_attach(s);
     open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */

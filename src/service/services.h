@@ -9,6 +9,7 @@ struct account_source;
 struct fetcher;
 struct lane;
 struct media;
+struct people;
 struct results;
 struct store;
 struct task_runner;
@@ -23,6 +24,7 @@ struct services {
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct fetcher         *fetcher;
     struct media           *media;   /* looks into files and draws; NULL: this dashbox was built without it */
+    struct people          *people;  /* sees who is in pictures; NULL: likewise */
     struct lane            *files; /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
