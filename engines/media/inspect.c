@@ -892,3 +892,72 @@ AVFrame *frame_read(int fd, int64_t bytes, int64_t at_ms, struct facts *f, int *
     *ret_turns = w.turns;
     return w.frame;
 }
+
+/* ---- all frames ---- */
+
+struct frames_wanted {
+    enum AVMediaType type;
+    int64_t          from_ms;
+    frame_fn        *each;
+    void            *arg;
+    bool             found;
+};
+
+static void stream_frames(AVFormatContext *c, struct facts *f, void *arg)
+{
+    struct frames_wanted *w = arg;
+    struct tracks         t = { 0 };
+    AVStream             *s;
+    AVCodecContext       *d;
+    AVPacket             *p = av_packet_alloc();
+    AVFrame              *frame = av_frame_alloc();
+    int64_t               start_us = c->start_time == AV_NOPTS_VALUE ? 0 : c->start_time, at_us;
+    int                   e = 0;
+    bool                  more = true;
+
+    tracks_find(c, &t);
+    s = w->type == AVMEDIA_TYPE_VIDEO ? t.video : t.audio;
+    d = s && (int64_t)s->codecpar->width * s->codecpar->height <= PIXELS_MAX
+            ? decoder_open(s->codecpar->codec_id, s->codecpar)
+            : NULL;
+    if (w->from_ms > 0)
+        (void)avformat_seek_file(c, -1, INT64_MIN, start_us + w->from_ms * 1000, start_us + w->from_ms * 1000, 0);
+    while (d && p && frame && more && !e) {
+        e = av_read_frame(c, p);
+        if (!e && c->streams[p->stream_index] != s) {
+            av_packet_unref(p);
+            continue;
+        }
+        (void)avcodec_send_packet(d, e ? NULL : p); /* a broken one is passed over */
+        av_packet_unref(p);
+        while (more && avcodec_receive_frame(d, frame) >= 0) {
+            at_us = frame->best_effort_timestamp == AV_NOPTS_VALUE
+                        ? 0
+                        : av_rescale_q(frame->best_effort_timestamp, s->time_base, AV_TIME_BASE_Q) - start_us;
+            w->found = true;
+            more = w->each(w->arg, frame, at_us);
+            av_frame_unref(frame);
+        }
+    }
+    if (!w->found)
+        complain(f, "nothing of it can be decoded", e == AVERROR_EOF ? 0 : e);
+    av_packet_free(&p);
+    av_frame_free(&frame);
+    avcodec_free_context(&d);
+}
+
+bool frames_read(int fd, int64_t bytes, enum AVMediaType type, int64_t from_ms, struct facts *f, frame_fn *each,
+                 void *arg)
+{
+    struct frames_wanted w = { .type = type, .from_ms = from_ms, .each = each, .arg = arg };
+    struct file          file = { .fd = fd, .size = bytes, .left = HEAD_BYTES };
+    enum picture_format  picture;
+    char                 bytes_64[64];
+    str                  head;
+
+    *f = FACTS_NONE;
+    f->bytes = bytes;
+    if (head_read(f, &file, bytes_64, sizeof(bytes_64), &head, &picture) && !picture)
+        container_open(f, &file, head, stream_frames, &w);
+    return w.found;
+}

@@ -29,7 +29,7 @@
 #define CHANNEL     3
 #define MESSAGE_MAX ((size_t)8192)
 #define MEMORY_MAX  ((uint64_t)1536 * 1024 * 1024)
-#define CPU_MAX_S   60
+#define CPU_MAX_S   600
 
 #define FILE_MAX    ((uint64_t)512 * 1024 * 1024) /* of what it writes */
 #define REQUEST_MAX ((int64_t)1024 * 1024)

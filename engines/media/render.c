@@ -2,6 +2,8 @@
 #include "render.h"
 
 #include "frame.h"
+#include "inspect.h"
+#include "video.h"
 
 #include "contract/json.h"
 
@@ -24,9 +26,8 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
     return true;
 }
 
-/* ---- pixels ---- */
+/* ---- RGB ---- */
 
-/* The frame as RGB, `*width` × `*height`, in memory of av_malloc(); NULL: it cannot be. */
 static uint8_t *rgb_of(const AVFrame *frame, int width, int height)
 {
     struct SwsContext *sws = sws_getContext(frame->width, frame->height, frame->format, width, height, AV_PIX_FMT_RGB24,
@@ -47,7 +48,7 @@ static uint8_t *rgb_of(const AVFrame *frame, int width, int height)
     return rgb;
 }
 
-/* As displayed: where the pixel at x, y comes from, by the Exif orientation. */
+/* Where the pixel that is displayed at x, y comes from, by the Exif orientation. */
 static size_t source_of(int turns, int width, int height, int x, int y)
 {
     int from_x = x, from_y = y;
@@ -63,19 +64,36 @@ static size_t source_of(int turns, int width, int height, int x, int y)
     return (size_t)3 * ((size_t)from_y * (size_t)width + (size_t)from_x);
 }
 
-static const char *write_displayed(int out, const uint8_t *rgb, int width, int height, int turns)
+static uint8_t *displayed(uint8_t *rgb, int width, int height, int turns)
 {
     int      shown_width = turns >= 5 ? height : width, shown_height = turns >= 5 ? width : height;
-    uint8_t *row = av_malloc((size_t)3 * (size_t)shown_width);
-    bool     ok = row;
+    uint8_t *shown = av_malloc((size_t)3 * (size_t)width * (size_t)height), *at = shown;
 
-    for (int y = 0; ok && y < shown_height; y++) {
-        for (int x = 0; x < shown_width; x++)
-            memcpy(row + (size_t)3 * (size_t)x, rgb + source_of(turns, width, height, x, y), 3);
-        ok = write_all(out, row, (size_t)3 * (size_t)shown_width);
+    for (int y = 0; shown && y < shown_height; y++) {
+        for (int x = 0; x < shown_width; x++, at += 3)
+            memcpy(at, rgb + source_of(turns, width, height, x, y), 3);
     }
-    av_free(row);
-    return ok ? NULL : "the output cannot be written";
+    av_free(rgb);
+    return shown;
+}
+
+uint8_t *frame_rgb(const AVFrame *frame, int turns, int64_t side, int *ret_width, int *ret_height)
+{
+    int      width = frame->width, height = frame->height, longer = width > height ? width : height;
+    uint8_t *rgb;
+
+    if (longer > side) {
+        width = (int)((int64_t)width * side / longer);
+        height = (int)((int64_t)height * side / longer);
+    }
+    width = width ? width : 1;
+    height = height ? height : 1;
+    rgb = rgb_of(frame, width, height);
+    if (rgb && turns != 1)
+        rgb = displayed(rgb, width, height, turns);
+    *ret_width = turns >= 5 ? height : width;
+    *ret_height = turns >= 5 ? width : height;
+    return rgb;
 }
 
 static const char *pixels(yyjson_val *request, const struct render_file *in, int out, struct facts *f)
@@ -84,7 +102,8 @@ static const char *pixels(yyjson_val *request, const struct render_file *in, int
     int         turns, width, height;
     AVFrame    *frame;
     uint8_t    *rgb;
-    const char *failed;
+    const char *failed = NULL;
+    double      brightness;
 
     (void)json_to_i64(json_get(request, "side"), &side);
     (void)json_to_i64(json_get(request, "at_ms"), &at_ms);
@@ -93,29 +112,22 @@ static const char *pixels(yyjson_val *request, const struct render_file *in, int
     frame = frame_read(in->fd, in->bytes, at_ms, f, &turns);
     if (!frame)
         return f->error;
-    width = frame->width;
-    height = frame->height;
-    if (width > side || height > side) {
-        int longer = width > height ? width : height;
-
-        width = (int)((int64_t)width * side / longer);
-        height = (int)((int64_t)height * side / longer);
-    }
-    width = width ? width : 1;
-    height = height ? height : 1;
-    rgb = rgb_of(frame, width, height);
-    failed = rgb ? write_displayed(out, rgb, width, height, turns) : "it cannot be converted";
+    brightness = f->brightness;
+    rgb = frame_rgb(frame, turns, side, &width, &height);
+    if (!rgb)
+        failed = "it cannot be converted";
+    else if (!write_all(out, rgb, (size_t)3 * (size_t)width * (size_t)height))
+        failed = "the output cannot be written";
     av_free(rgb);
     av_frame_free(&frame);
-    *f = (struct facts){ .kind = "image",
-                         .format = "rgb",
-                         .video_codec = "",
-                         .audio_codec = "",
-                         .bytes = (int64_t)3 * width * height,
-                         .width = turns >= 5 ? height : width,
-                         .height = turns >= 5 ? width : height,
-                         .frames = 1,
-                         .brightness = f->brightness };
+    *f = FACTS_NONE;
+    f->kind = "image";
+    f->format = "rgb";
+    f->bytes = (int64_t)3 * width * height;
+    f->width = width;
+    f->height = height;
+    f->frames = 1;
+    f->brightness = brightness;
     return failed;
 }
 
@@ -128,12 +140,17 @@ void render(str request, const struct render_file *in, size_t in_count, int out,
     struct facts f = FACTS_NONE;
     const char  *failed = "there is no such operation on so many files";
 
-    if (str_eq(op, S("pixels")) && in_count == 1)
+    if (str_eq(op, S("pixels")) && in_count == 1) {
         failed = pixels(root, &in[0], out, &f);
-    if (!failed) {
-        facts_write(&f, answer);
-        return;
+        if (!failed)
+            facts_write(&f, answer);
+    } else if ((str_eq(op, S("video_still")) || str_eq(op, S("video_from"))) && (in_count == 1 || in_count == 2)) {
+        failed = video_render(root, str_eq(op, S("video_still")), in, in_count, out);
+        if (!failed)
+            inspect(out, lseek(out, 0, SEEK_END), answer);
     }
+    if (!failed)
+        return;
     buf_add(answer, S("{\"failed\":"));
     json_add_lossy(answer, str_from_cstr(failed));
 }

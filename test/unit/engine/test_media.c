@@ -367,7 +367,7 @@ static void rendered(void *arg)
     struct arena               a;
     unsigned char              got[32];
     char                       path[160];
-    int                        in[1], out, pid[2] = { 0 };
+    int                        in[2], out, clip, pid[2] = { 0 };
 
     (void)arg;
     CHECK(media_open(loop, &(struct media_options){ .program = real, .process_max = 1 }, &m) == OK);
@@ -381,6 +381,26 @@ static void rendered(void *arg)
     CHECK_STR(f.format, "rgb");
     CHECK(pread(out, got, sizeof(got), 0) == 18 && memcmp(got, want, 18) == 0);
     CHECK(media_pids(m, &pid[0], 1) == 1);
+    snprintf(path, sizeof(path), "%s/silence.wav", folder);
+    write_wav(path);
+    in[1] = open(path, O_RDONLY);
+    CHECK(ftruncate(out, 0) == 0 && lseek(out, 0, SEEK_SET) == 0);
+    CHECK(media_render(m, S("{\"op\":\"video_still\",\"width\":64,\"height\":48,\"fps\":10}"), in, 2, out, &a, &f) ==
+          OK);
+    CHECK(f.kind == MEDIA_VIDEO && f.width == 64 && f.height == 48 && f.duration_ms == 1000 && f.frames == 10 &&
+          f.fps == 10);
+    CHECK_STR(f.video_codec, "h264");
+    CHECK_STR(f.audio_codec, "aac");
+    clip = dup(out);
+    close(out);
+    out = memfd_create("out", MFD_CLOEXEC);
+    CHECK(media_render(m, S("{\"op\":\"video_from\",\"width\":32,\"height\":32,\"fps\":20,\"duration_ms\":1500}"),
+                       &clip, 1, out, &a, &f) == OK);
+    CHECK(f.width == 32 && f.duration_ms == 1500 && f.frames == 30 && f.fps == 20 && !f.audio_codec.len);
+    CHECK(media_render(m, S("{\"op\":\"video_from\",\"width\":32,\"height\":32,\"fps\":20,\"duration_ms\":1500}"),
+                       &in[1], 1, out, &a, &f) == ERR_INVALID);
+    close(clip);
+    close(in[1]);
     CHECK(media_render(m, S("{\"op\":\"dance\"}"), in, 1, out, &a, &f) == ERR_INVALID);
     CHECK(media_render(m, S("{\"op\":\"pixels\",\"side\":0}"), in, 1, out, &a, &f) == ERR_INVALID);
     CHECK(media_render(m, S("nonsense"), in, 0, out, &a, &f) == ERR_INVALID);
