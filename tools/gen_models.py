@@ -441,11 +441,11 @@ def index(found):
 def write_header(path, paths, found):
     tasks = sorted({s.get('task') for s in found})
     out = ['/* Made by tools/gen_models.py from data/models; not to be edited. */',
-           '#ifndef DASHBOX_CONTRACT_MODELS_GEN_H', '#define DASHBOX_CONTRACT_MODELS_GEN_H', '', 'enum model_task {']
+           '#ifndef DASHBOX_CONTRACT_MODELS_GEN_H', '#define DASHBOX_CONTRACT_MODELS_GEN_H', '', '#include "base/str.h"', '', 'enum model_task {']
     out += [f'    {constant("MODEL_TASK_", task)}, /* {task} */' for task in tasks]
     out += ['    MODEL_TASK_COUNT', '};', '', 'enum model_path {']
     out += [f'    {constant("MODEL_PATH_", name)}, /* {url} */' for name, url in paths.items()]
-    out += ['    MODEL_PATH_COUNT', '};', '', '#endif', '']
+    out += ['    MODEL_PATH_COUNT', '};', '', '/* "/api/v1/…" */', 'extern const str model_path_urls[MODEL_PATH_COUNT];', '', '#endif', '']
     write(path, out)
 
 
@@ -467,6 +467,8 @@ def write_source(path, paths, found, lists):
     out += ['    ' + ' '.join(f'{slot},' for slot in slots[i:i + 20]) for i in range(0, len(slots), 20)]
     out += ['};', '', 'const str model_task_names[] = {']
     out += [f'    [{constant("MODEL_TASK_", task)}] = {st.c_str(task)},' for task in tasks]
+    out += ['};', '', 'const str model_path_urls[MODEL_PATH_COUNT] = {']
+    out += [f'    [{constant("MODEL_PATH_", name)}] = {st.c_str(url)},' for name, url in paths.items()]
     created, owner = lists['openai']
     out += ['};', '', f'const struct model_listing model_listing = {{ {created}, {st.c_str(owner)} }};', '']
     write(path, out)

@@ -14,6 +14,16 @@ static inline size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static inline int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 static inline int64_t min_i64(int64_t a, int64_t b)
 {
     return a < b ? a : b;

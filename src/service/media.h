@@ -1,13 +1,13 @@
 /* media.h - pictures, videos and sounds that a request names: downloaded, and looked into by the media engine.
  *
- * It refuses nothing: what was found is the caller's to compare with its rules, and to refuse with its rows.
+ * media_get() refuses nothing: what was found is compared with rules afterwards, which have rows of their own.
  *
  * Thread: the request's loop.
  */
 #ifndef DASHBOX_SERVICE_MEDIA_H
 #define DASHBOX_SERVICE_MEDIA_H
 
-#include "contract/request.h"
+#include "contract/media_service.h"
 #include "engine/media/facts.h"
 #include "fetch/fetch.h"
 
@@ -21,5 +21,9 @@ struct media_file {
 /* `f` says where it is and how much is taken; its workspace and model are the request's. ERR_CANCELLED, else OK with what was found
  * in *ret. */
 SUSPENDS enum err media_get(struct request *rq, const struct fetch_request *f, struct media_file *ret);
+
+/* Refuses a file that could not be had, or does not keep to the rules of its member, each with the member's row; what has no row of
+ * its own with that of failed downloads. */
+enum err media_file_check(struct request *rq, const struct media_member *m, str url, const struct media_file *f);
 
 #endif

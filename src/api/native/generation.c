@@ -12,6 +12,7 @@
 #include "api/tool_calls.h"
 #include "api/usage.h"
 #include "contract/chat_body.h"
+#include "contract/media_service.h"
 #include "contract/ocr.h"
 #include "net/http_server.h"
 #include "service/chat.h"
@@ -586,6 +587,8 @@ static enum err generate(struct request *rq, enum model_path path)
     rq->multimodal = in->multimodal = path == MODEL_PATH_MULTIMODAL;
     e = body_model_native(rq, root, path, &in->model);
     in->model_name = rq->model_name;
+    if (!e && media_service_find(in->model->id, path)) /* a picture is made of what the message asks for */
+        return native_media(rq, root, in->model, path);
     if (!e)
         e = admit(rq, in->model);
     if (e)

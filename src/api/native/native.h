@@ -3,6 +3,7 @@
 #define DASHBOX_API_NATIVE_NATIVE_H
 
 #include "contract/json.h"
+#include "contract/model.h"
 #include "contract/request.h"
 #include "loop/fiber.h"
 
@@ -11,6 +12,7 @@ struct chat_run;
 SUSPENDS enum err handle_native_text_generation(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_generation(struct request *rq);
 SUSPENDS enum err handle_native_code_generation(struct request *rq);
+SUSPENDS enum err handle_native_media(struct request *rq);
 SUSPENDS enum err handle_native_text_embedding(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_embedding(struct request *rq);
 SUSPENDS enum err handle_native_rerank(struct request *rq);
@@ -32,6 +34,9 @@ bool native_wants_stream(const struct request *rq);
 
 /* One more call of a function of the account, of which so many a second are admitted with `limits.catalog`. REF: E204. */
 SUSPENDS enum err native_admit_rate(struct request *rq, str function, int64_t a_second);
+
+/* A call of an image, video or people service on that path, whose model is known. */
+SUSPENDS enum err native_media(struct request *rq, yyjson_val *root, const struct model *m, enum model_path path);
 
 /* The answer of a research, as a stream. */
 SUSPENDS enum err deep_research_answer(struct request *rq, struct chat_run *run);

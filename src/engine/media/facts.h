@@ -5,8 +5,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-
-enum media_kind { MEDIA_UNKNOWN, MEDIA_IMAGE, MEDIA_VIDEO, MEDIA_AUDIO };
+#include "contract/media.h"
 
 /* Numbers are from 0; 0 and "" stand for what the file does not have. */
 struct media_facts {

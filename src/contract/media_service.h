@@ -1,0 +1,188 @@
+/* media_service.h - the image, video and people services as data: what a call may hold, which row refuses what, what a result
+ * looks like, and which operation of the media engine makes it.
+ *
+ * The tables come from data/media (tools/gen_media.py; how a service is written stands at the head of data/media/image.txt). One
+ * walker reads every body against them: media_call_read(). What has to be looked at to be judged is judged later, by
+ * media_file_check() of service/media.h, with what the media engine has found.
+ *
+ * Spec: media.md §0.3, §0.6, §3-§6.
+ */
+#ifndef DASHBOX_CONTRACT_MEDIA_SERVICE_H
+#define DASHBOX_CONTRACT_MEDIA_SERVICE_H
+
+#include "contract/errors.gen.h"
+#include "contract/json.h"
+#include "contract/media.h"
+#include "contract/model.h"
+#include "contract/request.h"
+
+#define MEDIA_MEMBERS_MAX 40 /* of one service */
+
+enum media_mode { MEDIA_SYNC, MEDIA_ASYNC, MEDIA_EITHER };
+
+/* Where texts and pictures stand in a body. */
+enum media_body {
+    MEDIA_BODY_INPUT,    /* members of "input" */
+    MEDIA_BODY_MESSAGES, /* one message of "input.messages", whose content has {"text"} and {"image"} parts */
+};
+
+enum media_type {
+    MEDIA_TEXT,
+    MEDIA_INT,
+    MEDIA_NUM,
+    MEDIA_BOOL,
+    MEDIA_CHOICE, /* a text, or a number, out of a list */
+    MEDIA_SIZE,   /* "1024*768", or a word of `choices` */
+    MEDIA_LIST,   /* an array; of what is not looked at */
+    MEDIA_OBJECT,
+    MEDIA_ANY,
+    MEDIA_FILE,   /* a URL, or with count_max > 1 an array of them */
+};
+
+/* What the runner itself needs a member for. */
+enum media_role {
+    MEDIA_ROLE_NONE,
+    MEDIA_ROLE_PROMPT,
+    MEDIA_ROLE_NEGATIVE,
+    MEDIA_ROLE_COUNT, /* how many results */
+    MEDIA_ROLE_SEED,
+    MEDIA_ROLE_SIZE,
+    MEDIA_ROLE_TIER,     /* "720P": a row of the service's size table */
+    MEDIA_ROLE_RATIO,    /* "16:9": a column of it */
+    MEDIA_ROLE_DURATION, /* seconds of the result */
+    MEDIA_ROLE_FPS,
+    MEDIA_ROLE_WATERMARK,
+    MEDIA_ROLE_EXTEND, /* whether the prompt may be rewritten */
+    MEDIA_ROLE_SOUND,  /* whether a video has sound */
+};
+
+/* A row of the error reference with what its words are filled with; `error` 0 (no row): there is no such rule. */
+struct media_refusal {
+    enum error_number error;
+    bool              set;
+    unsigned          arg_count;
+    struct {
+        str name, value;
+    } args[3];
+};
+
+struct media_range {
+    bool   set, low_open, high_open;
+    double low, high; /* high: HUGE_VAL when there is none */
+};
+
+/* What can be wrong with a file. */
+enum media_fault {
+    MEDIA_FAULT_DOWNLOAD, /* whatever has no row of its own */
+    MEDIA_FAULT_URL,
+    MEDIA_FAULT_REFUSED,
+    MEDIA_FAULT_TIMEOUT,
+    MEDIA_FAULT_DENIED,
+    MEDIA_FAULT_GONE,    /* 404 */
+    MEDIA_FAULT_UNREADABLE, /* it cannot be decoded */
+    MEDIA_FAULT_FORMAT,
+    MEDIA_FAULT_BYTES,
+    MEDIA_FAULT_SIDES,
+    MEDIA_FAULT_PIXELS,
+    MEDIA_FAULT_RATIO,
+    MEDIA_FAULT_DURATION,
+    MEDIA_FAULT_FPS,
+    MEDIA_FAULT_CODEC,
+    MEDIA_FAULT_ALPHA,
+    MEDIA_FAULT_DARK,
+    MEDIA_FAULT_COUNT
+};
+
+struct media_member {
+    str             path; /* "input.image_url", "message.image" */
+    str             name; /* its last part */
+    enum media_type type;
+    enum media_role role;
+    bool            required;
+    str             as; /* what the render request calls it; empty: not there */
+    str             default_text; /* in JSON; empty: none */
+    struct media_range range;     /* of numbers; of the pixels of a size: `pixels` */
+    const str      *choices;      /* of MEDIA_CHOICE; words of MEDIA_SIZE */
+    unsigned        choice_count;
+    int64_t         length_max;   /* code points of a text, which is cut behind them; 0: any */
+    int64_t         count_min, count_max; /* of an array, or of parts of a message */
+    struct media_refusal missing, wrong_type, out_of_range, wrong_count;
+    /* files, and sizes */
+    enum media_kind kind;
+    const str      *formats;
+    unsigned        format_count;
+    const str      *codecs;
+    unsigned        codec_count;
+    struct media_range bytes, sides, pixels, ratio, seconds, fps, brightness;
+    int             alpha; /* 1: must have it, -1: must not */
+    bool            unread; /* it is not handed to the renderer */
+    struct media_refusal faults[MEDIA_FAULT_COUNT];
+};
+
+/* A row of a size table: "720P" and "16:9" are 1280*720. */
+struct media_tier {
+    str     tier, ratio;
+    int64_t width, height;
+};
+
+struct media_service {
+    str                        name;
+    str                        models; /* patterns, parted by blanks */
+    enum model_path            path;
+    enum media_mode            mode;
+    enum media_body            body;
+    bool                       parameters_required;
+    str                        output, usage; /* templates: service/media_run.c */
+    str                        render;        /* the operation; empty: nothing is made */
+    str                        file;          /* "png", "jpeg", "mp4" */
+    str                        watermark;     /* its text */
+    int64_t                    size_width, size_height; /* when nothing says it */
+    int64_t                    follow_pixels; /* the size has the last picture's ratio, and about so many pixels; 0: no */
+    int64_t                    multiple;      /* of which sides are */
+    int64_t                    fps, seconds;  /* of a video, when nothing says it */
+    const struct media_tier   *tiers;
+    unsigned                   tier_count;
+    const struct media_member *members;
+    unsigned                   member_count;
+    struct media_refusal       messages_missing, messages_count, content_count, part_wrong; /* of MEDIA_BODY_MESSAGES */
+    struct media_refusal       failed, unstored; /* the engine, the disk */
+};
+
+extern const struct media_service media_services[];
+extern const unsigned             media_service_count;
+
+/* The first whose patterns fit; NULL: none on that path. */
+const struct media_service *media_service_find(str model, enum model_path path);
+
+/* ---- a body that has been read ---- */
+
+struct media_value {
+    bool        set; /* by the client, or by a default */
+    yyjson_val *json;  /* as the client sent it; NULL with a default */
+    str         text;  /* texts, choices */
+    double      number;
+    bool        yes;
+    int64_t     width, height; /* sizes; 0 with a word */
+    const str  *urls;
+    size_t      url_count;
+};
+
+struct media_call {
+    const struct media_service *service;
+    struct media_value          values[MEDIA_MEMBERS_MAX]; /* as the members stand */
+};
+
+/* Reads the body, and refuses what can be refused without its files. Required members come first, then all in the table's order. */
+enum err media_call_read(struct request *rq, const struct media_service *s, yyjson_val *body, struct media_call *ret);
+
+/* The value of the member with that role; NULL: it is not set, or there is none. */
+const struct media_value *media_call_value(const struct media_call *c, enum media_role role);
+
+/* Refuses with the row; its words are what the rule says, or the member's name, the file's URL, the value. */
+enum err media_refuse(struct request *rq, const struct media_refusal *r, const struct media_member *m, str url,
+                      const struct media_value *v);
+
+/* Whether the number lies in the range; one that is not set takes all. */
+bool media_in_range(const struct media_range *r, double v);
+
+#endif
