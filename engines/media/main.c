@@ -14,6 +14,7 @@
  * one thing at a time, until the other end is closed. A file is only read at places (pread): its offset is the server's.
  * How long it may take is the server's business as well; memory and processor time are limited here (sandbox.h).
  */
+#include "draw.h"
 #include "inspect.h"
 #include "render.h"
 #include "sandbox.h"
@@ -164,6 +165,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     inspect_begin();
+    (void)draw_begin(); /* without a font texts are left out */
     lacks = sandbox_enter(&limits);
     arena_init(&arena, 0);
     buf_init(&b, &arena, MESSAGE_MAX);

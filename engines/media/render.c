@@ -1,6 +1,7 @@
 /* render.c - operations on files. */
 #include "render.h"
 
+#include "drawn.h"
 #include "frame.h"
 #include "inspect.h"
 #include "video.h"
@@ -146,6 +147,10 @@ void render(str request, const struct render_file *in, size_t in_count, int out,
             facts_write(&f, answer);
     } else if ((str_eq(op, S("video_still")) || str_eq(op, S("video_from"))) && (in_count == 1 || in_count == 2)) {
         failed = video_render(root, str_eq(op, S("video_still")), in, in_count, out);
+        if (!failed)
+            inspect(out, lseek(out, 0, SEEK_END), answer);
+    } else if (drawn_knows(op)) {
+        failed = drawn_render(root, in, in_count, out);
         if (!failed)
             inspect(out, lseek(out, 0, SEEK_END), answer);
     }

@@ -8,7 +8,20 @@
  *      {"op":"video_from","width":640,"height":480,"fps":24,"duration_ms":5000,"from_ms":0,"keep_sound":true}
  *                                                the clip in 0; its last frame stays when it is shorter
  *
- * Videos are MP4 with H.264; with a sound in 1, and with that of the clip if "keep_sound", also AAC. Pictures are cut in their middle to
+ *      {"op":"card","format":"png","width":1024,"height":768,"seed":7,"texts":["a red kite","wanx-v1"],"watermark":"AI"}
+ *                                                texts over a pattern that the seed decides; the first is large
+ *      {"op":"fit",…}                            the picture in 0 covers the size, cut at its sides
+ *      {"op":"scale","upscale_factor":2}         … is made larger; "width" and "height" instead say a size
+ *      {"op":"expand","left":100,…}              … gets more on its sides: left, right, top, bottom in pixels, left_scale … as
+ *                                                factors of the side, x_scale and y_scale, or output_ratio "16:9"; it is mirrored there
+ *      {"op":"tint","seed":3}                    … in the two colours that the seed decides
+ *      {"op":"erase"}                            … where the mask in 1 is light, it is filled from around
+ *      {"op":"video_card",…}                     a card over which something moves
+ *      {"op":"video_between",…}                  from the picture in 0 into that in 1
+ *
+ * Of these "format" is png, jpeg or webp; all take "seed" and "watermark", and the same request makes the same picture.
+ *
+ * Videos are MP4 with H.264; with a sound in 1 (of video_card in 0, of video_between in 2), with a quiet tone if "sound", and with that of the clip if "keep_sound", also AAC. Pictures are cut in their middle to
  * the asked shape. Without a "duration_ms" they take as long as the sound in 1.
  *
  * The answer is what inspect.h says of the file that was written; pixels are an "image" of the format "rgb".

@@ -17,13 +17,15 @@
 #define DURATION_MAX ((int64_t)10 * 60 * 1000)
 #define IO_BUFFER    32768
 #define SAMPLE_RATE  44100
+#define TONE_HZ      220.0
+#define TONE_VOLUME  0.08
 #define MARGIN       0.08 /* of a still's side that the way over it leaves out at either end */
 
 struct order {
     int64_t width, height, duration_ms, from_ms;
     double  fps;
     double  box[4];
-    bool    keep_sound;
+    bool    keep_sound, tone;
 };
 
 /* The video that is written. */
@@ -246,6 +248,28 @@ static void sound_read(struct video *v, const struct render_file *in, int64_t fr
     sound_encode(v, NULL);
 }
 
+/* A tone that swells and falls, as long as the pictures. */
+static void tone_write(struct video *v)
+{
+    float block[1024], *planes[1] = { block };
+
+    v->samples_max = av_rescale(v->count_max, (int64_t)SAMPLE_RATE * v->pictures->time_base.num, v->pictures->time_base.den);
+    v->fifo = av_audio_fifo_alloc(v->sound->sample_fmt, 1, v->sound->frame_size);
+    v->failed = v->failed || !v->fifo;
+    for (int64_t at = 0; at < v->samples_max && !v->failed; at += (int64_t)ARRAY_LEN(block)) {
+        for (size_t i = 0; i < ARRAY_LEN(block); i++) {
+            double s = (double)(at + (int64_t)i) / SAMPLE_RATE;
+
+            block[i] = (float)(TONE_VOLUME * sin(2 * M_PI * TONE_HZ * s) * (0.6 + 0.4 * sin(M_PI * s)));
+        }
+        (void)av_audio_fifo_write(v->fifo, (void **)planes, ARRAY_LEN(block));
+        fifo_encode(v, false);
+    }
+    if (v->fifo)
+        fifo_encode(v, true);
+    sound_encode(v, NULL);
+}
+
 static void packet_write(struct video *v, AVPacket *p, AVCodecContext *of, int stream)
 {
     av_packet_rescale_ts(p, of->time_base, v->mux->streams[stream]->time_base);
@@ -460,6 +484,7 @@ static bool order_read(yyjson_val *request, struct order *o)
     (void)json_to_i64(json_get(request, "duration_ms"), &o->duration_ms);
     (void)json_to_i64(json_get(request, "from_ms"), &o->from_ms);
     o->keep_sound = yyjson_is_true(json_get(request, "keep_sound"));
+    o->tone = yyjson_is_true(json_get(request, "sound"));
     for (size_t i = 0; box && i < 4; i++) {
         if (!json_to_num(yyjson_arr_get(box, i), &o->box[i]))
             return false;
@@ -478,33 +503,84 @@ static bool on_length(void *arg, AVFrame *frame, int64_t at_us)
     return true;
 }
 
+/* A length that is not said is the sound's. */
+static void length_decide(struct order *o, const struct render_file *sound)
+{
+    struct facts f;
+    int64_t      end_us = 0;
+
+    if (o->duration_ms || !sound)
+        return;
+    (void)frames_read(sound->fd, sound->bytes, AVMEDIA_TYPE_AUDIO, 0, &f, on_length, &end_us);
+    o->duration_ms = end_us / 1000;
+}
+
+static const char *video_close(struct video *v, const char *failed)
+{
+    if (!failed) {
+        pictures_encode(v, NULL);
+        sound_write(v, HUGE_VAL);
+        if (v->failed || av_write_trailer(v->mux) < 0)
+            failed = "the video cannot be written";
+    }
+    video_free(v);
+    return failed;
+}
+
 const char *video_render(yyjson_val *request, bool still, const struct render_file *in, size_t in_count, int out)
 {
     struct order o = { 0 };
     struct video v = { .fd = out };
-    struct facts f;
     const char  *failed;
 
     if (!order_read(request, &o))
         return "the size, fps or duration is out of range";
-    if (!o.duration_ms && in_count == 2) {
-        int64_t end_us = 0;
-
-        (void)frames_read(in[1].fd, in[1].bytes, AVMEDIA_TYPE_AUDIO, 0, &f, on_length, &end_us);
-        o.duration_ms = end_us / 1000;
-    }
+    length_decide(&o, in_count == 2 ? &in[1] : NULL);
     v.count_max = (int64_t)fmax(1, round((double)o.duration_ms * o.fps / 1000));
-    failed = video_open(&v, &o, in_count == 2 || o.keep_sound);
-    if (!failed && v.sound)
+    failed = video_open(&v, &o, in_count == 2 || o.keep_sound || o.tone);
+    if (!failed && v.sound && (in_count == 2 || o.keep_sound))
         sound_read(&v, &in[in_count - 1], in_count == 2 ? 0 : o.from_ms);
+    else if (!failed && v.sound)
+        tone_write(&v);
     if (!failed)
         failed = still ? still_render(&v, &o, &in[0]) : clip_render(&v, &o, &in[0]);
-    if (!failed) {
-        pictures_encode(&v, NULL);
-        sound_write(&v, HUGE_VAL);
-        if (v.failed || av_write_trailer(v.mux) < 0)
-            failed = "the video cannot be written";
+    return video_close(&v, failed);
+}
+
+static const char *canvas_write(struct video *v, const struct order *o, video_draw_fn *draw, void *arg)
+{
+    struct canvas c;
+    AVFrame      *frame = yuv_new(o->width, o->height);
+    bool          more = canvas_new(&c, o->width, o->height) && frame;
+    const char   *failed = more ? NULL : "no memory";
+
+    while (more) {
+        draw(arg, &c, v->count_max > 1 ? (double)v->count / (double)(v->count_max - 1) : 0);
+        if (av_frame_make_writable(frame) < 0 || !rgb_fit(c.rgb, c.width, c.height, frame))
+            failed = "a frame cannot be converted";
+        more = !failed && picture_add(v, frame);
     }
-    video_free(&v);
+    canvas_free(&c);
+    av_frame_free(&frame);
     return failed;
+}
+
+const char *video_drawn(yyjson_val *request, video_draw_fn *draw, void *arg, const struct render_file *sound, int out)
+{
+    struct order o = { 0 };
+    struct video v = { .fd = out };
+    const char  *failed;
+
+    if (!order_read(request, &o))
+        return "the size, fps or duration is out of range";
+    length_decide(&o, sound);
+    v.count_max = (int64_t)fmax(1, round((double)o.duration_ms * o.fps / 1000));
+    failed = video_open(&v, &o, sound || o.tone);
+    if (!failed && sound)
+        sound_read(&v, sound, 0);
+    else if (!failed && o.tone)
+        tone_write(&v);
+    if (!failed)
+        failed = canvas_write(&v, &o, draw, arg);
+    return video_close(&v, failed);
 }

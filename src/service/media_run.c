@@ -12,6 +12,7 @@
 
 #include "access/admission.h"
 #include "base/clock.h"
+#include "base/num.h"
 #include "base/rand.h"
 #include "contract/media_service.h"
 #include "engine/media/media.h"
@@ -23,7 +24,7 @@
 
 #include <math.h>
 
-#define FILES_MAX   16 /* that a call hands to the renderer */
+#define FILES_MAX   MEDIA_RENDER_FILES
 #define RESULTS_MAX 32
 #define SEED_MAX    INT64_C(2147483647)
 

@@ -102,7 +102,7 @@ enum err results_create(const struct results *r, str task, char path[RESULT_PATH
         return ERR_LIMIT;
     if ((mkdir(r->folder, 0700) && errno != EEXIST) || (mkdir(folder, 0700) && errno != EEXIST))
         return failed(folder);
-    *ret_fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    *ret_fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     return *ret_fd < 0 ? failed(path) : OK;
 }
 
