@@ -37,6 +37,7 @@ static const struct {
     { S("chat"), GROUP_CALLS, cli_chat, "talk with a model, or ask it one thing", true },
     { S("embed"), GROUP_CALLS, cli_embed, "texts as vectors, and how near two are", true },
     { S("rerank"), GROUP_CALLS, cli_rerank, "which texts answer a question", true },
+    { S("tasks"), GROUP_CALLS, cli_tasks, "asynchronous work: list, show, wait, cancel", true },
     { S("tokens"), GROUP_CALLS, cli_tokens, "how many tokens a text is; counted here", true },
     { S("inspect"), GROUP_CALLS, cli_inspect, "what is in images, videos and audio; looked at here", true },
     { S("keys"), GROUP_ACCESS, cli_keys, "create, list and revoke API keys", true },

@@ -298,6 +298,7 @@ enum dashscope_result dashscope_models(struct dashscope *c, struct dashscope_mod
     int64_t                      total = 1;
     enum dashscope_result        r = DASHSCOPE_OK;
 
+    client_begin(c);
     for (int64_t page = 1; !r && (int64_t)all.count < total; page++) {
         struct arena       a;
         struct client_call call = { .client = c, .method = "GET", .arena = &a };

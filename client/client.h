@@ -18,7 +18,8 @@
 struct dashscope {
     struct loop           *loop;
     struct http_pool      *pool; /* NULL: `problem` says why */
-    struct tls_context    *tls;
+    struct tls_context    *tls;  /* NULL until it is needed */
+    const char            *ca_file;
     struct arena           arena; /* options */
     str                    key, workspace, user_agent, host;
     str                    paths[2]; /* by protocol: the address's path, without a final "/" */
@@ -56,8 +57,9 @@ struct client_call {
     enum dashscope_protocol protocol;
     const char             *method, *path;
     str                     body;
-    bool                    async, stream;
-    struct arena           *arena; /* of the call: the answer is in it */
+    bool                    async, stream, oss;
+    int64_t                 time_ms; /* 0: the handle's */
+    struct arena           *arena;   /* of the call: the answer is in it */
 
     /* the answer */
     struct http_client *http; /* its head is there, its body not read; NULL when it has failed */
@@ -67,6 +69,8 @@ struct client_call {
     enum err            e;
 };
 
+/* The handle's context for https; what is wrong, NULL: nothing. */
+const char *client_tls(struct dashscope *c);
 /* Until the head of an answer of status 2xx is there. Everything else is recorded as a failure, refusals with their body. */
 enum dashscope_result client_open(struct client_call *call);
 /* The whole body, NUL-terminated, in the call's arena. The connection is given back. */
@@ -88,6 +92,8 @@ enum dashscope_result client_parameters(struct dashscope *c, struct arena *a, co
 void client_add(struct buf *b, yyjson_val *parameters, const char *name, str json);
 /* The caller's own. */
 void client_add_parameters(struct buf *b, struct arena *a, yyjson_val *parameters);
+/* For a URL's path or query: what is not plain there becomes %XX. */
+void client_add_escaped(struct buf *b, str s);
 /* -1 when it is not told. */
 int64_t client_count(yyjson_val *object, const char *name);
 

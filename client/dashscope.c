@@ -49,10 +49,20 @@ static void paths_set(struct dashscope *c, str base)
             arena_printf(&c->arena, "%.*s/compatible-mode/v1", (int)(base.len - native.len), base.ptr);
 }
 
+const char *client_tls(struct dashscope *c)
+{
+    if (c->tls)
+        return NULL;
+    if (c->ca_file && access(c->ca_file, R_OK))
+        return arena_printf(&c->arena, "%s cannot be read", c->ca_file).ptr;
+    return tls_context_client(c->ca_file, true, &c->tls) ? "the certificate authorities cannot be read" : NULL;
+}
+
 static const char *pool_open(struct dashscope *c, const struct dashscope_options *o)
 {
     struct http_pool_options pool = { .connect_ms = o->connect_ms > 0 ? min_i64(o->connect_ms, TIME_MAX) : CONNECT_MS };
     str                      url = option_or_env(&c->arena, o->base_url, "DASHSCOPE_HTTP_BASE_URL"), path;
+    const char              *problem;
 
     if (!url.len)
         url = S(DASHSCOPE_BASE_URL);
@@ -62,12 +72,9 @@ static const char *pool_open(struct dashscope *c, const struct dashscope_options
     c->host = arena_str(&c->arena, str_from_cstr(pool.origin.host));
     if (pool.origin.port && pool.origin.port != (pool.origin.tls ? 443 : 80))
         c->host = arena_printf(&c->arena, "%s:%u", pool.origin.host, pool.origin.port);
-    if (pool.origin.tls) {
-        if (o->ca_file && access(o->ca_file, R_OK))
-            return arena_printf(&c->arena, "%s cannot be read", o->ca_file).ptr;
-        if (tls_context_client(o->ca_file, true, &c->tls))
-            return "the certificate authorities cannot be read";
-    }
+    problem = pool.origin.tls ? client_tls(c) : NULL;
+    if (problem)
+        return problem;
     pool.tls = c->tls;
     c->pool = http_pool_open(c->loop, &pool);
     return NULL;
@@ -93,6 +100,7 @@ struct dashscope *dashscope_open(const struct dashscope_options *o)
         arena_str(&c->arena, o->user_agent ? str_from_cstr(o->user_agent) : S("libdashscope/" DASHBOX_VERSION));
     c->idle_ms = o->idle_ms > 0 ? min_i64(o->idle_ms, TIME_MAX) : IDLE_MS;
     c->time_ms = min_i64(max_i64(o->time_ms, 0), TIME_MAX);
+    c->ca_file = o->ca_file ? str_to_cstr(&c->arena, str_from_cstr(o->ca_file)) : NULL;
     c->problem = pool_open(c, o);
     if (!c->problem && (str_has_break(c->key) || str_has_break(c->workspace) || str_has_break(c->user_agent)))
         c->problem = "an option has a line break in it";
@@ -291,7 +299,7 @@ SUSPENDS static void open_on_fiber(void *arg)
 {
     struct client_call     *call = arg;
     struct dashscope       *c = call->client;
-    struct http_field       fields[7];
+    struct http_field       fields[8];
     size_t                  count = 0;
     const struct http_head *head;
 
@@ -307,6 +315,8 @@ SUSPENDS static void open_on_fiber(void *arg)
         fields[count++] = (struct http_field){ S("x-dashscope-sse"), S("enable") };
     if (call->async)
         fields[count++] = (struct http_field){ S("x-dashscope-async"), S("enable") };
+    if (call->oss)
+        fields[count++] = (struct http_field){ S("x-dashscope-ossresourceresolve"), S("enable") };
     call->e = http_client_open(
         c->pool, call->arena,
         &(struct http_client_request){
@@ -318,7 +328,7 @@ SUSPENDS static void open_on_fiber(void *arg)
             .has_body = strcmp(call->method, "GET") != 0,
             .first_ms = c->idle_ms,
             .between_ms = c->idle_ms,
-            .total_ms = c->time_ms,
+            .total_ms = call->time_ms ? call->time_ms : c->time_ms,
         },
         &call->http);
     if (call->e) {
@@ -366,7 +376,7 @@ enum dashscope_result client_open(struct client_call *call)
     enum dashscope_result r;
     str                   body;
 
-    client_begin(c);
+    client_forget(c);
     if (c->problem)
         return client_fail(c, DASHSCOPE_INPUT, "", "%s", c->problem);
     if (!c->key.len && call->protocol == DASHSCOPE_COMPATIBLE)
@@ -412,6 +422,7 @@ enum dashscope_result dashscope_call(struct dashscope *c, const struct dashscope
                                       .path = q->path,
                                       .body = str_from_cstr(q->body),
                                       .async = q->async,
+                                      .oss = q->oss,
                                       .arena = &a };
     enum dashscope_result    r;
     str                      body;

@@ -221,6 +221,7 @@ struct dashscope_request {
     const char             *body;   /* JSON [none] */
     enum dashscope_protocol protocol;
     bool                    async; /* X-DashScope-Async: enable: the answer is a task */
+    bool oss; /* X-DashScope-OssResourceResolve: enable: the body names what dashscope_upload() gave */
 };
 
 struct dashscope_answer {
@@ -233,7 +234,67 @@ struct dashscope_answer {
 DASHSCOPE_API enum dashscope_result dashscope_call(struct dashscope *c, const struct dashscope_request *q,
                                                    struct dashscope_answer **ret);
 
-/* Of any of the above: vectors, ranking, tokens, models, answer. NULL is nothing. */
+/* ---- tasks: work that a call begins and others ask after ---- */
+
+struct dashscope_task {
+    const char *id;
+    const char *status; /* "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN": not there (any more) */
+    bool        ended;  /* the status is none of the first two */
+    const char *code, *message; /* why it failed; else "" */
+    const char *request_id;     /* of this answer */
+    const char *json;           /* all of the answer: results, times, usage */
+    size_t      json_len;
+};
+
+/* Sends `q` with `async`; the answer is the new task's. */
+DASHSCOPE_API enum dashscope_result dashscope_task_create(struct dashscope *c, const struct dashscope_request *q,
+                                                          struct dashscope_task **ret);
+DASHSCOPE_API enum dashscope_result dashscope_task_get(struct dashscope *c, const char *id,
+                                                       struct dashscope_task **ret);
+
+/* Asks again and again until it has ended, first soon and then more seldom, at last each five seconds; also when the server is too busy to
+ * tell. `on_task`, if there is one, is told each answer, which holds until it returns; what it returns other than 0 ends the waiting with
+ * DASHSCOPE_CANCELLED. The task itself goes on, as it does when the waiting is cancelled or reaches its time. A task that has failed
+ * is no failure of the call. */
+typedef int                         dashscope_on_task(const struct dashscope_task *task, void *arg);
+DASHSCOPE_API enum dashscope_result dashscope_task_wait(struct dashscope *c, const char *id, dashscope_on_task *on_task,
+                                                        void *arg, struct dashscope_task **ret);
+
+/* Only while it is PENDING; else DASHSCOPE_REFUSED. */
+DASHSCOPE_API enum dashscope_result dashscope_task_cancel(struct dashscope *c, const char *id);
+
+/* NULL and 0 do not narrow the list. */
+struct dashscope_task_query {
+    const char *model, *status;
+    const char *start_time, *end_time; /* YYYYMMDDhhmmss, UTC+8, at most a day apart */
+    int         page, page_size;       /* from 1 [1, 10] */
+};
+
+struct dashscope_task_entry {
+    const char *id, *model, *status;
+    int64_t     created, started, ended; /* Unix time; 0: not yet */
+};
+
+struct dashscope_task_list {
+    size_t                             count;
+    const struct dashscope_task_entry *tasks; /* the newest first */
+    int64_t                            total; /* of all pages */
+    const char                        *json;
+};
+
+DASHSCOPE_API enum dashscope_result dashscope_task_list(struct dashscope *c, const struct dashscope_task_query *q,
+                                                        struct dashscope_task_list **ret);
+
+/* ---- files ---- */
+
+/* Uploads a file for calls of `model`. *ret is its address, oss://…, for requests that say `oss`; it can be read for 48 hours. */
+DASHSCOPE_API enum dashscope_result dashscope_upload(struct dashscope *c, const char *model, const char *file,
+                                                     char **ret);
+
+/* Writes what an address of an answer, http(s)://…, leads to into a file that is open. No key is sent there. */
+DASHSCOPE_API enum dashscope_result dashscope_download(struct dashscope *c, const char *url, int fd);
+
+/* Of any of the above: vectors, ranking, tokens, models, answer, task, list, address. NULL is nothing. */
 DASHSCOPE_API void dashscope_free(void *result);
 
 #ifdef __cplusplus

@@ -287,6 +287,72 @@ static void calls(struct dashscope *c)
     dashscope_free(a);
 }
 
+/* ---- tasks and files ---- */
+
+static int count_answers(const struct dashscope_task *t, void *arg)
+{
+    (void)t;
+    ++*(int *)arg;
+    return 0;
+}
+
+static int stop_waiting(const struct dashscope_task *t, void *arg)
+{
+    (void)t, (void)arg;
+    return 1;
+}
+
+/* A file on its way: uploaded, worked on by a task, its result downloaded. */
+static void tasks_and_files(struct dashscope *c, const char *file)
+{
+    char                        body[1024], *address, *url, *end;
+    struct dashscope_request    q = { .path = "/services/embeddings/text-embedding/text-embedding",
+                                      .body = body,
+                                      .oss = true };
+    struct dashscope_task_query all = { .model = "text-embedding-async-v2", .page_size = 1 };
+    struct dashscope_task_list *list;
+    struct dashscope_task      *t, *done;
+    FILE                       *out = tmpfile();
+    int                         answers = 0;
+
+    CHECK(dashscope_upload(c, "text-embedding-async-v2", file, &address) == DASHSCOPE_OK);
+    CHECK(strncmp(address, "oss://", 6) == 0 && strstr(address, strrchr(file, '/')));
+    snprintf(body, sizeof(body), "{\"model\":\"text-embedding-async-v2\",\"input\":{\"url\":\"%s\"}}", address);
+    dashscope_free(address);
+    CHECK(dashscope_task_create(c, &q, &t) == DASHSCOPE_OK);
+    CHECK(strlen(t->id) == 36 && strcmp(t->status, "PENDING") == 0 && !t->ended);
+    CHECK(dashscope_task_wait(c, t->id, stop_waiting, NULL, &done) == DASHSCOPE_CANCELLED);
+    CHECK(dashscope_task_wait(c, t->id, count_answers, &answers, &done) == DASHSCOPE_OK);
+    CHECK(answers >= 1 && done->ended && strcmp(done->status, "SUCCEEDED") == 0 && !*done->code);
+    CHECK(strcmp(done->id, t->id) == 0 && strlen(done->json) == done->json_len);
+    url = strstr(done->json, "\"url\":\"") + 7;
+    end = strchr(url, '"');
+    *end = 0;
+    CHECK(dashscope_download(c, url, fileno(out)) == DASHSCOPE_OK);
+    CHECK(fseek(out, 0, SEEK_SET) == 0 && fgetc(out) == 0x1f && fgetc(out) == 0x8b);
+    end[-1] ^= 1; /* its signature */
+    CHECK(dashscope_download(c, url, fileno(out)) == DASHSCOPE_REFUSED && dashscope_last_error(c)->status == 403);
+    CHECK(dashscope_download(c, "nowhere", fileno(out)) == DASHSCOPE_INPUT);
+    CHECK(dashscope_download(c, "http://127.0.0.1:1/", fileno(out)) == DASHSCOPE_NO_CONNECTION);
+    CHECK(dashscope_task_cancel(c, t->id) == DASHSCOPE_REFUSED);
+    CHECK(strcmp(dashscope_last_error(c)->code, "UnsupportedOperation") == 0);
+    CHECK(dashscope_task_list(c, &all, &list) == DASHSCOPE_OK && list->count == 1 && list->total >= 1);
+    CHECK(strcmp(list->tasks[0].id, t->id) == 0 && strcmp(list->tasks[0].status, "SUCCEEDED") == 0);
+    CHECK(list->tasks[0].created > 0 && list->tasks[0].ended >= list->tasks[0].created);
+    dashscope_free(list);
+    dashscope_free(done);
+    dashscope_free(t);
+    CHECK(dashscope_task_get(c, "no-such/..?task", &t) == DASHSCOPE_OK && strcmp(t->status, "UNKNOWN") == 0 &&
+          t->ended);
+    dashscope_free(t);
+    CHECK(dashscope_task_get(c, "", &t) == DASHSCOPE_INPUT);
+    CHECK(dashscope_upload(c, "text-embedding-async-v2", "/nowhere", &address) == DASHSCOPE_INPUT);
+    CHECK(dashscope_upload(c, NULL, file, &address) == DASHSCOPE_INPUT);
+    q.body = "{\"model\":\"text-embedding-async-v2\",\"input\":{}}";
+    CHECK(dashscope_task_create(c, &q, &t) == DASHSCOPE_REFUSED);
+    fclose(out);
+}
+
 /* ---- a handle a thread ---- */
 
 static void *thread(void *arg)
@@ -302,7 +368,7 @@ static void *thread(void *arg)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct dashscope *c = dashscope_open(NULL);
     pthread_t         threads[4];
@@ -320,6 +386,8 @@ int main(void)
     deadlines();
     wrong_options();
     calls(c);
+    if (argc > 1)
+        tasks_and_files(c, argv[1]);
     dashscope_close(c);
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, thread, NULL);

@@ -70,8 +70,10 @@ test('a program with the archive in it', async () => {
     assert.equal(await good(program, ['riddle'], env), 'A piano.');
 });
 
-test('pull, callbacks, both protocols, refusals, cancelling, deadlines, the other calls, four threads', async () => {
-    assert.equal(await good(await compile('gcc', 'modes.c', 'modes'), [], env), 'good');
+test('pull, callbacks, both protocols, refusals, cancelling, deadlines, the other calls, tasks, files, four threads', async () => {
+    const lines = path.join(folder, 'lines.txt');
+    fs.writeFileSync(lines, 'the wind blows\nstock prices fell\n');
+    assert.equal(await good(await compile('gcc', 'modes.c', 'modes'), [lines], env), 'good');
 });
 
 test('a server\'s certificate is verified', async t => {
