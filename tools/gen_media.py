@@ -112,7 +112,7 @@ def read_services(folder, files):
             if s.kind == 'sizes':
                 tables[s.name] = s
             elif s.kind == 'service':
-                s.only(SERVICE_KEYS)
+                s.only(SERVICE_KEYS | {key for key in s.values if key.startswith('render.')})
                 if s.name in services:
                     s.fail('is there twice')
                 current = services[s.name] = Service(s)
@@ -207,14 +207,17 @@ def size_c(s, key):
 
 
 def table_c(s, out, symbol):
-    """Keys are tiers, values "16:9=1280*720 9:16=…"; what has no ratio stands alone."""
+    """Keys are "tier.720p", values "16:9=1280*720 9:16=…"; what has no ratio stands alone."""
     rows = []
-    for tier, text in s.values.items():
+    for key, text in s.values.items():
+        if not key.startswith('tier.'):
+            s.fail('must be tier.NAME', key)
+        tier = key[5:]
         for word in text.split():
             ratio, _, size = word.rpartition('=')
             match = re.match(r'([0-9]+)\*([0-9]+)$', size)
             if not match:
-                s.fail(f'"{word}" is no ratio=W*H', tier)
+                s.fail(f'"{word}" is no ratio=W*H', key)
             rows.append(f'    {{ {st.c_str(tier.upper())}, {st.c_str(ratio)}, {match[1]}, {match[2]} }},\n')
     out.append(f'static const struct media_tier {symbol}[] = {{\n{"".join(rows)}}};\n')
 
@@ -247,6 +250,14 @@ def service_c(service, tables, rows, out):
     for key in ('fps', 'seconds'):
         if key in s.values:
             fields.append(f'.{key} = {int(s.get(key))}')
+    by = s.get('render.by')
+    if by:
+        at = [i for i, m in enumerate(service.members) if m.name == by]
+        if not at:
+            s.fail('there is no such member', 'render.by')
+        ways = [f'{{ {st.c_str(key[7:])}, {st.c_str(text)} }}' for key, text in s.values.items() if key.startswith('render.') and key != 'render.by']
+        out.append(f'static const struct media_way {symbol}_ways[] = {{ {", ".join(ways)} }};\n')
+        fields.append(f'.by = {at[0]}, .ways = {symbol}_ways, .way_count = {len(ways)}')
     if 'tiers' in s.values:
         if s.get('tiers') not in tables:
             s.fail('there is no such table of sizes', 'tiers')

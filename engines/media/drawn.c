@@ -158,6 +158,87 @@ static const char *op_card(struct job *j)
     return finish(j, &c);
 }
 
+static const char *op_fit(struct job *j);
+
+/* A picture with what was asked of it written below. */
+static const char *op_caption(struct job *j)
+{
+    struct canvas c;
+    const char   *problem;
+    int           size, high;
+    struct box    panel;
+
+    if (!j->in[0].rgb)
+        return op_card(j);
+    problem = new_result(j, &c, j->in[0].width, j->in[0].height);
+    if (problem)
+        return problem;
+    if (!scale_into(&j->in[0], cover(&j->in[0], &c, 1), &c)) {
+        canvas_free(&c);
+        return "the picture cannot be scaled";
+    }
+    size = max_int(8, min_int(c.width, c.height) / 28);
+    high = min_int(c.height, size * 4);
+    panel = (struct box){ 0, c.height - high, c.width, high };
+    draw_box(&c, panel, black, 120);
+    draw_text(&c, size, panel.y + size / 2, c.width - 2 * size, c.height, size, white, j->text_count ? j->texts[0] : (str){ 0 });
+    return finish(j, &c);
+}
+
+/* The colours, each rounded to few steps a channel, are the parts: their numbers as greys, or themselves. */
+static int part_of(const uint8_t *p)
+{
+    return (p[0] >> 6) * 16 + (p[1] >> 6) * 4 + (p[2] >> 6);
+}
+
+static const char *segment(struct job *j, bool colored)
+{
+    struct canvas *c = &j->in[0];
+
+    for (int i = 0; i < c->width * c->height; i++) {
+        uint8_t *p = c->rgb + 3 * (size_t)i;
+        int      part = part_of(p);
+
+        for (int k = 0; k < 3; k++)
+            p[k] = (uint8_t)(colored ? (p[k] & 0xC0) + 32 : part * 4 + 1);
+    }
+    return encode_picture(j->out, c, j->format);
+}
+
+static const char *op_segment(struct job *j)
+{
+    return segment(j, false);
+}
+
+static const char *op_segment_colors(struct job *j)
+{
+    return segment(j, true);
+}
+
+/* The second picture, at most half as large, laid on the first where a body mostly is: the middle, below the top quarter. */
+static const char *op_overlay(struct job *j)
+{
+    struct canvas *c = &j->in[0], part;
+    double         scale = fmin(0.5 * c->width / j->in[1].width, 0.45 * c->height / j->in[1].height);
+    int            x, y;
+
+    if (!canvas_new(&part, max_int(1, (int)(j->in[1].width * scale)), max_int(1, (int)(j->in[1].height * scale))))
+        return "no memory";
+    if (!scale_into(&j->in[1], (struct box){ 0, 0, j->in[1].width, j->in[1].height }, &part)) {
+        canvas_free(&part);
+        return "the picture cannot be scaled";
+    }
+    x = (c->width - part.width) / 2;
+    y = c->height / 4;
+    for (int row = 0; row < part.height && y + row < c->height; row++)
+        memcpy(canvas_at(c, x, y + row), canvas_at(&part, 0, row), 3 * (size_t)part.width);
+    canvas_free(&part);
+    if (j->width && j->height)
+        return op_fit(j);
+    draw_watermark(c, j->watermark);
+    return encode_picture(j->out, c, j->format);
+}
+
 static const char *op_fit(struct job *j)
 {
     struct canvas c;
@@ -417,17 +498,22 @@ static const char *op_video_between(struct job *j)
 
 static const struct {
     const char *name;
-    size_t      pictures;
+    size_t      pictures; /* at least */
+    size_t      more;     /* that it also takes */
     const char *(*run)(struct job *j);
 } operations[] = {
-    { "card", 0, op_card },
-    { "fit", 1, op_fit },
-    { "scale", 1, op_scale },
-    { "expand", 1, op_expand },
-    { "tint", 1, op_tint },
-    { "erase", 2, op_erase },
-    { "video_card", 0, op_video_card },
-    { "video_between", 2, op_video_between },
+    { "card", 0, 0, op_card },
+    { "caption", 0, 1, op_caption },
+    { "fit", 1, 0, op_fit },
+    { "overlay", 2, 0, op_overlay },
+    { "segment", 1, 0, op_segment },
+    { "segment_colors", 1, 0, op_segment_colors },
+    { "scale", 1, 0, op_scale },
+    { "expand", 1, 0, op_expand },
+    { "tint", 1, 0, op_tint },
+    { "erase", 2, 0, op_erase },
+    { "video_card", 0, 0, op_video_card },
+    { "video_between", 2, 0, op_video_between },
 };
 
 bool drawn_knows(str op)
@@ -446,9 +532,9 @@ const char *drawn_render(yyjson_val *request, const struct render_file *in, size
 
     while (!str_eq(j.op, str_from_cstr(operations[i].name)))
         i++; /* drawn_knows() it */
-    pictures = operations[i].pictures;
-    if (in_count < pictures)
+    if (in_count < operations[i].pictures)
         problem = "a picture is missing";
+    pictures = operations[i].pictures + (in_count > operations[i].pictures ? operations[i].more : 0);
     if (in_count > pictures)
         j.sound = &in[pictures];
     for (size_t k = 0; k < pictures && !problem; k++)

@@ -11,6 +11,9 @@
  *      {"op":"card","format":"png","width":1024,"height":768,"seed":7,"texts":["a red kite","wanx-v1"],"watermark":"AI"}
  *                                                texts over a pattern that the seed decides; the first is large
  *      {"op":"fit",…}                            the picture in 0 covers the size, cut at its sides
+ *      {"op":"caption",…}                        … with the first text below it; without a picture it is a card
+ *      {"op":"overlay"}                          … with that of 1 laid on its middle
+ *      {"op":"segment"}, {"op":"segment_colors"} … parted by colour: the parts' numbers as greys, or their colours
  *      {"op":"scale","upscale_factor":2}         … is made larger; "width" and "height" instead say a size
  *      {"op":"expand","left":100,…}              … gets more on its sides: left, right, top, bottom in pixels, left_scale … as
  *                                                factors of the side, x_scale and y_scale, or output_ratio "16:9"; it is mirrored there

@@ -125,6 +125,11 @@ struct media_tier {
     int64_t width, height;
 };
 
+/* Which operations a value of a member means. */
+struct media_way {
+    str value, render;
+};
+
 struct media_service {
     str                        name;
     str                        models; /* patterns, parted by blanks */
@@ -133,7 +138,10 @@ struct media_service {
     enum media_body            body;
     bool                       parameters_required;
     str                        output, usage; /* templates: service/media_run.c */
-    str                        render;        /* the operation; empty: nothing is made */
+    str                        render;        /* the operations, parted by blanks: each makes a file; empty: nothing is made */
+    unsigned                   by;            /* the member that decides among `ways` instead */
+    const struct media_way    *ways;
+    unsigned                   way_count;
     str                        file;          /* "png", "jpeg", "mp4" */
     str                        watermark;     /* its text */
     int64_t                    size_width, size_height; /* when nothing says it */

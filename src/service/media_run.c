@@ -3,7 +3,7 @@
  * What is said of the results is a template of data/media: JSON in which @name stands for a value, and <…> for what is repeated for
  * each result:
  *
- *   @url          of a result                       @count @failed         how many were made, how many were not
+ *   @url @url2    of a result                       @count @failed         how many were made, how many were not
  *   @width @height @size @sr @sr_text               of the first result; @sr is its tier, 720 of "720P"
  *   @duration @fps @input_duration @all_duration    seconds
  *   @prompt       what was asked for                @input.x, @parameters.x   a member as it was sent, or its default
@@ -28,10 +28,12 @@
 #define RESULTS_MAX 32
 #define SEED_MAX    INT64_C(2147483647)
 
+#define WAYS_MAX 2 /* files of one result */
+
 struct result {
-    str                url;  /* empty: it was refused */
+    str                urls[WAYS_MAX]; /* the first empty: it was refused */
     str                code, message;
-    struct media_facts facts;
+    struct media_facts facts; /* of the first file */
 };
 
 struct run {
@@ -186,7 +188,18 @@ static int64_t duration_ms(const struct run *r)
     return v ? (int64_t)(v->number * 1000) : r->call->service->seconds * 1000;
 }
 
-static str request_of(struct run *r, size_t i)
+/* The operations for this call. */
+static str ways_of(const struct media_call *c)
+{
+    const struct media_service *s = c->service;
+
+    for (unsigned i = 0; i < s->way_count; i++)
+        if (c->values[s->by].set && str_eq(s->ways[i].value, c->values[s->by].text))
+            return s->ways[i].render;
+    return s->render;
+}
+
+static str request_of(struct run *r, size_t i, str op)
 {
     const struct media_service *s = r->call->service;
     const struct media_value   *mark = media_call_value(r->call, MEDIA_ROLE_WATERMARK), *fps = media_call_value(r->call, MEDIA_ROLE_FPS);
@@ -194,7 +207,7 @@ static str request_of(struct run *r, size_t i)
     struct buf                  b;
 
     buf_init(&b, r->rq->arena, SIZE_MAX / 2);
-    buf_addf(&b, "{\"op\":\"%.*s\",\"format\":\"%.*s\",\"seed\":%lld", STR_ARG(s->render), STR_ARG(s->file), (long long)(r->seed + (int64_t)i));
+    buf_addf(&b, "{\"op\":\"%.*s\",\"format\":\"%.*s\",\"seed\":%lld", STR_ARG(op), STR_ARG(s->file), (long long)(r->seed + (int64_t)i));
     if (r->width)
         buf_addf(&b, ",\"width\":%lld,\"height\":%lld", (long long)r->width, (long long)r->height);
     if (s->fps || fps)
@@ -270,21 +283,22 @@ static enum err refuse_failed(struct run *r, enum err e)
     return fault_detail(&r->rq->fault, str_from_cstr(err_text(e)));
 }
 
-SUSPENDS static enum err make_one(struct run *r, size_t i)
+SUSPENDS static enum err make_file(struct run *r, size_t i, str op, size_t way)
 {
-    struct request *rq = r->rq;
-    struct lane    *lane = rq->services->files;
-    struct result  *one = &r->results[i];
-    struct place   *p = arena_new(rq->arena, struct place);
-    enum err        e;
+    struct request    *rq = r->rq;
+    struct lane       *lane = rq->services->files;
+    struct result     *one = &r->results[i];
+    struct place      *p = arena_new(rq->arena, struct place);
+    struct media_facts facts;
+    enum err           e;
 
     *p = (struct place){ .results = rq->services->results, .owner = r->owner, .fd = -1 };
-    p->name = arena_printf(rq->arena, "%zu.%.*s", i, STR_ARG(r->call->service->file));
+    p->name = arena_printf(rq->arena, "%zu%s.%.*s", i, way ? "b" : "", STR_ARG(r->call->service->file));
     lane_run(lane, place_create, p);
     if (p->e)
         return refuse_unstored(r, p->e);
     rq->action = "waiting for the media engine";
-    e = rq->services->media ? media_render(rq->services->media, request_of(r, i), r->files, r->file_count, p->fd, rq->arena, &one->facts)
+    e = rq->services->media ? media_render(rq->services->media, request_of(r, i, op), r->files, r->file_count, p->fd, rq->arena, &facts)
                             : ERR_NOT_FOUND;
     if (e) {
         lane_run(lane, place_drop, p);
@@ -293,10 +307,22 @@ SUSPENDS static enum err make_one(struct run *r, size_t i)
     lane_run(lane, place_keep, p);
     if (p->e)
         return refuse_unstored(r, p->e);
-    one->url = results_url(rq->services->results, r->base, r->owner, p->name, (clock_unix_ms() + rq->settings->tasks.keep_ms) / 1000,
-                           rq->arena);
-    r->made++;
+    one->urls[way] = results_url(rq->services->results, r->base, r->owner, p->name,
+                                 (clock_unix_ms() + rq->settings->tasks.keep_ms) / 1000, rq->arena);
+    if (!way)
+        one->facts = facts;
     return OK;
+}
+
+SUSPENDS static enum err make_one(struct run *r, size_t i)
+{
+    str      rest = ways_of(r->call);
+    enum err e = OK;
+
+    for (size_t way = 0; rest.len && way < WAYS_MAX && !e; way++)
+        e = make_file(r, i, str_cut(&rest, ' '), way);
+    r->made += !e;
+    return e;
 }
 
 SUSPENDS static enum err make_all(struct run *r)
@@ -341,7 +367,9 @@ static void add_value(const struct run *r, struct buf *b, const struct result *o
     const struct media_service *s = r->call->service;
 
     if (str_eq(name, S("url")))
-        json_add_str(b, one ? one->url : r->results[0].url);
+        json_add_str(b, (one ? one : &r->results[0])->urls[0]);
+    else if (str_eq(name, S("url2")))
+        json_add_str(b, (one ? one : &r->results[0])->urls[1]);
     else if (str_eq(name, S("count")))
         buf_add_i64(b, r->made);
     else if (str_eq(name, S("failed")))
@@ -405,7 +433,7 @@ static void fill(const struct run *r, struct buf *b, const struct result *one, s
 
                 if (i)
                     buf_add_char(b, ',');
-                if (each->url.len) {
+                if (each->urls[0].len) {
                     fill(r, b, each, str_of(text.ptr + 1, end - 1));
                     continue;
                 }
