@@ -29,6 +29,7 @@
 // start() resolves to {url, close()}.
 
 import http from 'node:http';
+import zlib from 'node:zlib';
 
 const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1,
     model: 'theirs', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
@@ -217,9 +218,48 @@ const files = {
     round: answer => { answer.writeHead(302, { location: 'round.txt' }); answer.end(); },
 };
 
+// A PNG of that size: grey that grows to the right, or all of one `light`; with `alpha` half of it is transparent.
+function picture({ width, height, light, alpha }) {
+    const depth = alpha ? 4 : 3, row = Buffer.alloc(1 + width * depth);
+    for (let x = 0; x < width; x++) row.fill(light ?? Math.floor(x * 255 / width), 1 + x * depth, 1 + (x + 1) * depth);
+    const chunk = (type, data) => {
+        const body = Buffer.concat([Buffer.from(type), data]), whole = Buffer.alloc(body.length + 8);
+        whole.writeUInt32BE(data.length);
+        body.copy(whole, 4);
+        whole.writeUInt32BE(zlib.crc32 ? zlib.crc32(body) : crc32(body), body.length + 4);
+        return whole;
+    };
+    const head = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 8, alpha ? 6 : 2, 0, 0, 0]);
+    head.writeUInt32BE(width);
+    head.writeUInt32BE(height, 4);
+    return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', head),
+        chunk('IDAT', zlib.deflateSync(Buffer.concat(Array(height).fill(row)), { level: 1 })), chunk('IEND', Buffer.alloc(0))]);
+}
+
+// Of older Node.js.
+function crc32(bytes) {
+    let c = 0xffffffff;
+    for (const byte of bytes) {
+        c ^= byte;
+        for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ c >>> 1 : c >>> 1;
+    }
+    return (c ^ 0xffffffff) >>> 0;
+}
+
+// GET /pictures/800x600.png: a picture; ?light=0 a black one, ?alpha=1 one with transparency, ?cut=1 one whose end is missing.
+function answer_picture(answer, size, query) {
+    let bytes = picture({ width: +size[1], height: +size[2], light: query.has('light') ? +query.get('light') : undefined, alpha: query.has('alpha') });
+    if (query.has('cut')) bytes = bytes.subarray(0, bytes.length / 2);
+    if (query.has('bytes')) bytes = Buffer.concat([bytes, Buffer.alloc(+query.get('bytes') - bytes.length)]);
+    answer.writeHead(200, { 'content-type': 'image/png', 'content-length': bytes.length });
+    answer.end(bytes);
+}
+
 export async function start() {
     const server = http.createServer((request, answer) => {
         const url = new URL(request.url, 'http://x'), file = /^\/files\/(\w+)\.txt$/.exec(url.pathname)?.[1];
+        const size = /^\/pictures\/(\d+)x(\d+)\.png$/.exec(url.pathname);
+        if (request.method === 'GET' && size) return answer_picture(answer, size, url.searchParams);
         if (request.method === 'GET' && Object.hasOwn(files, file ?? '')) return files[file](answer, url.searchParams);
         let text = '';
         request.on('data', piece => { text += piece; });
