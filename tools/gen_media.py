@@ -25,10 +25,10 @@ FAULT_NAMES = {'seconds': 'DURATION'}
 RANGES = ('bytes', 'sides', 'pixels', 'ratio', 'seconds', 'fps', 'brightness')
 TYPES = ('text', 'int', 'num', 'bool', 'choice', 'size', 'list', 'object', 'any', 'image', 'video', 'audio')
 ROLES = ('prompt', 'negative', 'count', 'seed', 'size', 'tier', 'ratio', 'duration', 'fps', 'watermark', 'extend', 'sound')
-MEMBER_KEYS = {'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
+MEMBER_KEYS = {'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
                *REFUSALS, *RANGES, *(fault + '.error' for fault in FAULTS)}
-SERVICE_KEYS = {'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
-                'follow', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'messages.missing', 'messages.count', 'content.count',
+SERVICE_KEYS = {'one_of', 'one_of.error', 'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
+                'follow', 'short_side', 'exact', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'messages.missing', 'messages.count', 'content.count',
                 'part.wrong', *REFUSALS, *(fault + '.error' for fault in FAULTS)}
 
 
@@ -162,6 +162,11 @@ def member_c(service, s, rows, out, symbol):
         fields.append('.required = true')
     if s.get('unread') == 'yes':
         fields.append('.unread = true')
+    if 'same_size' in s.values:
+        at = [i for i, m in enumerate(service.members) if m.name == s.get('same_size')]
+        if not at:
+            s.fail('there is no such member', 'same_size')
+        fields.append(f'.same_size = {at[0] + 1}, .other_size = {refusal_c(s, "same_size.error", s.get("same_size.error"), rows)}')
     if 'as' in s.values:
         fields.append(f'.as = {st.c_str(s.get("as"))}')
     if 'default' in s.values:
@@ -246,10 +251,22 @@ def service_c(service, tables, rows, out):
         fields.append(f'.size_width = {width}, .size_height = {height}')
     if 'follow' in s.values:
         fields.append(f'.follow_pixels = {int(s.get("follow"))}')
+    if 'short_side' in s.values:
+        fields.append(f'.short_side = {int(s.get("short_side"))}')
+    if s.get('exact') == 'yes':
+        fields.append('.exact = true')
     fields.append(f'.multiple = {int(s.get("multiple", "1"))}')
     for key in ('fps', 'seconds'):
         if key in s.values:
             fields.append(f'.{key} = {int(s.get(key))}')
+    if 'one_of' in s.values:
+        bits = 0
+        for path in s.get('one_of').split():
+            at = [i for i, m in enumerate(service.members) if m.name == path]
+            if not at:
+                s.fail(f'there is no member {path}', 'one_of')
+            bits |= 1 << at[0]
+        fields.append(f'.one_of = UINT64_C({bits}), .none_of = {refusal_c(s, "one_of.error", s.get("one_of.error"), rows)}')
     by = s.get('render.by')
     if by:
         at = [i for i, m in enumerate(service.members) if m.name == by]

@@ -215,6 +215,15 @@ static const char *op_segment_colors(struct job *j)
     return segment(j, true);
 }
 
+/* What was done to the first picture itself, of the size that is asked for. */
+static const char *finish_first(struct job *j)
+{
+    if (j->width && j->height)
+        return op_fit(j);
+    draw_watermark(&j->in[0], j->watermark);
+    return encode_picture(j->out, &j->in[0], j->format);
+}
+
 /* The second picture, at most half as large, laid on the first where a body mostly is: the middle, below the top quarter. */
 static const char *op_overlay(struct job *j)
 {
@@ -233,10 +242,7 @@ static const char *op_overlay(struct job *j)
     for (int row = 0; row < part.height && y + row < c->height; row++)
         memcpy(canvas_at(c, x, y + row), canvas_at(&part, 0, row), 3 * (size_t)part.width);
     canvas_free(&part);
-    if (j->width && j->height)
-        return op_fit(j);
-    draw_watermark(c, j->watermark);
-    return encode_picture(j->out, c, j->format);
+    return finish_first(j);
 }
 
 static const char *op_fit(struct job *j)
@@ -424,8 +430,7 @@ static const char *op_erase(struct job *j)
     fill_from_around(c, unknown);
     free(unknown);
     canvas_free(&mask);
-    draw_watermark(c, j->watermark);
-    return encode_picture(j->out, c, j->format);
+    return finish_first(j);
 }
 
 /* ---- videos ---- */

@@ -350,6 +350,16 @@ static enum err check_frame(struct request *rq, const struct media_service *s, y
     return !parameters || yyjson_is_obj(parameters) ? OK : fail_parameter_missing_named(&rq->fault, S("parameters"));
 }
 
+static enum err check_one_of(struct request *rq, const struct media_call *c)
+{
+    const struct media_service *s = c->service;
+
+    for (unsigned i = 0; i < s->member_count; i++)
+        if (s->one_of >> i & 1 && c->values[i].set)
+            return OK;
+    return s->one_of ? refuse_or(rq, &s->none_of, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL) : OK;
+}
+
 enum err media_call_read(struct request *rq, const struct media_service *s, yyjson_val *body, struct media_call *ret)
 {
     struct message msg = { 0 };
@@ -376,6 +386,8 @@ enum err media_call_read(struct request *rq, const struct media_service *s, yyjs
         else if (!ret->values[i].set && m->default_text.len)
             e = read_default(rq, m, &ret->values[i]);
     }
+    if (!e)
+        e = check_one_of(rq, ret);
     for (unsigned i = 0; i < s->member_count && !e; i++)
         if (s->members[i].type == MEDIA_FILE)
             e = check_urls(rq, &s->members[i], &ret->values[i]);

@@ -116,6 +116,8 @@ struct media_member {
     struct media_range bytes, sides, pixels, ratio, seconds, fps, brightness;
     int             alpha; /* 1: must have it, -1: must not */
     bool            unread; /* it is not handed to the renderer */
+    unsigned        same_size; /* the member, from 1, whose picture is as large; 0: none */
+    struct media_refusal other_size;
     struct media_refusal faults[MEDIA_FAULT_COUNT];
 };
 
@@ -146,12 +148,16 @@ struct media_service {
     str                        watermark;     /* its text */
     int64_t                    size_width, size_height; /* when nothing says it */
     int64_t                    follow_pixels; /* the size has the last picture's ratio, and about so many pixels; 0: no */
+    int64_t                    short_side;    /* the size has the first picture's ratio and this shorter side; 0: no */
+    bool                       exact;         /* a tier is its size whatever the ratio of the pictures */
     int64_t                    multiple;      /* of which sides are */
     int64_t                    fps, seconds;  /* of a video, when nothing says it */
     const struct media_tier   *tiers;
     unsigned                   tier_count;
     const struct media_member *members;
     unsigned                   member_count;
+    uint64_t                   one_of; /* bits of the members of which at least one must be there */
+    struct media_refusal       none_of;
     struct media_refusal       messages_missing, messages_count, content_count, part_wrong; /* of MEDIA_BODY_MESSAGES */
     struct media_refusal       failed, unstored; /* the engine, the disk */
 };

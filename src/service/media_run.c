@@ -42,7 +42,8 @@ struct run {
     str                      owner, base;
     int                      files[FILES_MAX];
     size_t                   file_count;
-    const struct media_facts *last_picture;
+    const struct media_facts *facts[MEDIA_MEMBERS_MAX]; /* of each member's last file */
+    const struct media_facts *first_picture, *last_picture;
     int64_t                  input_ms; /* of all videos that were handed in */
     int64_t                  width, height, seed;
     struct result            results[RESULTS_MAX];
@@ -73,8 +74,9 @@ enum err media_moderate(struct request *rq, const struct media_call *c)
 
 /* ---- files in ---- */
 
-SUSPENDS static enum err take_file(struct run *r, const struct media_member *m, str url)
+SUSPENDS static enum err take_file(struct run *r, unsigned i, str url)
 {
+    const struct media_member *m = &r->call->service->members[i];
     struct request            *rq = r->rq;
     const struct fetch_request want = {
         .url = url,
@@ -90,6 +92,12 @@ SUSPENDS static enum err take_file(struct run *r, const struct media_member *m, 
         e = media_file_check(rq, m, url, f);
     if (e)
         return e;
+    r->facts[i] = &f->facts;
+    if (m->same_size && r->facts[m->same_size - 1] &&
+        (f->facts.width != r->facts[m->same_size - 1]->width || f->facts.height != r->facts[m->same_size - 1]->height))
+        return media_refuse(rq, &m->other_size, m, url, NULL);
+    if (m->kind == MEDIA_IMAGE && !r->first_picture)
+        r->first_picture = &f->facts;
     if (m->kind == MEDIA_IMAGE)
         r->last_picture = &f->facts;
     if (m->kind == MEDIA_VIDEO)
@@ -106,7 +114,7 @@ SUSPENDS static enum err take_files(struct run *r)
 
     for (unsigned i = 0; i < s->member_count && !e; i++)
         for (size_t k = 0; k < r->call->values[i].url_count && !e; k++)
-            e = take_file(r, &s->members[i], r->call->values[i].urls[k]);
+            e = take_file(r, i, r->call->values[i].urls[k]);
     return e;
 }
 
@@ -131,7 +139,7 @@ static void follow(struct run *r, int64_t pixels)
 static const struct media_tier *tier_find(const struct media_service *s, str tier, str ratio)
 {
     for (unsigned i = 0; i < s->tier_count; i++)
-        if (str_eq(s->tiers[i].tier, tier) && (!ratio.len || str_eq(s->tiers[i].ratio, ratio)))
+        if (str_eq_nocase(s->tiers[i].tier, tier) && (!ratio.len || str_eq(s->tiers[i].ratio, ratio)))
             return &s->tiers[i];
     return NULL;
 }
@@ -151,11 +159,16 @@ static void decide_size(struct run *r)
     }
     if (tier || size)
         t = tier_find(s, tier ? tier->text : size->text, ratio ? ratio->text : (str){ 0 });
-    if (r->last_picture && t)
+    if (r->last_picture && t && !s->exact)
         follow(r, t->width * t->height);
     else if (t) {
         r->width = t->width;
         r->height = t->height;
+    } else if (r->first_picture && s->short_side) {
+        double scale = (double)s->short_side / (double)min_i64(r->first_picture->width, r->first_picture->height);
+
+        r->width = rounded((double)r->first_picture->width * scale, s->multiple);
+        r->height = rounded((double)r->first_picture->height * scale, s->multiple);
     } else if (r->last_picture && s->follow_pixels)
         follow(r, s->follow_pixels);
     else {

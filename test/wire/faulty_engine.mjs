@@ -246,11 +246,11 @@ function crc32(bytes) {
     return (c ^ 0xffffffff) >>> 0;
 }
 
-// GET /pictures/800x600.png: a picture; ?light=0 a black one, ?alpha=1 one with transparency, ?cut=1 one whose end is missing.
+// GET /pictures/800x600.png: a picture; ?light=0 a black one, ?alpha=1 one with transparency, ?cut=1 one whose end is missing, ?bytes=N at least so large.
 function answer_picture(answer, size, query) {
     let bytes = picture({ width: +size[1], height: +size[2], light: query.has('light') ? +query.get('light') : undefined, alpha: query.has('alpha') });
     if (query.has('cut')) bytes = bytes.subarray(0, bytes.length / 2);
-    if (query.has('bytes')) bytes = Buffer.concat([bytes, Buffer.alloc(+query.get('bytes') - bytes.length)]);
+    if (query.has('bytes')) bytes = Buffer.concat([bytes, Buffer.alloc(Math.max(0, +query.get('bytes') - bytes.length))]);
     answer.writeHead(200, { 'content-type': 'image/png', 'content-length': bytes.length });
     answer.end(bytes);
 }
