@@ -19,15 +19,16 @@ import stanza as st  # noqa: E402
 
 RANGE = re.compile(r'([\[(])\s*([^,\s]*)\s*,\s*([^,\s]*)\s*([\])])$')
 REFUSALS = ('missing', 'type.error', 'range.error', 'count.error')
-FAULTS = ('download', 'url', 'refused', 'timeout', 'denied', 'gone', 'unreadable', 'format', 'bytes', 'sides', 'pixels', 'ratio',
-          'seconds', 'fps', 'codec', 'alpha', 'dark')
+FAULTS = ('download', 'url', 'refused', 'timeout', 'denied', 'gone', 'unknown', 'unreadable', 'format', 'bytes', 'sides', 'pixels', 'ratio',
+          'seconds', 'fps', 'codec', 'alpha', 'dark', 'content_type', 'no_length')
 FAULT_NAMES = {'seconds': 'DURATION'}
 RANGES = ('bytes', 'sides', 'pixels', 'ratio', 'seconds', 'fps', 'brightness')
 TYPES = ('text', 'int', 'num', 'bool', 'choice', 'size', 'list', 'object', 'any', 'image', 'video', 'audio')
 ROLES = ('prompt', 'negative', 'count', 'seed', 'size', 'tier', 'ratio', 'duration', 'fps', 'watermark', 'extend', 'sound')
-MEMBER_KEYS = {'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
+MEMBER_KEYS = {'content_types', 'length_needed', 'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
                *REFUSALS, *RANGES, *(fault + '.error' for fault in FAULTS)}
-SERVICE_KEYS = {'one_of', 'one_of.error', 'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
+LOOK_KEYS = {'patch', 'pixels_max', 'pixels_min', 'audio_tokens', 'video_pixels', 'video_total'}
+SERVICE_KEYS = {*LOOK_KEYS, 'one_of', 'one_of.error', 'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
                 'follow', 'short_side', 'exact', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'messages.missing', 'messages.count', 'content.count',
                 'part.wrong', *REFUSALS, *(fault + '.error' for fault in FAULTS)}
 
@@ -160,6 +161,8 @@ def member_c(service, s, rows, out, symbol):
         fields.append(f'.role = MEDIA_ROLE_{role.upper()}')
     if s.get('required') == 'yes':
         fields.append('.required = true')
+    if s.get('length_needed') == 'yes':
+        fields.append('.length_needed = true')
     if s.get('unread') == 'yes':
         fields.append('.unread = true')
     if 'same_size' in s.values:
@@ -177,7 +180,7 @@ def member_c(service, s, rows, out, symbol):
         fields.append(f'.length_max = {int(s.get("length"))}')
     low, high = whole_range(s, 'count') if 'count' in s.values else ('0', '1')
     fields.append(f'.count_min = {low}, .count_max = {high}')
-    for key, field in (('choice', 'choice'), ('formats', 'format'), ('codecs', 'codec')):
+    for key, field in (('choice', 'choice'), ('formats', 'format'), ('codecs', 'codec'), ('content_types', 'content_type')):
         words = shlex.split(s.get(key, ''))
         if words:
             name = f'{symbol}_{field}s'
@@ -235,12 +238,12 @@ def service_c(service, tables, rows, out):
     lines = [member_c(service, m, rows, out, f'{symbol}_{i}') for i, m in enumerate(service.members)]
     out.append(f'static const struct media_member {symbol}_members[] = {{\n{"".join(lines)}}};\n\n')
     mode, body = s.need('mode'), s.get('body', 'input')
-    if mode not in ('sync', 'async', 'either'):
-        s.fail('must be sync, async or either', 'mode')
+    if mode not in ('sync', 'async', 'either', 'look'):
+        s.fail('must be sync, async, either or look', 'mode')
     if body not in ('input', 'messages'):
         s.fail('must be input or messages', 'body')
-    fields = [f'.name = {st.c_str(s.name)}', f'.models = {st.c_str(s.need("models"))}', f'.path = MODEL_PATH_{s.need("path").upper()}',
-              f'.mode = MEDIA_{mode.upper()}', f'.body = MEDIA_BODY_{body.upper()}', f'.output = {st.c_str(s.need("output"))}',
+    fields = [f'.name = {st.c_str(s.name)}', f'.models = {st.c_str(s.need("models"))}', f'.path = {"MODEL_PATH_COUNT" if mode == "look" else "MODEL_PATH_" + s.need("path").upper()}',
+              f'.mode = MEDIA_{mode.upper()}', f'.body = MEDIA_BODY_{body.upper()}', f'.output = {st.c_str("" if mode == "look" else s.need("output"))}',
               f'.usage = {st.c_str(s.get("usage", ""))}', f'.render = {st.c_str(s.get("render", ""))}',
               f'.file = {st.c_str(s.get("file", "png"))}', f'.watermark = {st.c_str(s.get("watermark", ""))}',
               f'.members = {symbol}_members, .member_count = {len(lines)}']
@@ -259,6 +262,9 @@ def service_c(service, tables, rows, out):
     for key in ('fps', 'seconds'):
         if key in s.values:
             fields.append(f'.{key} = {int(s.get(key))}')
+    for key in sorted(LOOK_KEYS):
+        if key in s.values:
+            fields.append(f'.{key} = {float(s.get(key))}')
     if 'one_of' in s.values:
         bits = 0
         for path in s.get('one_of').split():

@@ -247,6 +247,21 @@ static void tiff_read(str s, struct picture *p)
 #undef U32
 }
 
+/* What the head says, where it says it at a fixed place: also of a picture that is too large to be decoded. */
+static void head_size(enum picture_format f, str s, struct picture *p)
+{
+    if (f == PICTURE_PNG && s.len >= 24) {
+        p->width = be32(at(s, 16));
+        p->height = be32(at(s, 20));
+    } else if (f == PICTURE_GIF && s.len >= 10) {
+        p->width = le16(at(s, 6));
+        p->height = le16(at(s, 8));
+    } else if (f == PICTURE_BMP && s.len >= 26) {
+        p->width = le32(at(s, 18));
+        p->height = le32(at(s, 22)) & 0x7fffffff; /* negative: from the top down */
+    }
+}
+
 struct picture picture_read(enum picture_format f, str file)
 {
     struct picture p = { .frames = 1 };
@@ -273,6 +288,8 @@ struct picture picture_read(enum picture_format f, str file)
     case PICTURE_NONE:
         break;
     }
+    if (!p.width)
+        head_size(f, file, &p);
     if (p.frames <= 1)
         p.duration_ms = 0;
     return p;

@@ -14,7 +14,7 @@ struct picture {
     bool    complete;
     int64_t frames;        /* 1 unless it moves */
     int64_t duration_ms;   /* 0 unless it moves */
-    int64_t width, height; /* of the canvas of a WebP that moves; else 0 */
+    int64_t width, height; /* of the canvas of a WebP that moves; of PNG, GIF and BMP what their heads say; else 0 */
 };
 
 /* By the first bytes, of which 32 are enough. */

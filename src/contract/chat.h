@@ -130,7 +130,7 @@ struct chat_input {
 
     opt_num  temperature, top_p, repetition_penalty, presence_penalty, frequency_penalty;
     opt_int  top_k, seed, n, max_tokens, max_completion_tokens, thinking_budget, top_logprobs;
-    opt_bool enable_thinking, enable_search, logprobs, preserve_thinking;
+    opt_bool enable_thinking, enable_search, logprobs, preserve_thinking, vl_high_resolution_images;
     str      reasoning_effort;
 
     str                  *stop; /* texts at which the answer ends; not part of it */
@@ -169,6 +169,7 @@ struct chat_input {
     int64_t  window_percent; /* a longer prompt loses its oldest turns (Responses); 0: it is taken as it is, or refused */
     unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
     int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
+    int64_t  image_tokens, video_tokens, audio_tokens; /* parts of it: media that were looked at (service/vision.c) */
     int64_t *prompt_ends; /* how many of them [i] messages come to, and [0] tools before them; NULL: nobody needs them */
 };
 

@@ -19,6 +19,13 @@ const struct media_service *media_service_find(str model, enum model_path path)
     return NULL;
 }
 
+const struct media_service *media_look_find(str model)
+{
+    const struct media_service *s = media_service_find(model, MODEL_PATH_COUNT);
+
+    return s && s->mode == MEDIA_LOOK ? s : NULL;
+}
+
 bool media_in_range(const struct media_range *r, double v)
 {
     if (!r->set)

@@ -18,7 +18,12 @@
 
 #define MEDIA_MEMBERS_MAX 40 /* of one service */
 
-enum media_mode { MEDIA_SYNC, MEDIA_ASYNC, MEDIA_EITHER };
+enum media_mode {
+    MEDIA_SYNC,
+    MEDIA_ASYNC,
+    MEDIA_EITHER,
+    MEDIA_LOOK, /* no service: what chat looks at (service/vision.h); its members are message.image, message.video, … */
+};
 
 /* Where texts and pictures stand in a body. */
 enum media_body {
@@ -79,6 +84,7 @@ enum media_fault {
     MEDIA_FAULT_TIMEOUT,
     MEDIA_FAULT_DENIED,
     MEDIA_FAULT_GONE,    /* 404 */
+    MEDIA_FAULT_UNKNOWN,    /* it is no medium at all */
     MEDIA_FAULT_UNREADABLE, /* it cannot be decoded */
     MEDIA_FAULT_FORMAT,
     MEDIA_FAULT_BYTES,
@@ -90,6 +96,8 @@ enum media_fault {
     MEDIA_FAULT_CODEC,
     MEDIA_FAULT_ALPHA,
     MEDIA_FAULT_DARK,
+    MEDIA_FAULT_CONTENT_TYPE, /* that the server says */
+    MEDIA_FAULT_NO_LENGTH,    /* it does not say one */
     MEDIA_FAULT_COUNT
 };
 
@@ -113,6 +121,9 @@ struct media_member {
     unsigned        format_count;
     const str      *codecs;
     unsigned        codec_count;
+    const str      *content_types; /* of an answer to http; none: any */
+    unsigned        content_type_count;
+    bool            length_needed; /* Content-Length must be there */
     struct media_range bytes, sides, pixels, ratio, seconds, fps, brightness;
     int             alpha; /* 1: must have it, -1: must not */
     bool            unread; /* it is not handed to the renderer */
@@ -160,10 +171,16 @@ struct media_service {
     struct media_refusal       none_of;
     struct media_refusal       messages_missing, messages_count, content_count, part_wrong; /* of MEDIA_BODY_MESSAGES */
     struct media_refusal       failed, unstored; /* the engine, the disk */
+    /* MEDIA_LOOK, what a model counts (chat.md §10.2-§10.4): the side of a patch, pixels of a picture, of a video's frame and of all its
+     * frames, tokens of a second of sound */
+    double                     patch, pixels_min, pixels_max, video_pixels, video_total, audio_tokens;
 };
 
 extern const struct media_service media_services[];
 extern const unsigned             media_service_count;
+
+/* What chat looks at for the model; NULL: nothing. */
+const struct media_service *media_look_find(str model);
 
 /* The first whose patterns fit; NULL: none on that path. */
 const struct media_service *media_service_find(str model, enum model_path path);

@@ -80,6 +80,9 @@ struct request_uploads {
     int64_t rate;               /* policies a second, of one model, under the published limits */
 };
 
+/* What is done with media in chat (the option media.chat). */
+enum request_media { REQUEST_MEDIA_REACHABLE, REQUEST_MEDIA_ALL, REQUEST_MEDIA_OFF };
+
 /* The life of temporary keys. */
 struct request_tokens {
     int64_t life_s, life_max_s;
@@ -99,6 +102,7 @@ struct request_settings {
     struct request_guard   guard;
     struct request_tasks   tasks;
     struct request_uploads uploads;
+    int                    media_chat; /* enum request_media */
     int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */
     size_t                 model_count;

@@ -171,6 +171,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
         .call_ms = o->time_call_ms,
         .key_max = o->keys_max,
         .batch_host = o->hosts_batch,
+        .media_chat = o->media_chat,
         .uploads = { .file_max = o->uploads_file_max,
                      .capacity = o->uploads_capacity,
                      .keep_ms = o->uploads_keep_ms,

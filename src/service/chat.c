@@ -18,6 +18,7 @@
 #include "service/guard.h"
 #include "service/services.h"
 #include "service/uploads.h"
+#include "service/vision.h"
 
 /* ---- thinking ---- */
 
@@ -418,6 +419,7 @@ SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
         drop_turns(rq, in, share);
         in->prompt_tokens = count_prompt(rq, in, limit, NULL);
     }
+    in->prompt_tokens += in->image_tokens + in->video_tokens + in->audio_tokens;
     if (limit > 0 && in->prompt_tokens > limit)
         return fail_input_length_range(&rq->fault, limit);
     return OK;
@@ -477,6 +479,8 @@ SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
         e = check_frames(rq, in);
     if (!e)
         e = check_uploads(rq, in);
+    if (!e)
+        e = vision_look(rq, in);
     if (!e)
         decide_format(in);
     if (!e)
@@ -627,7 +631,10 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     might_suspend();
     request_phase(rq, PHASE_CHECK);
     e = chat_check(rq, in);
-    rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens };
+    rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens,
+                                     .image_tokens = in->image_tokens,
+                                     .video_tokens = in->video_tokens,
+                                     .audio_tokens = in->audio_tokens };
     if (!e)
         e = admit_prompt(rq);
     if (e)

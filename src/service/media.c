@@ -42,13 +42,15 @@ static enum media_fault fault_of_fetch(const struct media_file *f)
         return MEDIA_FAULT_GONE;
     case FETCH_STATUS:
         return f->file.status == 404 ? MEDIA_FAULT_GONE : MEDIA_FAULT_DOWNLOAD;
+    case FETCH_TYPE:
+        return MEDIA_FAULT_CONTENT_TYPE;
+    case FETCH_NO_LENGTH:
+        return MEDIA_FAULT_NO_LENGTH;
     case FETCH_OK:
     case FETCH_FORBIDDEN:
     case FETCH_NAME:
     case FETCH_UNREACHABLE:
     case FETCH_REDIRECTS:
-    case FETCH_TYPE:
-    case FETCH_NO_LENGTH:
     case FETCH_BROKEN:
     case FETCH_SPOOL:
     case FETCH_CANCELLED:
@@ -72,10 +74,10 @@ static enum media_fault fault_of_facts(const struct media_member *m, const struc
     double                    seconds = (double)is->duration_ms / 1000;
 
     if (f->inspected || is->kind == MEDIA_UNKNOWN)
-        return MEDIA_FAULT_UNREADABLE;
+        return MEDIA_FAULT_UNKNOWN;
     if (is->kind != m->kind || !word_of(m->formats, m->format_count, is->format))
         return MEDIA_FAULT_FORMAT;
-    if (is->truncated || (is->kind != MEDIA_AUDIO && is->brightness < 0))
+    if (is->truncated)
         return MEDIA_FAULT_UNREADABLE;
     if (!media_in_range(&m->bytes, (double)f->file.size))
         return MEDIA_FAULT_BYTES;
@@ -86,6 +88,8 @@ static enum media_fault fault_of_facts(const struct media_member *m, const struc
             return MEDIA_FAULT_PIXELS;
         if (is->height > 0 && !media_in_range(&m->ratio, (double)is->width / (double)is->height))
             return MEDIA_FAULT_RATIO;
+        if (is->brightness < 0)
+            return MEDIA_FAULT_UNREADABLE;
     }
     if (is->kind != MEDIA_IMAGE && !media_in_range(&m->seconds, seconds))
         return MEDIA_FAULT_DURATION;
@@ -106,7 +110,7 @@ static enum media_fault fault_of_facts(const struct media_member *m, const struc
 static const struct media_refusal *row_of(const struct media_member *m, enum media_fault fault)
 {
     static const enum media_fault nearest[MEDIA_FAULT_COUNT] = {
-        [MEDIA_FAULT_PIXELS] = MEDIA_FAULT_SIDES, [MEDIA_FAULT_RATIO] = MEDIA_FAULT_SIDES, [MEDIA_FAULT_CODEC] = MEDIA_FAULT_FORMAT,
+        [MEDIA_FAULT_UNKNOWN] = MEDIA_FAULT_UNREADABLE, [MEDIA_FAULT_PIXELS] = MEDIA_FAULT_SIDES, [MEDIA_FAULT_RATIO] = MEDIA_FAULT_SIDES, [MEDIA_FAULT_CODEC] = MEDIA_FAULT_FORMAT,
         [MEDIA_FAULT_ALPHA] = MEDIA_FAULT_FORMAT, [MEDIA_FAULT_FORMAT] = MEDIA_FAULT_UNREADABLE,
         [MEDIA_FAULT_FPS] = MEDIA_FAULT_FORMAT,
     };

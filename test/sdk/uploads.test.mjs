@@ -9,6 +9,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { openAsBlob } from 'node:fs';
 import { scratch, serve, until } from './server.mjs';
+import { picture } from '../wire/faulty_engine.mjs';
 import { ADMIN_CONFIG, admin } from './tenants.mjs';
 
 const folder = scratch('uploads');
@@ -81,7 +82,7 @@ async function call(box, where, body, headers = {}) {
 const ask = (box, messages, headers, model = MODEL) =>
     call(box, '/services/aigc/multimodal-generation/generation', { model, input: { messages } }, headers);
 
-const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
+const PNG = picture({ width: 64, height: 48 });
 
 describe('local files of an SDK', async () => {
     const box = await start('plain');

@@ -219,7 +219,7 @@ const files = {
 };
 
 // A PNG of that size: grey that grows to the right, or all of one `light`; with `alpha` half of it is transparent.
-function picture({ width, height, light, alpha }) {
+export function picture({ width, height, light, alpha, claim }) {
     const depth = alpha ? 4 : 3, row = Buffer.alloc(1 + width * depth);
     for (let x = 0; x < width; x++) row.fill(light ?? Math.floor(x * 255 / width), 1 + x * depth, 1 + (x + 1) * depth);
     const chunk = (type, data) => {
@@ -230,10 +230,26 @@ function picture({ width, height, light, alpha }) {
         return whole;
     };
     const head = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 8, alpha ? 6 : 2, 0, 0, 0]);
-    head.writeUInt32BE(width);
-    head.writeUInt32BE(height, 4);
+    head.writeUInt32BE(claim ?? width);
+    head.writeUInt32BE(claim ?? height, 4);
     return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', head),
         chunk('IDAT', zlib.deflateSync(Buffer.concat(Array(height).fill(row)), { level: 1 })), chunk('IEND', Buffer.alloc(0))]);
+}
+
+// A WAV of that many seconds, in which nothing is heard.
+export function sound(seconds) {
+    const bytes = Buffer.alloc(44 + 16000 * seconds), n = 16000 * seconds;
+    bytes.write('RIFF', 0);
+    bytes.writeUInt32LE(36 + n, 4);
+    bytes.write('WAVEfmt ', 8);
+    bytes.writeUInt32LE(16, 16);
+    [1, 1].forEach((v, i) => bytes.writeUInt16LE(v, 20 + 2 * i));
+    bytes.writeUInt32LE(8000, 24);
+    bytes.writeUInt32LE(16000, 28);
+    [2, 16].forEach((v, i) => bytes.writeUInt16LE(v, 32 + 2 * i));
+    bytes.write('data', 36);
+    bytes.writeUInt32LE(n, 40);
+    return bytes;
 }
 
 // Of older Node.js.
@@ -246,12 +262,14 @@ function crc32(bytes) {
     return (c ^ 0xffffffff) >>> 0;
 }
 
-// GET /pictures/800x600.png: a picture; ?light=0 a black one, ?alpha=1 one with transparency, ?cut=1 one whose end is missing, ?bytes=N at least so large.
+// GET /pictures/800x600.png: a picture; ?light=0 a black one, ?alpha=1 one with transparency, ?cut=1 one whose end is missing, ?bytes=N at least so large,
+// ?claim=N one whose head says another size, ?chunked=1 without its length, ?type=T of another type.
 function answer_picture(answer, size, query) {
-    let bytes = picture({ width: +size[1], height: +size[2], light: query.has('light') ? +query.get('light') : undefined, alpha: query.has('alpha') });
+    let bytes = picture({ width: +size[1], height: +size[2], light: query.has('light') ? +query.get('light') : undefined, alpha: query.has('alpha'),
+        claim: query.has('claim') ? +query.get('claim') : undefined });
     if (query.has('cut')) bytes = bytes.subarray(0, bytes.length / 2);
     if (query.has('bytes')) bytes = Buffer.concat([bytes, Buffer.alloc(Math.max(0, +query.get('bytes') - bytes.length))]);
-    answer.writeHead(200, { 'content-type': 'image/png', 'content-length': bytes.length });
+    answer.writeHead(200, { 'content-type': query.get('type') ?? 'image/png', ...(query.has('chunked') ? {} : { 'content-length': bytes.length }) });
     answer.end(bytes);
 }
 

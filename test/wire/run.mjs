@@ -14,8 +14,17 @@ import path from 'node:path';
 import { spawn, execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
+import { picture, sound } from './faulty_engine.mjs';
+
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.join(here, '..', '..');
+
+// A picture of 64 x 48 and a second of silence, in Base64 without an end: what follows them belongs to them.
+const PNG = padded(picture({ width: 64, height: 48 })), WAV = padded(sound(1));
+
+function padded(bytes) {
+    return Buffer.concat([bytes, Buffer.alloc((3 - bytes.length % 3) % 3)]).toString('base64');
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Options
@@ -53,7 +62,7 @@ class Bad_case extends Error {
 }
 
 function expand_repeats(text) {
-    return text.replace(/\$REPEAT\((.*?),(\d+)\)/gs, (_, piece, count) => piece.repeat(Number(count)));
+    return text.replaceAll('$PNG', PNG).replaceAll('$WAV', WAV).replace(/\$REPEAT\((.*?),(\d+)\)/gs, (_, piece, count) => piece.repeat(Number(count)));
 }
 
 const marker = /^(config|args|scenario|rules|setup|case|covers|alone|>>>|<<<|~~~|!!!)(\s|$)/;

@@ -885,9 +885,12 @@ static void usage_event(struct standin_stream *st, struct chat_event *ret)
         u.searches = st->counted.searches;
     if (u.code_runs < 0)
         u.code_runs = st->counted.code_runs;
-    u.image_tokens = max_i64(u.image_tokens, 0);
-    u.video_tokens = max_i64(u.video_tokens, 0);
-    u.audio_tokens = max_i64(u.audio_tokens, 0);
+    if (u.image_tokens < 0)
+        u.image_tokens = st->in->image_tokens;
+    if (u.video_tokens < 0)
+        u.video_tokens = st->in->video_tokens;
+    if (u.audio_tokens < 0)
+        u.audio_tokens = st->in->audio_tokens;
     u.audio_out_tokens = max_i64(u.audio_out_tokens, 0);
     st->usage_sent = true;
     *ret = (struct chat_event){ .kind = CHAT_EV_USAGE, .choice = st->choice, .usage = u };
