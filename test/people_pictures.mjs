@@ -35,7 +35,7 @@ const PICTURES = {
   cut: [1, "crop=620:700:200:500"],
   blurred: [1, "crop=620:900:200:300,boxblur=6"],
   hidden: ["body", "drawbox=530:20:130:160:0x7a6545:fill"],
-  back: [4, "crop=560:1448:0:0"],
+  back: [4, "crop=560:1448:0:0,pad=740:1448:0:0:gray"],
   sitting: [3, "crop=940:1200:0:150"],
   legs_cut: ["body", "crop=1200:960:0:0"],
   small_body: ["body", "scale=240:-2,pad=1200:1200:500:500:0xf0f0f0"],

@@ -23,13 +23,17 @@ FAULTS = ('download', 'url', 'refused', 'timeout', 'denied', 'gone', 'unknown', 
           'seconds', 'fps', 'codec', 'alpha', 'dark', 'content_type', 'no_length')
 FAULT_NAMES = {'seconds': 'DURATION'}
 RANGES = ('bytes', 'sides', 'pixels', 'ratio', 'seconds', 'fps', 'brightness')
-TYPES = ('text', 'int', 'num', 'bool', 'choice', 'size', 'list', 'object', 'any', 'image', 'video', 'audio')
-ROLES = ('prompt', 'negative', 'count', 'seed', 'size', 'tier', 'ratio', 'duration', 'fps', 'watermark', 'extend', 'sound')
+TYPES = ('text', 'int', 'num', 'bool', 'choice', 'size', 'list', 'object', 'any', 'box', 'image', 'video', 'audio')
+ROLES = ('prompt', 'negative', 'count', 'seed', 'size', 'tier', 'ratio', 'duration', 'fps', 'watermark', 'extend', 'sound', 'box',
+         'template', 'asked_ratio', 'lengthen', 'threshold')
+LENGTHS = ('video', 'sound', 'shorter', 'template')
+PEOPLE = set()  # the lists of data/people.txt
 MEMBER_KEYS = {'content_types', 'length_needed', 'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
+               'people', 'people.if', 'match', 'match.error', 'says',
                *REFUSALS, *RANGES, *(fault + '.error' for fault in FAULTS)}
 LOOK_KEYS = {'patch', 'pixels_max', 'pixels_min', 'audio_tokens', 'video_pixels', 'video_total'}
 SERVICE_KEYS = {*LOOK_KEYS, 'one_of', 'one_of.error', 'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
-                'follow', 'short_side', 'exact', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'messages.missing', 'messages.count', 'content.count',
+                'refused', 'reason', 'area', 'length', 'follow', 'short_side', 'exact', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'messages.missing', 'messages.count', 'content.count',
                 'part.wrong', *REFUSALS, *(fault + '.error' for fault in FAULTS)}
 
 
@@ -170,6 +174,13 @@ def member_c(service, s, rows, out, symbol):
         if not at:
             s.fail('there is no such member', 'same_size')
         fields.append(f'.same_size = {at[0] + 1}, .other_size = {refusal_c(s, "same_size.error", s.get("same_size.error"), rows)}')
+    for key in ('people', 'people.if', 'match'):
+        if key in s.values:
+            fields.append(f'.{key.replace(".", "_")} = {st.c_str(s.get(key))}')
+    if 'people' in s.values and s.get('people') not in PEOPLE:
+        s.fail('there is no such list in data/people.txt', 'people')
+    if 'match.error' in s.values:
+        fields.append(f'.mismatch = {refusal_c(s, "match.error", s.get("match.error"), rows)}')
     if 'as' in s.values:
         fields.append(f'.as = {st.c_str(s.get("as"))}')
     if 'default' in s.values:
@@ -186,6 +197,12 @@ def member_c(service, s, rows, out, symbol):
             name = f'{symbol}_{field}s'
             out.append(f'static const str {name}[] = {{ {", ".join(st.c_str(w) for w in words)} }};\n')
             fields.append(f'.{field}s = {name}, .{field}_count = {len(words)}')
+    says = shlex.split(s.get('says', ''))
+    if says:
+        if len(says) != len(shlex.split(s.get('choice', ''))):
+            s.fail('one word for each choice', 'says')
+        out.append(f'static const str {symbol}_says[] = {{ {", ".join(st.c_str(w) for w in says)} }};\n')
+        fields.append(f'.said = {symbol}_says')
     if kind == 'choice' and 'choice' not in s.values:
         s.fail('a choice of nothing')
     for key, field in zip(REFUSALS, ('missing', 'wrong_type', 'out_of_range', 'wrong_count')):
@@ -249,6 +266,15 @@ def service_c(service, tables, rows, out):
               f'.members = {symbol}_members, .member_count = {len(lines)}']
     if s.get('parameters') == 'required':
         fields.append('.parameters_required = true')
+    for key in ('refused', 'reason'):
+        if key in s.values:
+            fields.append(f'.{key} = {st.c_str(s.get(key))}')
+    if 'area' in s.values:
+        fields.append(f'.area = {float(s.get("area"))}')
+    if 'length' in s.values:
+        if s.get('length') not in LENGTHS:
+            s.fail('must be ' + ' '.join(LENGTHS), 'length')
+        fields.append(f'.length = MEDIA_LENGTH_{s.get("length").upper()}')
     if 'size' in s.values:
         width, height = size_c(s, 'size')
         fields.append(f'.size_width = {width}, .size_height = {height}')
@@ -297,6 +323,9 @@ def main():
         parser.add_argument('--' + name, required=True)
     args = parser.parse_args()
     files = []
+    people = os.path.join(os.path.dirname(args.data), 'people.txt')
+    files.append(people)
+    PEOPLE.update(s.name for s in st.read_file(people, {'seen', 'people'}) if s.kind == 'people')
     services, tables = read_services(args.data, files)
     rows = Rows(args.errors, files)
     out = ['/* Made by tools/gen_media.py from data/media. */\n#include "contract/media_service.h"\n\n#include <math.h>\n\n']

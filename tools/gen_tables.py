@@ -353,8 +353,8 @@ def people(args):
     out, rows, seen = [], [], None
     for s in st.read_file(args.data, {'seen', 'people'}):
         if s.kind == 'seen':
-            s.only({'face', 'body', 'joint'})
-            seen = ', '.join(f'.{key} = {float(s.need(key))}' for key in ('face', 'body', 'joint'))
+            s.only({'face', 'body', 'joint', 'distance'})
+            seen = ', '.join(f'.{key} = {float(s.need(key))}' for key in ('face', 'body', 'joint', 'distance'))
             continue
         s.only({'rules'})
         symbol, rules = re.sub(r'[^a-z0-9]', '_', s.name), []

@@ -25,7 +25,7 @@
  * Of these "format" is png, jpeg or webp; all take "seed" and "watermark", and the same request makes the same picture.
  *
  * Videos are MP4 with H.264; with a sound in 1 (of video_card in 0, of video_between in 2), with a quiet tone if "sound", and with that of the clip if "keep_sound", also AAC. Pictures are cut in their middle to
- * the asked shape. Without a "duration_ms" they take as long as the sound in 1.
+ * the asked shape; without "width" and "height" a still or a clip keeps its own, up to 1280 a side (2048 of a clip). Without a "duration_ms" they take as long as the sound in 1.
  *
  * The answer is what inspect.h says of the file that was written; pixels are an "image" of the format "rgb".
  */

@@ -19,6 +19,8 @@
 #define SAMPLE_RATE  44100
 #define TONE_HZ      220.0
 #define TONE_VOLUME  0.08
+#define STILL_SIDE   1280 /* of an output that nobody has said the size of */
+#define CLIP_SIDE    2048
 #define MARGIN       0.08 /* of a still's side that the way over it leaves out at either end */
 
 struct order {
@@ -185,6 +187,8 @@ static void fifo_encode(struct video *v, bool end)
             return;
         }
         frame->nb_samples = av_audio_fifo_size(v->fifo) < size ? av_audio_fifo_size(v->fifo) : size;
+        if (frame->nb_samples > v->samples_max - v->samples)
+            frame->nb_samples = (int)(v->samples_max - v->samples); /* the last */
         frame->format = v->sound->sample_fmt;
         frame->sample_rate = v->sound->sample_rate;
         (void)av_channel_layout_copy(&frame->ch_layout, &v->sound->ch_layout);
@@ -474,13 +478,36 @@ static const char *clip_render(struct video *v, const struct order *o, const str
 
 /* ---- an order ---- */
 
-static bool order_read(yyjson_val *request, struct order *o)
+/* The size of what comes in, or of the box in it, and smaller when that is large. */
+static void size_like(struct order *o, bool still, const struct render_file *in)
+{
+    struct facts f;
+    int          turns = 1;
+    AVFrame     *frame = frame_read(in->fd, in->bytes, o->from_ms, &f, &turns);
+    double       width = 0, height = 0, by;
+
+    if (frame) {
+        width = turns >= 5 ? frame->height : frame->width;
+        height = turns >= 5 ? frame->width : frame->height;
+    }
+    if (o->box[2] > 0) {
+        width = fmin(width, o->box[2]) - o->box[0];
+        height = fmin(height, o->box[3]) - o->box[1];
+    }
+    by = fmin(1, (still ? STILL_SIDE : CLIP_SIDE) / fmax(1, fmax(width, height)));
+    o->width = llround(width * by);
+    o->height = llround(height * by);
+    av_frame_free(&frame);
+}
+
+static bool order_read(yyjson_val *request, bool still, const struct render_file *first, struct order *o)
 {
     yyjson_val *box = json_get(request, "box");
 
-    if (!json_to_i64(json_get(request, "width"), &o->width) || !json_to_i64(json_get(request, "height"), &o->height) ||
-        !json_to_num(json_get(request, "fps"), &o->fps))
+    if (!json_to_num(json_get(request, "fps"), &o->fps))
         return false;
+    (void)json_to_i64(json_get(request, "width"), &o->width);
+    (void)json_to_i64(json_get(request, "height"), &o->height);
     (void)json_to_i64(json_get(request, "duration_ms"), &o->duration_ms);
     (void)json_to_i64(json_get(request, "from_ms"), &o->from_ms);
     o->keep_sound = yyjson_is_true(json_get(request, "keep_sound"));
@@ -489,6 +516,8 @@ static bool order_read(yyjson_val *request, struct order *o)
         if (!json_to_num(yyjson_arr_get(box, i), &o->box[i]))
             return false;
     }
+    if (first && (!o->width || !o->height))
+        size_like(o, still, first);
     o->width &= ~(int64_t)1;
     o->height &= ~(int64_t)1;
     return o->width >= 16 && o->height >= 16 && o->width <= SIDE_MAX && o->height <= SIDE_MAX && o->fps >= 1 &&
@@ -533,7 +562,7 @@ const char *video_render(yyjson_val *request, bool still, const struct render_fi
     struct video v = { .fd = out };
     const char  *failed;
 
-    if (!order_read(request, &o))
+    if (!order_read(request, still, &in[0], &o))
         return "the size, fps or duration is out of range";
     length_decide(&o, in_count == 2 ? &in[1] : NULL);
     v.count_max = (int64_t)fmax(1, round((double)o.duration_ms * o.fps / 1000));
@@ -571,7 +600,7 @@ const char *video_drawn(yyjson_val *request, video_draw_fn *draw, void *arg, con
     struct video v = { .fd = out };
     const char  *failed;
 
-    if (!order_read(request, &o))
+    if (!order_read(request, true, NULL, &o))
         return "the size, fps or duration is out of range";
     length_decide(&o, sound);
     v.count_max = (int64_t)fmax(1, round((double)o.duration_ms * o.fps / 1000));

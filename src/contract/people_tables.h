@@ -7,6 +7,7 @@
 /* The least score of what counts as seen. */
 struct people_seen {
     double face, body, joint;
+    double distance; /* by which people_distance() becomes a query_face_threshold */
 };
 
 extern const struct people_seen  people_seen;

@@ -6,6 +6,11 @@
  *   @url @url2    of a result                       @count @failed         how many were made, how many were not
  *   @width @height @size @sr @sr_text               of the first result; @sr is its tier, 720 of "720P"
  *   @duration @fps @input_duration @all_duration    seconds
+ *   @ratio        that of the size table's row      @images               how many pictures were judged
+ *   @code @message                                  of the refusal, where a file's is an output
+ *   @passed @reason                                 of a file that was judged for itself
+ *   @face_bbox @ext_bbox @humanoid @bodystyle       of the one in the picture (service/media_people.h)
+ *   @template_id  that of this task
  *   @prompt       what was asked for                @input.x, @parameters.x   a member as it was sent, or its default
  */
 #include "service/media_run.h"
@@ -18,6 +23,7 @@
 #include "engine/media/media.h"
 #include "loop/lane.h"
 #include "service/media.h"
+#include "service/media_people.h"
 #include "service/services.h"
 #include "service/whole.h"
 #include "store/results.h"
@@ -31,6 +37,7 @@
 #define WAYS_MAX 2 /* files of one result */
 
 struct result {
+    bool               passed; /* a file that was judged for itself */
     str                urls[WAYS_MAX]; /* the first empty: it was refused */
     str                code, message;
     struct media_facts facts; /* of the first file */
@@ -44,7 +51,14 @@ struct run {
     size_t                   file_count;
     const struct media_facts *facts[MEDIA_MEMBERS_MAX]; /* of each member's last file */
     const struct media_facts *first_picture, *last_picture;
+    const struct media_file  *last_video;
+    const struct people_picture *people; /* who was seen last; NULL: nobody was looked for */
     int64_t                  input_ms; /* of all videos that were handed in */
+    int64_t                  sound_ms, template_ms;
+    int64_t                  images; /* that were downloaded */
+    bool                     judged; /* the fault is about what a file is or shows */
+    const struct media_tier *tier;   /* that decided the size */
+    str                      code, message; /* of the fault that is an output */
     int64_t                  width, height, seed;
     struct result            results[RESULTS_MAX];
     size_t                   count;
@@ -74,6 +88,54 @@ enum err media_moderate(struct request *rq, const struct media_call *c)
 
 /* ---- files in ---- */
 
+static const struct media_value *value_at(const struct media_call *c, str path)
+{
+    for (unsigned i = 0; i < c->service->member_count; i++)
+        if (str_eq(c->service->members[i].path, path))
+            return c->values[i].set ? &c->values[i] : NULL;
+    return NULL;
+}
+
+static str ratio_of(const struct run *r)
+{
+    const struct media_value *ratio = media_call_value(r->call, MEDIA_ROLE_RATIO);
+
+    return ratio ? ratio->text : (str){ 0 };
+}
+
+static enum err refuse_failed(struct run *r, enum err e);
+
+/* Who is in it. */
+SUSPENDS static enum err judge_people(struct run *r, const struct media_member *m, str url, const struct media_file *f)
+{
+    struct people_picture    *seen = arena_new(r->rq->arena, struct people_picture);
+    const struct media_value *wanted = m->people_if.len ? value_at(r->call, m->people_if) : NULL;
+    enum err                  e;
+
+    if (!m->people.len || (m->people_if.len && !(wanted && wanted->yes)))
+        return OK;
+    e = media_people_check(r->rq, m, f, ratio_of(r), seen, &r->judged);
+    if (r->judged)
+        r->people = seen;
+    if (e == ERR_INVALID && m->faults[MEDIA_FAULT_UNREADABLE].set) {
+        r->judged = true;
+        return media_refuse(r->rq, &m->faults[MEDIA_FAULT_UNREADABLE], m, url, NULL);
+    }
+    return !e || e == ERR_FAULT || e == ERR_CANCELLED ? e : refuse_failed(r, e);
+}
+
+/* Whether the face in this picture is one in that video, which came before. */
+SUSPENDS static enum err judge_match(struct run *r, const struct media_member *m)
+{
+    const struct media_value *threshold = media_call_value(r->call, MEDIA_ROLE_THRESHOLD);
+    enum err                  e;
+
+    if (!m->match.len || !r->people || !r->last_video || !threshold)
+        return OK;
+    e = media_people_match(r->rq, m, r->people, r->last_video, threshold->number);
+    return !e || e == ERR_FAULT || e == ERR_CANCELLED ? e : refuse_failed(r, e);
+}
+
 SUSPENDS static enum err take_file(struct run *r, unsigned i, str url)
 {
     const struct media_member *m = &r->call->service->members[i];
@@ -88,8 +150,15 @@ SUSPENDS static enum err take_file(struct run *r, unsigned i, str url)
 
     rq->action = "downloading what the call names";
     e = media_get(rq, &want, f);
+    if (e)
+        return e;
+    r->images += m->kind == MEDIA_IMAGE && !f->fetch;
+    r->judged = !f->fetch && (!f->inspected || f->inspected == ERR_INVALID);
+    e = media_file_check(rq, m, url, f);
     if (!e)
-        e = media_file_check(rq, m, url, f);
+        e = judge_people(r, m, url, f);
+    if (!e)
+        e = judge_match(r, m);
     if (e)
         return e;
     r->facts[i] = &f->facts;
@@ -100,10 +169,25 @@ SUSPENDS static enum err take_file(struct run *r, unsigned i, str url)
         r->first_picture = &f->facts;
     if (m->kind == MEDIA_IMAGE)
         r->last_picture = &f->facts;
-    if (m->kind == MEDIA_VIDEO)
+    if (m->kind == MEDIA_AUDIO)
+        r->sound_ms = f->facts.duration_ms;
+    if (m->kind == MEDIA_VIDEO) {
+        r->last_video = f;
         r->input_ms += f->facts.duration_ms;
+    }
     if (!m->unread && r->file_count < FILES_MAX)
         r->files[r->file_count++] = f->file.fd;
+    return OK;
+}
+
+/* A verdict of its own for the file: the fault, if it is about the file, is over with that. */
+static enum err note_verdict(struct run *r, enum err e)
+{
+    if (e && !(e == ERR_FAULT && r->judged))
+        return e;
+    ASSERT(r->count < RESULTS_MAX);
+    r->results[r->count++].passed = !e;
+    r->rq->fault = (struct fault){ 0 };
     return OK;
 }
 
@@ -113,8 +197,29 @@ SUSPENDS static enum err take_files(struct run *r)
     enum err                    e = OK;
 
     for (unsigned i = 0; i < s->member_count && !e; i++)
-        for (size_t k = 0; k < r->call->values[i].url_count && !e; k++)
+        for (size_t k = 0; k < r->call->values[i].url_count && !e; k++) {
             e = take_file(r, i, r->call->values[i].urls[k]);
+            if (s->reason.len)
+                e = note_verdict(r, e);
+        }
+    return e;
+}
+
+/* Movements of somebody, which an earlier task has kept. */
+SUSPENDS static enum err take_template(struct run *r)
+{
+    const struct media_service *s = r->call->service;
+    enum err                    e = OK;
+
+    for (unsigned i = 0; i < s->member_count && !e; i++) {
+        if (s->members[i].role != MEDIA_ROLE_TEMPLATE)
+            continue;
+        e = media_template_find(r->rq, r->call->values[i].text, &r->template_ms);
+        if (e == ERR_NOT_FOUND)
+            e = media_refuse(r->rq, &s->members[i].out_of_range, &s->members[i], (str){ 0 }, &r->call->values[i]);
+        else if (e && e != ERR_CANCELLED)
+            e = refuse_failed(r, e);
+    }
     return e;
 }
 
@@ -144,6 +249,37 @@ static const struct media_tier *tier_find(const struct media_service *s, str tie
     return NULL;
 }
 
+static const struct media_tier *tier_find_ratio(const struct media_service *s, str ratio)
+{
+    for (unsigned i = 0; i < s->tier_count; i++)
+        if (str_eq(s->tiers[i].ratio, ratio))
+            return &s->tiers[i];
+    return NULL;
+}
+
+/* The row whose shape is nearest to the box's. */
+static const struct media_tier *tier_of_box(const struct run *r)
+{
+    const struct media_service *s = r->call->service;
+    const struct media_value   *box = media_call_value(r->call, MEDIA_ROLE_BOX);
+    const struct media_tier    *best = NULL;
+    double                      shape, least = HUGE_VAL;
+
+    if (!box || !s->tier_count)
+        return NULL;
+    shape = (yyjson_get_num(yyjson_arr_get(box->json, 2)) - yyjson_get_num(yyjson_arr_get(box->json, 0))) /
+            (yyjson_get_num(yyjson_arr_get(box->json, 3)) - yyjson_get_num(yyjson_arr_get(box->json, 1)));
+    for (unsigned i = 0; i < s->tier_count; i++) {
+        double off = fabs(log(shape * (double)s->tiers[i].height / (double)s->tiers[i].width));
+
+        if (off < least) {
+            least = off;
+            best = &s->tiers[i];
+        }
+    }
+    return best;
+}
+
 /* The client's size; a tier with its ratio, or with that of the last picture; what the service says. Zero: the renderer decides. */
 static void decide_size(struct run *r)
 {
@@ -155,6 +291,14 @@ static void decide_size(struct run *r)
     if (size && size->width) {
         r->width = rounded((double)size->width, s->multiple);
         r->height = rounded((double)size->height, s->multiple);
+        return;
+    }
+    r->tier = tier_of_box(r);
+    if (!r->tier && media_call_value(r->call, MEDIA_ROLE_ASKED_RATIO) && media_call_value(r->call, MEDIA_ROLE_ASKED_RATIO)->yes)
+        r->tier = ratio ? tier_find_ratio(s, ratio->text) : NULL;
+    if (r->tier) {
+        r->width = r->tier->width;
+        r->height = r->tier->height;
         return;
     }
     if (tier || size)
@@ -196,8 +340,20 @@ static void add_text(struct buf *b, str text)
 
 static int64_t duration_ms(const struct run *r)
 {
-    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_DURATION);
+    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_DURATION), *lengthen = media_call_value(r->call, MEDIA_ROLE_LENGTHEN);
 
+    switch (r->call->service->length) {
+    case MEDIA_LENGTH_VIDEO:
+        return r->input_ms;
+    case MEDIA_LENGTH_SOUND:
+        return r->sound_ms;
+    case MEDIA_LENGTH_SHORTER:
+        return lengthen && lengthen->yes ? r->sound_ms : min_i64(r->sound_ms, r->input_ms);
+    case MEDIA_LENGTH_TEMPLATE:
+        return r->template_ms;
+    case MEDIA_LENGTH_NONE:
+        break;
+    }
     return v ? (int64_t)(v->number * 1000) : r->call->service->seconds * 1000;
 }
 
@@ -224,7 +380,13 @@ static str request_of(struct run *r, size_t i, str op)
     if (r->width)
         buf_addf(&b, ",\"width\":%lld,\"height\":%lld", (long long)r->width, (long long)r->height);
     if (s->fps || fps)
-        buf_addf(&b, ",\"fps\":%lld,\"duration_ms\":%lld", fps ? (long long)fps->number : (long long)s->fps, (long long)duration_ms(r));
+        buf_addf(&b, ",\"fps\":%lld", fps ? (long long)fps->number : (long long)s->fps);
+    else if (r->last_video) {
+        buf_add(&b, S(",\"fps\":"));
+        json_add_num(&b, r->last_video->facts.fps);
+    }
+    if (duration_ms(r))
+        buf_addf(&b, ",\"duration_ms\":%lld", (long long)duration_ms(r));
     if (sound && sound->yes)
         buf_add(&b, S(",\"sound\":true"));
     if (mark && mark->yes && s->watermark.len) {
@@ -343,6 +505,11 @@ SUSPENDS static enum err make_all(struct run *r)
     const struct media_value *n = media_call_value(r->call, MEDIA_ROLE_COUNT), *seed = media_call_value(r->call, MEDIA_ROLE_SEED);
     enum err                  e = OK;
 
+    if (!r->call->service->render.len) { /* all is known by now */
+        r->count = r->count ? r->count : 1;
+        r->made = (int64_t)r->count;
+        return OK;
+    }
     r->count = n && n->number >= 1 ? (size_t)n->number : 1;
     ASSERT(r->count <= RESULTS_MAX);
     r->seed = seed ? (int64_t)seed->number : (int64_t)(rand_u64() % (uint64_t)SEED_MAX);
@@ -372,6 +539,14 @@ static int64_t tier_of(const struct run *r)
             return n;
     }
     return min_i64(width, height);
+}
+
+static str said_of(const struct media_member *m, str word)
+{
+    for (unsigned i = 0; i < m->choice_count; i++)
+        if (str_eq(m->choices[i], word))
+            return m->said[i];
+    return word;
 }
 
 static void add_value(const struct run *r, struct buf *b, const struct result *one, str name)
@@ -407,13 +582,31 @@ static void add_value(const struct run *r, struct buf *b, const struct result *o
         buf_addf(b, "\"%lld\"", (long long)tier_of(r));
     else if (str_eq(name, S("prompt")))
         json_add_str(b, prompt_of(r->call));
+    else if (str_eq(name, S("images")))
+        buf_add_i64(b, r->images);
+    else if (str_eq(name, S("ratio")))
+        json_add_str(b, r->tier ? r->tier->ratio : (str){ 0 });
+    else if (str_eq(name, S("code")))
+        json_add_str(b, r->code);
+    else if (str_eq(name, S("message")))
+        json_add_str(b, r->message);
+    else if (str_eq(name, S("passed")))
+        buf_add(b, one && one->passed ? S("true") : S("false"));
+    else if (str_eq(name, S("reason")))
+        json_add_str(b, one && one->passed ? (str){ 0 } : s->reason);
+    else if (str_eq(name, S("template_id")))
+        json_add_str(b, media_template_id(r->rq->arena, r->owner));
+    else if (media_people_value(b, r->people, s->area, ratio_of(r), name))
+        return;
     else {
         for (unsigned i = 0; i < s->member_count; i++) {
             const struct media_value *v = &r->call->values[i];
 
             if (!str_eq(s->members[i].path, name))
                 continue;
-            if (v->set)
+            if (v->set && s->members[i].said)
+                json_add_str(b, said_of(&s->members[i], v->text));
+            else if (v->set)
                 buf_add(b, v->json ? json_text(r->rq->arena, v->json) : s->members[i].default_text);
             else
                 buf_add(b, S("null"));
@@ -446,7 +639,7 @@ static void fill(const struct run *r, struct buf *b, const struct result *one, s
 
                 if (i)
                     buf_add_char(b, ',');
-                if (each->urls[0].len) {
+                if (each->urls[0].len || !r->call->service->render.len) {
                     fill(r, b, each, str_of(text.ptr + 1, end - 1));
                     continue;
                 }
@@ -470,6 +663,26 @@ static void fill(const struct run *r, struct buf *b, const struct result *one, s
     }
 }
 
+/* The fault is the output, and is over with that (media.md §0.5). */
+static enum err say_refused(struct run *r, struct media_outcome *ret)
+{
+    struct fault_view view;
+    struct buf        usage;
+
+    buf_init(&usage, r->rq->arena, SIZE_MAX / 2);
+    fault_render(&r->rq->fault, &r->rq->settings->wording, r->rq->arena, &view);
+    r->rq->fault = (struct fault){ 0 };
+    r->code = view.code;
+    r->message = view.message;
+    r->count = 1;
+    buf_add_char(&ret->output, ',');
+    fill(r, &ret->output, NULL, r->call->service->refused);
+    fill(r, &usage, NULL, r->call->service->usage);
+    ret->usage = buf_str(&usage);
+    ret->total = ret->succeeded = 1;
+    return OK;
+}
+
 enum err media_run(struct request *rq, const struct media_call *c, str owner, str base, struct media_outcome *ret)
 {
     struct run *r = arena_new(rq->arena, struct run);
@@ -482,6 +695,10 @@ enum err media_run(struct request *rq, const struct media_call *c, str owner, st
     buf_init(&ret->output, rq->arena, SIZE_MAX / 2);
     buf_init(&usage, rq->arena, SIZE_MAX / 2);
     e = take_files(r);
+    if (!e)
+        e = take_template(r);
+    if (e == ERR_FAULT && r->judged && c->service->refused.len)
+        return say_refused(r, ret);
     if (e)
         return e;
     decide_size(r);

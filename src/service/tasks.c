@@ -360,6 +360,7 @@ static void start_run(struct task_runner *r, const struct task_row *row)
     c->id = copy(&run->arena, row->id);
     c->request_id = copy(&run->arena, row->request_id);
     c->kind = copy(&run->arena, row->kind);
+    c->function = copy(&run->arena, row->function);
     c->model = copy(&run->arena, row->model);
     c->workspace = copy(&run->arena, row->workspace);
     c->key = copy(&run->arena, row->key);
