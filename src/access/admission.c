@@ -317,11 +317,11 @@ enum err admit_refuse_text(struct request *rq, const struct moderation_verdict *
     return fault_detail(&rq->fault, arena_printf(rq->arena, "rule %.*s", STR_ARG(v->rule)));
 }
 
-enum err admit_text(struct request *rq, str text)
+enum err admit_text(struct request *rq, struct moderation_set *rules, str text)
 {
     struct moderation_verdict v;
 
-    return moderation_check(admit_rules(rq), MODERATION_INPUT, text, &v) ? admit_refuse_text(rq, &v) : OK;
+    return moderation_check(rules, MODERATION_INPUT, text, &v) ? admit_refuse_text(rq, &v) : OK;
 }
 
 /* ---- the end ---- */

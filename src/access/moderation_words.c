@@ -28,6 +28,9 @@
 #define FILTER_FULL   16384 /* with more set it would cost more than it saves */
 #define FILTER_ROOM   8192  /* with fewer, other places may have theirs */
 
+#define FACTOR        UINT64_C(0x9E3779B97F4A7C15)
+#define FACTOR_SECOND UINT64_C(0xD6E8FEB86659FD93)
+
 #define NONE UINT32_MAX
 #define HIT  0x80000000u /* in a row: a word ends in that state */
 
@@ -52,8 +55,8 @@ struct words {
     uint32_t           filter_places;
     uint32_t           shallow; /* the states before this one stand on fewer bytes than filter_bytes; 0: no filter */
     unsigned char      classes[256]; /* 0: in no word */
-    uint32_t     *filter, *filter_second;
-    uint32_t      filter_shift; /* of a hash, to the number of its bit */
+    uint64_t     *filter, *filter_second;
+    uint32_t      filter_shift; /* of a product of 64 bits, to the number of its bit */
 };
 
 static int compare_words(const void *a, const void *b)
@@ -61,35 +64,30 @@ static int compare_words(const void *a, const void *b)
     return str_cmp(((const struct word *)a)->text, ((const struct word *)b)->text);
 }
 
-/* Of FILTER_BYTES bytes. */
-static inline uint32_t filter_hash(const struct words *w, const char *ptr)
+/* The number of the bit of FILTER_BYTES bytes, in the filter that multiplies by `factor`. */
+static inline uint32_t filter_number(const struct words *w, const char *ptr, uint64_t factor)
 {
     const unsigned char *p = (const unsigned char *)ptr;
     uint32_t             v = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 
-    return (uint32_t)((v & w->filter_mask) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+    return (uint32_t)((v & w->filter_mask) * factor >> w->filter_shift);
 }
 
-static inline uint32_t filter_bit(const uint32_t *filter, uint32_t number)
+static inline uint32_t filter_bit(const uint64_t *filter, uint32_t number)
 {
-    return filter[number / 32] >> (number % 32) & 1;
+    return filter[number / 64] >> (number % 64) & 1;
 }
 
 /* 1: a word may have these bytes there, 0: none has. */
 static inline uint32_t filter_look(const struct words *w, const char *ptr)
 {
-    return filter_bit(w->filter, filter_hash(w, ptr) >> w->filter_shift);
+    return filter_bit(w->filter, filter_number(w, ptr, FACTOR));
 }
 
-static inline uint32_t second_number(const struct words *w, uint32_t hash)
+/* Where the first look saw one: the same with less doubt. */
+static bool filter_look_second(const struct words *w, const char *ptr)
 {
-    return hash * 0x85EBCA6Bu >> w->filter_shift;
-}
-
-/* Looks again: the same with less doubt. */
-static bool filter_look_again(const struct words *w, const char *ptr)
-{
-    return filter_look(w, ptr) && filter_bit(w->filter_second, second_number(w, filter_hash(w, ptr)));
+    return filter_bit(w->filter_second, filter_number(w, ptr, FACTOR_SECOND));
 }
 
 /* The bits of the words' bytes from `at` on. */
@@ -97,14 +95,13 @@ static void filter_add(struct words *w, const struct word *list, size_t count, s
 {
     for (size_t i = 0; i < count; i++) {
         char     bytes[FILTER_BYTES] = { 0 };
-        uint32_t h, first, second;
+        uint32_t first, second;
 
         memcpy(bytes, list[i].text.ptr + at, w->filter_bytes);
-        h = filter_hash(w, bytes);
-        first = h >> w->filter_shift;
-        second = second_number(w, h);
-        w->filter[first / 32] |= 1u << (first % 32);
-        w->filter_second[second / 32] |= 1u << (second % 32);
+        first = filter_number(w, bytes, FACTOR);
+        second = filter_number(w, bytes, FACTOR_SECOND);
+        w->filter[first / 64] |= UINT64_C(1) << (first % 64);
+        w->filter_second[second / 64] |= UINT64_C(1) << (second % 64);
     }
 }
 
@@ -130,9 +127,9 @@ static void build_filter(struct words *w, const struct word *list, size_t count,
     set = beginnings + (w->filter_places - 1) * count;
     while ((size_t)1 << bits < set * FILTER_SPREAD)
         bits++;
-    w->filter_shift = 32 - bits;
-    w->filter = arena_array(a, uint32_t, ((size_t)1 << bits) / 32);
-    w->filter_second = arena_array(a, uint32_t, ((size_t)1 << bits) / 32);
+    w->filter_shift = 64 - bits;
+    w->filter = arena_array(a, uint64_t, ((size_t)1 << bits) / 64);
+    w->filter_second = arena_array(a, uint64_t, ((size_t)1 << bits) / 64);
     for (size_t place = 0; place < w->filter_places; place++)
         filter_add(w, list, count, place);
 }
@@ -304,13 +301,21 @@ static const char *filter_next(const struct words *w, const char *p, const char 
 {
     uint32_t step = w->filter_places, before = step - 1; /* what the look at p is for as well */
 
-    for (p += before; end - p >= FILTER_BYTES; p += step) {
-        while (end - p >= FILTER_BYTES + 3 * (ptrdiff_t)step &&
-               !(filter_look(w, p) | filter_look(w, p + step) | filter_look(w, p + 2 * step) | filter_look(w, p + 3 * step)))
-            p += 4 * step;
-        if (end - p < FILTER_BYTES || filter_look_again(w, p))
-            break;
+    p += before;
+    while (end - p >= FILTER_BYTES + 3 * (ptrdiff_t)step) {
+        uint32_t seen = filter_look(w, p) | filter_look(w, p + step) << 1 | filter_look(w, p + 2 * step) << 2 |
+                        filter_look(w, p + 3 * step) << 3;
+
+        for (; seen; seen &= seen - 1) {
+            const char *place = p + (size_t)__builtin_ctz(seen) * step;
+
+            if (filter_look_second(w, place))
+                return place - before;
+        }
+        p += 4 * step;
     }
+    while (end - p >= FILTER_BYTES && !(filter_look(w, p) && filter_look_second(w, p)))
+        p += step;
     return p - before;
 }
 

@@ -121,19 +121,31 @@ static void log_grow(struct rate_log *l)
     l->cap = cap;
 }
 
-/* Brings a window to the time `now`; one of another span is counted anew from what the log still has. */
-static void log_slide(struct rate_log *l, unsigned which, int64_t span_ms, int64_t now)
+/* Brings a window to the time `now`; one of another span is counted anew from what the log still has. True: it begins at
+ * another entry than before. */
+static bool log_slide(struct rate_log *l, unsigned which, int64_t span_ms, int64_t now)
 {
     struct slide *s = &l->slides[which];
+    uint64_t      tail;
 
     if (UNLIKELY(s->span_ms != span_ms)) {
         *s = (struct slide){ .span_ms = span_ms, .tail = l->end };
         while (s->tail > l->head && log_at(l, s->tail - 1)->ms > now - span_ms)
             s->sum += log_at(l, --s->tail)->n;
-        return;
+        return true;
     }
+    tail = s->tail;
     while (s->tail < l->end && log_at(l, s->tail)->ms <= now - span_ms)
         s->sum -= log_at(l, s->tail++)->n;
+    return s->tail != tail;
+}
+
+static bool slide_end(struct rate_log *l, unsigned which)
+{
+    bool was = l->slides[which].span_ms != 0;
+
+    l->slides[which].span_ms = 0;
+    return was;
 }
 
 /* Forgets what has left all windows. */
@@ -156,19 +168,14 @@ static void log_trim(struct rate_log *l)
 static void log_slide_all(struct rate_log *l, const struct rate_window *windows, unsigned count, bool burst,
                           int64_t now)
 {
-    for (unsigned i = 0; i < RATE_WINDOWS_MAX; i++) {
-        if (i < count)
-            log_slide(l, i, windows[i].span_ms, now);
-        else
-            l->slides[i].span_ms = 0;
-    }
-    if (burst) {
-        log_slide(l, BURST_SECOND, SECOND_MS, now);
-        log_slide(l, BURST_MINUTE, MINUTE_MS, now);
-    } else {
-        l->slides[BURST_SECOND].span_ms = l->slides[BURST_MINUTE].span_ms = 0;
-    }
-    log_trim(l);
+    bool moved = false;
+
+    for (unsigned i = 0; i < RATE_WINDOWS_MAX; i++)
+        moved |= i < count ? log_slide(l, i, windows[i].span_ms, now) : slide_end(l, i);
+    moved |= burst ? log_slide(l, BURST_SECOND, SECOND_MS, now) : slide_end(l, BURST_SECOND);
+    moved |= burst ? log_slide(l, BURST_MINUTE, MINUTE_MS, now) : slide_end(l, BURST_MINUTE);
+    if (moved)
+        log_trim(l);
 }
 
 /* `now` is not before the newest entry. */

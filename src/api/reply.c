@@ -203,6 +203,11 @@ static void openai_body(struct request *rq, const struct fault_view *v, struct b
  * flat one that the service was seen to send, {"request_id","code","type","message"} (chat.md §7.5). */
 static void anthropic_body(struct request *rq, const struct fault_view *v, struct buf *b)
 {
+    /* By which Anthropic's SDK knows it, in whatever form. */
+    str details = rq->fault.row == &error_rows[ERROR_THREADS_UNSUPPORTED]
+                      ? S("\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}")
+                      : S("");
+
     if (rq->settings->anthropic_flat) {
         buf_add(b, S("{\"request_id\":\""));
         buf_add(b, str_of(rq->id, UUID_LEN));
@@ -212,6 +217,11 @@ static void anthropic_body(struct request *rq, const struct fault_view *v, struc
         json_add_str(b, v->code);
         buf_add(b, S(",\"message\":"));
         json_add_str(b, v->message);
+        if (details.len) {
+            buf_add(b, S(",\"error\":{"));
+            buf_add(b, details);
+            buf_add_char(b, '}');
+        }
         buf_add_char(b, '}');
         return;
     }
@@ -219,8 +229,10 @@ static void anthropic_body(struct request *rq, const struct fault_view *v, struc
     json_add_str(b, error_anthropic_type(v->status, v->code));
     buf_add(b, S(",\"message\":"));
     json_add_str(b, v->message);
-    if (rq->fault.row == &error_rows[ERROR_THREADS_UNSUPPORTED]) /* by which Anthropic's SDK knows it */
-        buf_add(b, S(",\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}"));
+    if (details.len) {
+        buf_add_char(b, ',');
+        buf_add(b, details);
+    }
     buf_add(b, S("},\"code\":"));
     json_add_str(b, v->code);
     buf_add(b, S(",\"message\":"));

@@ -21,7 +21,7 @@ struct arena {
 };
 
 /* The first size for a request's arena: blocks of it are reused without malloc. */
-#define ARENA_REQUEST ((size_t)16 * 1024)
+#define ARENA_REQUEST ((size_t)24 * 1024)
 
 /* `first_size` 0 means 4 KiB. Nothing is allocated until something is asked for. */
 void arena_init(struct arena *a, size_t first_size);

@@ -507,7 +507,7 @@ struct chat_choice {
     bool                      in_call;
     size_t                    speech_len; /* Base64 */
     int64_t                   speech_tokens;
-    struct moderation_stream *moderation[CHAT_EV_TOOL_ARGS + 1]; /* by kind of text; NULL: no rule looks at answers */
+    struct moderation_stream *moderation[CHAT_EV_TOOL_ARGS + 1]; /* by kind of text; NULL: it has had none */
     struct buf                guarded;                           /* its text, for the guard model */
 };
 
@@ -517,7 +517,8 @@ struct chat_run {
     struct engine_stream *stream;
     struct chat_choice   *choices;
     unsigned              choice_count, finished;
-    bool                  moderated, guarded;
+    struct moderation_set *rules; /* that look at answers; NULL: none */
+    bool                  guarded;
     bool                  counted; /* the engine's own usage has come: ours is not added to it */
     bool                  said;    /* an event has been given */
     bool                  ended;   /* by the call's time: nothing more is asked of the engine */
@@ -550,29 +551,30 @@ static enum err refuse_run(struct request *rq, const struct model *m, enum err e
     return fault_detail(&rq->fault, str_from_cstr(err_text(e)));
 }
 
-static enum err moderate_message(struct request *rq, const struct chat_message *m)
+static enum err moderate_message(struct request *rq, struct moderation_set *rules, const struct chat_message *m)
 {
-    enum err e = admit_text(rq, m->content);
+    enum err e = admit_text(rq, rules, m->content);
 
     if (!e && m->reasoning.len)
-        e = admit_text(rq, m->reasoning);
+        e = admit_text(rq, rules, m->reasoning);
     for (size_t i = 0; i < m->tool_call_count && !e; i++)
-        e = admit_text(rq, m->tool_calls[i].arguments);
+        e = admit_text(rq, rules, m->tool_calls[i].arguments);
     return e;
 }
 
 /* REF: E100b, E101, E179. All texts: what an earlier turn said can be what is refused. */
 static enum err moderate_input(struct request *rq, const struct chat_input *in)
 {
-    enum err e = OK;
+    struct moderation_set *rules = admit_rules(rq);
+    enum err               e = OK;
 
     for (size_t i = 0; i < in->message_count; i++)
         rq->multimodal = rq->multimodal || in->messages[i].content_is_array;
-    if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
+    if (moderation_looks_at(rules, MODERATION_INPUT)) {
         for (size_t i = 0; i < in->message_count && !e; i++)
-            e = moderate_message(rq, &in->messages[i]);
+            e = moderate_message(rq, rules, &in->messages[i]);
         for (size_t i = 0; i < in->tool_count && !e; i++)
-            e = admit_text(rq, in->tools[i].text);
+            e = admit_text(rq, rules, in->tools[i].text);
     }
     if (!e && guard_looks_at(rq, MODERATION_INPUT))
         e = guard_input(rq, in);
@@ -581,19 +583,12 @@ static enum err moderate_input(struct request *rq, const struct chat_input *in)
 
 static void moderate_output(struct chat_run *run)
 {
-    static const enum chat_event_kind texts[] = { CHAT_EV_REASONING, CHAT_EV_TEXT, CHAT_EV_TOOL_ARGS };
-    struct moderation_set            *rules = admit_rules(run->rq);
+    struct moderation_set *rules = admit_rules(run->rq);
 
     run->guarded = guard_looks_at(run->rq, MODERATION_OUTPUT);
     for (unsigned i = 0; i < run->choice_count && run->guarded; i++)
         buf_init(&run->choices[i].guarded, run->rq->arena, GUARDED_MAX);
-    if (!moderation_looks_at(rules, MODERATION_OUTPUT))
-        return;
-    for (unsigned i = 0; i < run->choice_count; i++) {
-        for (size_t k = 0; k < ARRAY_LEN(texts); k++)
-            run->choices[i].moderation[texts[k]] = moderation_stream_open(rules, MODERATION_OUTPUT, run->rq->arena);
-    }
-    run->moderated = true;
+    run->rules = moderation_looks_at(rules, MODERATION_OUTPUT) ? rules : NULL;
 }
 
 static unsigned count_marks(const struct chat_input *in)
@@ -802,8 +797,10 @@ static enum err moderate_event(struct chat_run *run, const struct chat_event *ev
         return moderate_finish(run, c);
     if (run->guarded && kind == CHAT_EV_TEXT)
         buf_add(&c->guarded, ev->text);
-    if (!run->moderated || kind >= ARRAY_LEN(c->moderation) || !c->moderation[kind])
+    if (!run->rules || (kind != CHAT_EV_REASONING && kind != CHAT_EV_TEXT && kind != CHAT_EV_TOOL_ARGS))
         return OK;
+    if (!c->moderation[kind])
+        c->moderation[kind] = moderation_stream_open(run->rules, MODERATION_OUTPUT, run->rq->arena);
     return moderation_stream_feed(c->moderation[kind], ev->text, &v) ? admit_refuse_text(run->rq, &v) : OK;
 }
 
@@ -864,7 +861,7 @@ enum err chat_next(struct chat_run *run, struct chat_event *ret)
         if (ret->choice >= run->choice_count)
             continue; /* an upstream that answers more choices than asked for */
         account(run, ret);
-        if (UNLIKELY(run->moderated || run->guarded)) {
+        if (run->rules || run->guarded) {
             e = refuse_run(run->rq, run->in->model, moderate_event(run, ret));
             if (e) {
                 fiber_deadline_set(DEADLINE_NONE);

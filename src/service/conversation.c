@@ -68,13 +68,14 @@ static str column(struct job *j, sqlite3_stmt *st, int at)
 
 /* ---- what is there ---- */
 
+/* All but its body, which only GET answers with: a chain may hold many, and large ones. */
 static enum err get_response(struct job *j, str id, bool lives, struct stored_response *ret)
 {
     sqlite3_stmt *st;
     int           result;
     enum err      e =
         edit_query(&j->e, &st,
-                   "SELECT previous, model, body, created_ms, expires_ms FROM responses WHERE id = ? AND workspace = ?",
+                   "SELECT previous, model, created_ms, expires_ms FROM responses WHERE id = ? AND workspace = ?",
                    "ss", id, j->rq->workspace);
 
     if (e)
@@ -84,9 +85,8 @@ static enum err get_response(struct job *j, str id, bool lives, struct stored_re
         *ret = (struct stored_response){ .id = id,
                                          .previous = column(j, st, 0),
                                          .model = column(j, st, 1),
-                                         .body = column(j, st, 2),
-                                         .created_ms = sqlite3_column_int64(st, 3),
-                                         .expires_ms = sqlite3_column_int64(st, 4) };
+                                         .created_ms = sqlite3_column_int64(st, 2),
+                                         .expires_ms = sqlite3_column_int64(st, 3) };
     sqlite3_finalize(st);
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         return store_err(j->e.db, result);
@@ -369,7 +369,20 @@ enum err response_put(struct request *rq, const struct stored_response *r, str c
 
 static enum err job_response_get(struct job *j)
 {
-    return get_response(j, j->id, true, j->ret);
+    struct stored_response *ret = j->ret;
+    sqlite3_stmt           *st;
+    int                     result;
+    enum err                e = get_response(j, j->id, true, ret);
+
+    if (!e)
+        e = edit_query(&j->e, &st, "SELECT body FROM responses WHERE id = ?", "s", j->id);
+    if (e)
+        return e;
+    result = sqlite3_step(st);
+    if (result == SQLITE_ROW)
+        ret->body = column(j, st, 0);
+    sqlite3_finalize(st);
+    return store_err(j->e.db, result);
 }
 
 enum err response_get(struct request *rq, str id, struct stored_response *ret)

@@ -26,13 +26,14 @@ static struct chat_message message_of(struct request *rq, const str *texts, size
 /* REF: E100b, E101, E179. */
 enum err whole_moderate(struct request *rq, const str *texts, size_t count)
 {
-    struct chat_message message;
-    struct chat_input   in = { .messages = &message, .message_count = 1 };
-    enum err            e = OK;
+    struct moderation_set *rules = admit_rules(rq);
+    struct chat_message    message;
+    struct chat_input      in = { .messages = &message, .message_count = 1 };
+    enum err               e = OK;
 
-    if (moderation_looks_at(admit_rules(rq), MODERATION_INPUT)) {
+    if (moderation_looks_at(rules, MODERATION_INPUT)) {
         for (size_t i = 0; i < count && !e; i++)
-            e = admit_text(rq, texts[i]);
+            e = admit_text(rq, rules, texts[i]);
     }
     if (e || !guard_looks_at(rq, MODERATION_INPUT))
         return e;

@@ -240,3 +240,20 @@ for table, column in (('responses', 'id'), ('conversation_items', 'owner')):
     await server.stop();
     fs.rmSync(folder, { recursive: true });
 });
+
+// The bodies hold the tools as they were sent. Of a chain the items are read, never all bodies at once.
+test('the history of large responses takes the memory of one of them', async () => {
+    const server = await serve();
+    const say = body => fetch(`${server.compatible}/responses`, { method: 'POST', headers: { authorization: `Bearer ${KEY}` },
+        body: JSON.stringify({ model: 'qwen-plus', input: 'x', ...body }) }).then(answer => answer.json());
+    const peak_mb = () => Number(/VmHWM:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.process.pid}/status`, 'utf8'))[1]) / 1024;
+    const tools = [{ type: 'web_search', note: 'x'.repeat(4e6) }];
+    let last;
+    for (let i = 0; i < 2; i++) last = await say({ previous_response_id: last?.id, tools });
+    const two = peak_mb();
+    for (let i = 0; i < 20; i++) last = await say({ previous_response_id: last.id, tools });
+    assert.equal(last.status, 'completed');
+    assert(last.usage.input_tokens > 200, `the chain was not read: ${last.usage.input_tokens} tokens`);
+    assert(peak_mb() - two < 40, `${two} MB after two responses, ${peak_mb()} after twenty more`);
+    await server.stop();
+});

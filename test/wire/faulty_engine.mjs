@@ -16,7 +16,8 @@
 //   badcall             a tool call whose arguments are not JSON
 //   abort | filter      finish_reason "abort", "content_filter"
 //   call                a call of f({"a": 1}), in a stream in pieces
-//   calls               calls of f({"a": 1}) and g({"b": "}"}), streamed with their pieces in turn
+//   calls [WHAT]        calls of f({"a": 1}) and g({"b": "}"}), streamed with their pieces in turn; among: with text and reasoning
+//                       among them; error: it breaks off amid them
 //   paced MS WORDS      a stream of the words, so far apart
 //   turn                says how often it has been asked so
 //   flaky               status 429 at the first time and every other
@@ -148,7 +149,16 @@ function behave(words, asked, answer, request) {
         const piece = (index, text, name) => answer.write(chunk({ tool_calls: [{ index, function: { arguments: text, ...(name && { name }) },
             ...(name && { id: `call_${name}`, type: 'function' }) }] }));
         piece(0, '{"a"', 'f');
+        if (detail === 'among') {
+            answer.write(chunk({ content: 'well' }));
+            answer.write(chunk({ content: ', then' }));
+            answer.write(chunk({ reasoning_content: 'hm' }));
+        }
         piece(1, '{"b": "}', 'g');
+        if (detail === 'error') {
+            answer.write('data: {"error":{"code":500,"message":"it broke","type":"server_error"}}\n\n');
+            return answer.end('data: [DONE]\n\n');
+        }
         piece(0, ': 1}');
         piece(1, '"}');
         answer.write(chunk({}, 'tool_calls'));

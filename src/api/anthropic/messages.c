@@ -45,15 +45,17 @@ static enum err read_parameters(struct request *rq, yyjson_val *root, struct cha
 
 /* ---- what answers are made of ---- */
 
-/* A call of a stream. Blocks follow each other, so what comes of a call before those ahead of it are whole is held. */
-struct call {
-    unsigned   index; /* the engine's */
-    str        id, name;
-    struct buf held;
+/* A block of a stream. Blocks follow each other, so what comes of one before those ahead of it are whole is held. */
+struct block {
+    struct block        *next;
+    enum chat_event_kind kind; /* CHAT_EV_REASONING, CHAT_EV_TEXT, CHAT_EV_TOOL_CALL */
+    struct buf           held;
 
-    /* How far its arguments are read. */
-    size_t depth;
-    bool   in_string, escaped, whole;
+    /* Of a call: the engine's number, and how far its arguments are read. */
+    unsigned index;
+    str      id, name;
+    size_t   depth;
+    bool     in_string, escaped, whole;
 };
 
 struct answer {
@@ -63,15 +65,13 @@ struct answer {
     char                     id[UUID_LEN + 1];
 
     /* Of a stream. */
-    bool                 begun;
-    bool                 is_open; /* a block is: the last one */
-    enum chat_event_kind kind;    /* … of this kind */
-    int64_t              blocks;  /* so many have been begun */
-    struct call         *calls[GATHER_CALLS_MAX]; /* as the engine began them */
-    size_t               call_count;
-    size_t               calls_sent; /* of them have a block */
-    enum chat_finish     finish;
-    str                  stop;
+    bool             begun;
+    struct block    *first, *last; /* those that are not closed, as the engine began them */
+    bool             is_open;      /* the first is; the others are held */
+    int64_t          blocks;       /* so many have been begun */
+    size_t           call_count;
+    enum chat_finish finish;
+    str              stop;
 };
 
 static void add_usage(struct answer *a, struct buf *b)
@@ -222,74 +222,91 @@ static void block_close(struct answer *a)
 
     if (!a->is_open)
         return;
-    if (a->kind == CHAT_EV_REASONING)
+    if (a->first->kind == CHAT_EV_REASONING)
         delta_end(delta_begin(a, S("\"signature_delta\",\"signature\":\"\"")), a->blocks - 1);
     b = event_begin(a, S("content_block_stop"));
     buf_add(b, S("{\"type\":\"content_block_stop\",\"index\":"));
     buf_add_i64(b, a->blocks - 1);
     buf_add(b, S("}\n\n"));
     a->is_open = false;
+    a->first = a->first->next;
+    if (!a->first)
+        a->last = NULL;
 }
 
-/* The event that begins a block; the caller adds what the block is and calls block_begun(). */
-static struct buf *block_begin(struct answer *a, enum chat_event_kind kind)
+static void send_piece(struct answer *a, enum chat_event_kind kind, str text)
 {
-    struct buf *b;
-
-    block_close(a);
-    b = event_begin(a, S("content_block_start"));
-    a->is_open = true;
-    a->kind = kind;
-    a->blocks++;
-    buf_add(b, S("{\"content_block\":{\"type\":"));
-    return b;
-}
-
-static void block_begun(struct answer *a, struct buf *b)
-{
-    buf_add(b, S("},\"type\":\"content_block_start\",\"index\":"));
-    buf_add_i64(b, a->blocks - 1);
-    buf_add(b, S("}\n\n"));
-}
-
-static void send_arguments(struct answer *a, str text)
-{
-    struct buf *b = delta_begin(a, S("\"input_json_delta\",\"partial_json\":"));
+    struct buf *b = delta_begin(a, kind == CHAT_EV_REASONING ? S("\"thinking_delta\",\"thinking\":")
+                                   : kind == CHAT_EV_TEXT    ? S("\"text_delta\",\"text\":")
+                                                             : S("\"input_json_delta\",\"partial_json\":"));
 
     json_add_str(b, text);
     delta_end(b, a->blocks - 1);
 }
 
-/* The first piece of the arguments is empty (wire-forms.md §4). */
-static void open_call(struct answer *a, const struct call *c)
+/* The first piece of a call's arguments is empty (wire-forms.md §4). */
+static void block_open(struct answer *a)
 {
-    struct buf *b = block_begin(a, CHAT_EV_TOOL_CALL);
+    const struct block *k = a->first;
+    struct buf         *b = event_begin(a, S("content_block_start"));
 
-    buf_add(b, S("\"tool_use\",\"id\":"));
-    json_add_str(b, c->id);
-    buf_add(b, S(",\"name\":"));
-    json_add_str(b, c->name);
-    buf_add(b, S(",\"input\":{}"));
-    block_begun(a, b);
-    send_arguments(a, S(""));
-    if (c->held.len)
-        send_arguments(a, buf_str(&c->held));
+    buf_add(b, S("{\"content_block\":{\"type\":"));
+    if (k->kind == CHAT_EV_TOOL_CALL) {
+        buf_add(b, S("\"tool_use\",\"id\":"));
+        json_add_str(b, k->id);
+        buf_add(b, S(",\"name\":"));
+        json_add_str(b, k->name);
+        buf_add(b, S(",\"input\":{}"));
+    } else {
+        buf_add(b, k->kind == CHAT_EV_REASONING ? S("\"thinking\",\"thinking\":\"\",\"signature\":\"\"")
+                                                : S("\"text\",\"text\":\"\""));
+    }
+    buf_add(b, S("},\"type\":\"content_block_start\",\"index\":"));
+    buf_add_i64(b, a->blocks++);
+    buf_add(b, S("}\n\n"));
+    a->is_open = true;
+    if (k->kind == CHAT_EV_TOOL_CALL)
+        send_piece(a, k->kind, S(""));
+    if (k->held.len)
+        send_piece(a, k->kind, buf_str(&k->held));
 }
 
-static bool call_is_open(const struct answer *a)
+/* Begins the blocks that wait for no other: a call is whole with its arguments, another block when something follows it.
+ * `all`: none waits any more. The last one stays open. */
+static void blocks_go_on(struct answer *a, bool all)
 {
-    return a->is_open && a->kind == CHAT_EV_TOOL_CALL;
+    while (a->first) {
+        if (!a->is_open)
+            block_open(a);
+        if (!a->first->next || (!all && a->first->kind == CHAT_EV_TOOL_CALL && !a->first->whole))
+            return;
+        block_close(a);
+    }
 }
 
-/* Begins the blocks of the calls that wait for no other, or of all when something else than calls comes next. */
-static void next_calls(struct answer *a, bool all)
+static struct block *block_add(struct answer *a, enum chat_event_kind kind)
 {
-    while (a->calls_sent < a->call_count && (all || !call_is_open(a) || a->calls[a->calls_sent - 1]->whole))
-        open_call(a, a->calls[a->calls_sent++]);
+    struct block *k = arena_new(a->rq->arena, struct block);
+
+    k->kind = kind;
+    buf_init(&k->held, a->rq->arena, GATHER_MAX);
+    if (a->last)
+        a->last->next = k;
+    else
+        a->first = k;
+    return a->last = k;
+}
+
+static void add_piece(struct answer *a, struct block *k, str text)
+{
+    if (k == a->first && a->is_open)
+        send_piece(a, k->kind, text);
+    else
+        buf_add(&k->held, text);
 }
 
 /* Whether the arguments' outermost value has ended, by its brackets alone. */
-static void call_scan(struct call *c, str text)
+static void call_scan(struct block *c, str text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char ch = text.ptr[i];
@@ -309,50 +326,43 @@ static void call_scan(struct call *c, str text)
 
 static void begin_call(struct answer *a, const struct chat_event *ev)
 {
-    struct call *c;
+    struct block *c;
 
     if (a->call_count == GATHER_CALLS_MAX)
         return;
-    c = a->calls[a->call_count++] = arena_new(a->rq->arena, struct call);
+    a->call_count++;
+    c = block_add(a, CHAT_EV_TOOL_CALL);
     c->index = ev->tool_index;
     c->id = arena_str(a->rq->arena, ev->tool_id);
     c->name = arena_str(a->rq->arena, ev->tool_name);
-    buf_init(&c->held, a->rq->arena, GATHER_MAX);
-    next_calls(a, false);
+    blocks_go_on(a, false);
 }
 
 static void add_arguments(struct answer *a, const struct chat_event *ev)
 {
-    size_t i = a->call_count;
+    struct block *c = NULL;
 
-    while (i > 0 && a->calls[i - 1]->index != ev->tool_index)
-        i--;
-    if (!i || !ev->text.len)
+    for (struct block *k = a->first; k; k = k->next) {
+        if (k->kind == CHAT_EV_TOOL_CALL && k->index == ev->tool_index)
+            c = k;
+    }
+    if (!c || !ev->text.len)
         return;
-    call_scan(a->calls[i - 1], ev->text);
-    if (i > a->calls_sent)
-        buf_add(&a->calls[i - 1]->held, ev->text);
-    else if (i == a->calls_sent && call_is_open(a))
-        send_arguments(a, ev->text);
-    next_calls(a, false);
+    call_scan(c, ev->text);
+    add_piece(a, c, ev->text);
+    blocks_go_on(a, false);
 }
 
-static void send_text(struct answer *a, const struct chat_event *ev)
+static void add_text(struct answer *a, const struct chat_event *ev)
 {
-    bool        thinking = ev->kind == CHAT_EV_REASONING;
-    struct buf *b;
+    struct block *k = a->last;
 
     if (!ev->text.len)
         return;
-    next_calls(a, true);
-    if (!a->is_open || a->kind != ev->kind) {
-        b = block_begin(a, ev->kind);
-        buf_add(b, thinking ? S("\"thinking\",\"thinking\":\"\",\"signature\":\"\"") : S("\"text\",\"text\":\"\""));
-        block_begun(a, b);
-    }
-    b = delta_begin(a, thinking ? S("\"thinking_delta\",\"thinking\":") : S("\"text_delta\",\"text\":"));
-    json_add_str(b, ev->text);
-    delta_end(b, a->blocks - 1);
+    if (!k || k->kind != ev->kind)
+        k = block_add(a, ev->kind);
+    blocks_go_on(a, false);
+    add_piece(a, k, ev->text);
 }
 
 static void send_event(void *arg, const struct chat_event *ev)
@@ -364,7 +374,7 @@ static void send_event(void *arg, const struct chat_event *ev)
     switch (ev->kind) {
     case CHAT_EV_REASONING:
     case CHAT_EV_TEXT:
-        send_text(a, ev);
+        add_text(a, ev);
         break;
     case CHAT_EV_TOOL_CALL:
         begin_call(a, ev);
@@ -389,7 +399,7 @@ static void send_end(struct answer *a)
 {
     struct buf *b;
 
-    next_calls(a, true);
+    blocks_go_on(a, true);
     block_close(a);
     b = event_begin(a, S("message_delta"));
     buf_add(b, S("{\"delta\":{"));
@@ -408,10 +418,12 @@ static enum err answer_stream(struct answer *a)
 
     if (!http_begun(rq->x) || (e != ERR_FAULT && e != ERR_EOF))
         return e;
-    if (e == ERR_EOF)
+    if (e == ERR_EOF) {
         send_end(a);
-    else
+    } else {
+        blocks_go_on(a, true); /* what was held came before the fault */
         reply_anthropic_fault(rq, http_stream_buf(rq->x));
+    }
     return http_stream_end(rq->x);
 }
 

@@ -49,7 +49,7 @@ static enum err reply_list(struct request *rq, const struct items_list *list)
     return reply_json(rq, buf_str(&b));
 }
 
-/* Messages alone; each gets an id, whatever the client called it. */
+/* Messages alone; one without an id gets one. */
 static enum err read_items(struct request *rq, yyjson_val *v, struct items_list *ret)
 {
     size_t      i, n;
