@@ -82,7 +82,7 @@ enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id
         .submit_ms = clock_unix_ms(),
     };
     rq->action = "making a task";
-    e = store_run(rq->services->store, task_create_job, &c);
+    e = store_run_together(rq->services->store, task_create_job, NULL, &c);
     if (e == ERR_LIMIT)
         return fail_throttled(&rq->fault); /* REF: E202 */
     if (e)
@@ -95,7 +95,7 @@ enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id
 enum err task_cancel(struct request *rq, str id)
 {
     struct task_cancel c = { .id = id, .now_ms = clock_unix_ms() };
-    enum err           e = store_run(rq->services->store, task_cancel_job, &c);
+    enum err           e = store_run_together(rq->services->store, task_cancel_job, NULL, &c);
 
     if (e == ERR_NOT_FOUND)
         return fail_task_not_pending(&rq->fault); /* REF: X106 */
@@ -219,11 +219,16 @@ struct ending {
 static enum err end_job(sqlite3 *db, void *arg)
 {
     struct ending *n = arg;
-    enum err       e = task_end_job(db, &n->end);
+
+    return task_end_job(db, &n->end);
+}
+
+static void end_booked(sqlite3 *db, void *arg, enum err e)
+{
+    struct ending *n = arg;
 
     if (n->charging.tried)
         ledger_booked(n->charging.ledger, db, &n->charging.charge, &n->charging.done, !e);
-    return e;
 }
 
 static void fill_failure(struct run *run, struct task *t, enum err e, struct task_row *r)
@@ -283,7 +288,7 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
         n.end.also = charge_job;
         n.end.arg = &n.charging;
     }
-    e = store_run(r->o.store, end_job, &n);
+    e = store_run_together(r->o.store, end_job, end_booked, &n);
     if (e == ERR_NOT_FOUND)
         return; /* it ran too long, or somebody else has it: that is its end */
     if (e) {

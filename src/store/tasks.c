@@ -357,13 +357,18 @@ static enum err write_end(sqlite3 *db, const struct task_end *t)
 enum err task_end_job(sqlite3 *db, void *arg)
 {
     struct task_end *t = arg;
-    enum err         e = store_exec(db, "BEGIN IMMEDIATE");
+    enum err         e = store_exec(db, "SAVEPOINT task_end");
 
-    if (!e)
-        e = write_end(db, t);
+    if (e)
+        return e;
+    e = write_end(db, t);
     if (!e && t->also)
         e = t->also(db, t->arg);
-    return commit(db, e);
+    if (!e)
+        e = store_exec(db, "RELEASE task_end");
+    if (e && !sqlite3_get_autocommit(db))
+        (void)store_exec(db, "ROLLBACK TO task_end; RELEASE task_end"); /* the first error is the one to tell */
+    return e;
 }
 
 enum err task_release_job(sqlite3 *db, void *arg)
