@@ -522,10 +522,8 @@ static void runner_main(void *arg)
             sweep(r);
         bury(r);
         until_us = min_i64(loop_now_us(r->loop) + POLL_US, r->beat_us);
-        if (r->run_count || !r->stopping) {
-            if (!r->news && !(r->stopping && !cancelled))
-                (void)fiber_wait(until_us);
-        }
+        if (r->stopping ? cancelled && r->run_count : !r->news)
+            (void)fiber_wait(until_us);
         bury(r);
     }
     r->fiber = NULL;

@@ -123,6 +123,14 @@ static const char *const migrations[] = {
     "  size INTEGER NOT NULL, there INTEGER NOT NULL DEFAULT 0, expires_ms INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX uploads_by_expiry ON uploads (expires_ms);"
     "CREATE INDEX uploads_by_workspace ON uploads (workspace);",
+
+    /* What waits and what runs is found without reading what has ended. Events of ends that are still to be told
+     * (service/task_events.h): when, in the machine's time, and how often that was tried. */
+    "CREATE INDEX tasks_waiting ON tasks (number, model) WHERE status = 'PENDING';"
+    "CREATE INDEX tasks_running ON tasks (model) WHERE status = 'RUNNING';"
+    "ALTER TABLE tasks ADD COLUMN event_ms INTEGER;"
+    "ALTER TABLE tasks ADD COLUMN event_tries INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX tasks_events ON tasks (event_ms) WHERE event_ms IS NOT NULL;",
 };
 
 /* What the operator can do about it. */

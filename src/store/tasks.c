@@ -279,7 +279,9 @@ enum err task_claim_job(sqlite3 *db, void *arg)
     c->count = 0;
     /* Most times there is nothing: a look takes no lock that others wait for. */
     e = store_prepare(
-        db, "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING' OR (status = 'RUNNING' AND lease_ms < ?))",
+        db,
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING')"
+        " OR EXISTS (SELECT 1 FROM tasks WHERE status = 'RUNNING' AND lease_ms < ?)",
         &st);
     if (e)
         return e;

@@ -135,17 +135,17 @@ describe('a download goes only where it may', () => {
     });
 });
 
-test('a stop of the server puts a task off to the next start', async () => {
+test('a stop of the server puts tasks off to the next start', async () => {
     const first = await start('stopped');
-    const { output } = await create(first, `${at}/wait.txt`);
-    await until(() => held.length > 0, 'the download');
+    const made = await Promise.all(Array.from({ length: 5 }, () => create(first, `${at}/wait.txt`)));
+    await until(() => held.length === made.length, 'the downloads');
     await first.stop();
     first.process = undefined;
     held.length = 0;
     const second = await start('stopped');
-    await until(() => held.length > 0, 'the download again');
-    held.pop().end('one line\n');
-    assert.equal((await wait(second, output.task_id)).output.task_status, 'SUCCEEDED');
+    await until(() => held.length === made.length, 'the downloads again');
+    for (const answer of held.splice(0)) answer.end('one line\n');
+    for (const { output } of made) assert.equal((await wait(second, output.task_id)).output.task_status, 'SUCCEEDED');
 });
 
 test('after kill -9 every acknowledged task ends, and is charged once', async () => {
