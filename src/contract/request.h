@@ -71,6 +71,8 @@ struct request_tasks {
     int64_t lines_max, file_max; /* of a file of texts to embed; bytes */
     str     base;            /* of the URLs of results; empty: as the client found us */
     bool    tls;             /* over which he did */
+    str     events;          /* a URL that is told of each end; empty: none is */
+    int64_t events_ms;       /* for one such call */
 };
 
 /* What the configuration says of temporary uploads (media.md §2). */

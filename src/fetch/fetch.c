@@ -185,7 +185,7 @@ SUSPENDS static enum err ask(const struct download *d, const struct url *u, cons
         return e;
     memcpy(o.origin.host, u->host, sizeof(o.origin.host));
     if (u->tls)
-        o.tls = tls_context_ref(d->f->tls);
+        o.tls = d->f->tls; /* the pool holds it, too */
     pool = http_pool_open(fiber_loop(), &o);
     e = http_client_open(pool, d->arena, &rq, ret);
     if (e)

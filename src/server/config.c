@@ -12,6 +12,7 @@
 #include "net/http_client.h"
 #include "server/arguments.h"
 #include "server/replay.h"
+#include "service/task_events.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -902,7 +903,9 @@ enum err config_read(struct config *c, const char *path, str *ret_problem)
 
 enum err config_finish(struct config *c, str *ret_problem)
 {
-    struct options *o = &c->options;
+    struct options    *o = &c->options;
+    struct http_origin events;
+    str                target;
 
     for (unsigned i = 0; i < option_count; i++) {
         str *path = (str *)((char *)o + option_rows[i].offset);
@@ -918,6 +921,10 @@ enum err config_finish(struct config *c, str *ret_problem)
     };
     if ((o->tls_certificate.len == 0) != (o->tls_key.len == 0)) {
         *ret_problem = S("tls.certificate and tls.key go together");
+        return ERR_INVALID;
+    }
+    if (o->tasks_events.len && !task_events_url_read(o->tasks_events, &c->arena, &events, &target)) {
+        *ret_problem = arena_printf(&c->arena, "tasks.events: \"%.*s\" is no URL", STR_ARG(o->tasks_events));
         return ERR_INVALID;
     }
     if (o->production && o->scenario.len) {

@@ -194,6 +194,8 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
             .file_max = o->embedding_file_max,
             .base = o->public_url,
             .tls = o->tls_certificate.len > 0,
+            .events = o->tasks_events,
+            .events_ms = o->tasks_events_time_ms,
         },
         .limits = {
             .catalog = o->limits_catalog,

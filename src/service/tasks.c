@@ -9,6 +9,7 @@
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "net/http_server.h"
+#include "service/task_events.h"
 #include "service/uploads.h"
 #include "store/results.h"
 
@@ -52,6 +53,7 @@ struct task_terms task_terms_now(const struct request_settings *s, struct arena 
     return (struct task_terms){ .now_ms = clock_unix_ms(),
                                 .run_ms = s->tasks.run_ms,
                                 .keep_ms = s->tasks.keep_ms,
+                                .tells = s->tasks.events.len > 0,
                                 .timeout_code = v.code,
                                 .timeout_message = v.message };
 }
@@ -82,7 +84,7 @@ enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id
         .submit_ms = clock_unix_ms(),
     };
     rq->action = "making a task";
-    e = store_run(rq->services->store, task_create_job, &c);
+    e = store_run_together(rq->services->store, task_create_job, NULL, &c);
     if (e == ERR_LIMIT)
         return fail_throttled(&rq->fault); /* REF: E202 */
     if (e)
@@ -94,8 +96,8 @@ enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id
 
 enum err task_cancel(struct request *rq, str id)
 {
-    struct task_cancel c = { .id = id, .now_ms = clock_unix_ms() };
-    enum err           e = store_run(rq->services->store, task_cancel_job, &c);
+    struct task_cancel c = { .id = id, .now_ms = clock_unix_ms(), .tells = rq->settings->tasks.events.len > 0 };
+    enum err           e = store_run_together(rq->services->store, task_cancel_job, NULL, &c);
 
     if (e == ERR_NOT_FOUND)
         return fail_task_not_pending(&rq->fault); /* REF: X106 */
@@ -133,6 +135,7 @@ struct task_runner {
     size_t                     run_count;
     struct task_counts         counts;
     int64_t                    beat_us, sweep_us;
+    struct fiber              *teller; /* of ends; NULL: not at it */
     bool                       news, stopping, stopped;
     void (*then)(void *arg);
     void *then_arg;
@@ -219,11 +222,16 @@ struct ending {
 static enum err end_job(sqlite3 *db, void *arg)
 {
     struct ending *n = arg;
-    enum err       e = task_end_job(db, &n->end);
+
+    return task_end_job(db, &n->end);
+}
+
+static void end_booked(sqlite3 *db, void *arg, enum err e)
+{
+    struct ending *n = arg;
 
     if (n->charging.tried)
         ledger_booked(n->charging.ledger, db, &n->charging.charge, &n->charging.done, !e);
-    return e;
 }
 
 static void fill_failure(struct run *run, struct task *t, enum err e, struct task_row *r)
@@ -258,7 +266,7 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
     struct task_runner *r = run->runner;
     struct request     *rq = t->rq;
     const struct model *m = request_model(rq, run->row.model);
-    struct ending       n = { .end = { .owner = str_of(r->owner, sizeof(r->owner)) } };
+    struct ending       n = { .end = { .owner = str_of(r->owner, sizeof(r->owner)), .tells = rq->settings->tasks.events.len > 0 } };
     struct task_row    *row = &n.end.row;
 
     *row = (struct task_row){ .id = run->row.id,
@@ -283,7 +291,7 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
         n.end.also = charge_job;
         n.end.arg = &n.charging;
     }
-    e = store_run(r->o.store, end_job, &n);
+    e = store_run_together(r->o.store, end_job, end_booked, &n);
     if (e == ERR_NOT_FOUND)
         return; /* it ran too long, or somebody else has it: that is its end */
     if (e) {
@@ -441,6 +449,21 @@ static void removal_job(void *arg)
     results_remove(m->results, m->task);
 }
 
+/* Tells of ends until none is due. */
+static void teller_main(void *arg)
+{
+    struct task_runner            *r = arg;
+    const struct request_settings *settings;
+    struct services               *s = r->o.hold(r->o.arg, &settings);
+
+    if (settings->tasks.events.len)
+        task_events_tell(s, settings);
+    r->o.release(r->o.arg, s);
+    r->teller = NULL;
+    if (r->fiber)
+        fiber_wake(r->fiber);
+}
+
 SUSPENDS static void sweep(struct task_runner *r)
 {
     const struct request_settings *settings;
@@ -463,6 +486,8 @@ SUSPENDS static void sweep(struct task_runner *r)
     arena_free(&a);
     uploads_sweep(s);
     r->o.release(r->o.arg, s);
+    if (!r->teller && !r->stopping)
+        r->teller = fiber_start(r->loop, teller_main, r);
 }
 
 static void bury(struct task_runner *r)
@@ -489,6 +514,8 @@ static void cancel_all(struct task_runner *r)
         if (!run->over)
             fiber_cancel(run->fiber);
     }
+    if (r->teller)
+        fiber_cancel(r->teller);
 }
 
 static void runner_over(struct task_runner *r)
@@ -503,7 +530,7 @@ static void runner_main(void *arg)
     struct task_runner *r = arg;
     bool                cancelled = false;
 
-    while (!r->stopping || r->run_count) {
+    while (!r->stopping || r->run_count || r->teller) {
         int64_t now_us = loop_now_us(r->loop), until_us;
 
         if (r->stopping && !cancelled) {
@@ -518,10 +545,8 @@ static void runner_main(void *arg)
             sweep(r);
         bury(r);
         until_us = min_i64(loop_now_us(r->loop) + POLL_US, r->beat_us);
-        if (r->run_count || !r->stopping) {
-            if (!r->news && !(r->stopping && !cancelled))
-                (void)fiber_wait(until_us);
-        }
+        if (r->stopping ? cancelled && (r->run_count || r->teller) : !r->news)
+            (void)fiber_wait(until_us);
         bury(r);
     }
     r->fiber = NULL;

@@ -242,7 +242,7 @@ enum err upload_begin(struct request *rq, const struct upload_form *f, int64_t s
                                .capacity = rq->settings->uploads.capacity,
                                .now_ms = clock_unix_ms() };
     b.expires_ms = b.now_ms + COMING_MS;
-    e = store_run(rq->services->store, upload_begin_job, &b);
+    e = store_run_together(rq->services->store, upload_begin_job, NULL, &b);
     if (e == ERR_EXISTS)
         return fail_upload_key_exists(&rq->fault); /* REF: W247 */
     if (e == ERR_LIMIT)
@@ -288,7 +288,7 @@ enum err upload_keep(struct request *rq, struct upload *u)
 
     if (!e)
         e = run(rq, u, keep_job, (str){ 0 });
-    if (!e && store_run(rq->services->store, upload_end_job, &end))
+    if (!e && store_run_together(rq->services->store, upload_end_job, NULL, &end))
         e = fail_storage_upload_failed(&rq->fault);
     if (!e)
         u->id = (str){ 0 };

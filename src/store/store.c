@@ -9,9 +9,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "loop/lane.h"
+#include "loop/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -19,11 +21,25 @@
 
 #define BUSY_MS 5000 /* for another process to end its transaction */
 
+/* One that waits for a transaction with others; on its fiber's stack. */
+struct member {
+    struct member *next;
+    store_job      job;
+    void (*then)(sqlite3 *db, void *arg, enum err e);
+    void         *arg;
+    enum err      e;
+    struct fiber *waiter;
+    struct loop  *loop;
+    bool          done; /* the waiter's loop alone reads and writes this */
+};
+
 struct store {
-    sqlite3     *db;
-    struct lane *lane; /* NULL until store_start() */
-    struct arena arena;
-    str          folder;
+    sqlite3        *db;
+    struct lane    *lane; /* NULL until store_start() */
+    struct arena    arena;
+    str             folder;
+    pthread_mutex_t lock; /* guards what is below */
+    struct member  *first, **last;
 };
 
 /* One entry a version, run in order, each in a transaction; never changed once released. */
@@ -107,6 +123,14 @@ static const char *const migrations[] = {
     "  size INTEGER NOT NULL, there INTEGER NOT NULL DEFAULT 0, expires_ms INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX uploads_by_expiry ON uploads (expires_ms);"
     "CREATE INDEX uploads_by_workspace ON uploads (workspace);",
+
+    /* What waits and what runs is found without reading what has ended. Events of ends that are still to be told
+     * (service/task_events.h): when, in the machine's time, and how often that was tried. */
+    "CREATE INDEX tasks_waiting ON tasks (number, model) WHERE status = 'PENDING';"
+    "CREATE INDEX tasks_running ON tasks (model) WHERE status = 'RUNNING';"
+    "ALTER TABLE tasks ADD COLUMN event_ms INTEGER;"
+    "ALTER TABLE tasks ADD COLUMN event_tries INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX tasks_events ON tasks (event_ms) WHERE event_ms IS NOT NULL;",
 };
 
 /* What the operator can do about it. */
@@ -281,6 +305,8 @@ enum err store_open(str folder, struct store **ret)
     enum err      e;
     str           file;
 
+    pthread_mutex_init(&s->lock, NULL);
+    s->last = &s->first;
     arena_init(&s->arena, 512);
     s->folder = arena_str(&s->arena, folder);
     file = arena_printf(&s->arena, "%.*s/dashbox.db", STR_ARG(folder));
@@ -314,6 +340,7 @@ void store_close(struct store *s)
         return;
     lane_close(s->lane);
     sqlite3_close(s->db);
+    pthread_mutex_destroy(&s->lock);
     arena_free(&s->arena);
     free(s);
 }
@@ -351,6 +378,75 @@ enum err store_run(struct store *s, store_job job, void *arg)
     ASSERT(s->lane);
     lane_run(s->lane, run_job, &r);
     return r.e;
+}
+
+/* ---- together ---- */
+
+/* On the waiter's loop. */
+static void member_done(void *arg)
+{
+    struct member *m = arg;
+
+    m->done = true;
+    fiber_wake(m->waiter);
+}
+
+static void say_then(sqlite3 *db, const struct member *all, bool good)
+{
+    for (const struct member *m = all; m; m = m->next) {
+        if (m->then && good == !m->e)
+            m->then(db, m->arg, m->e);
+    }
+}
+
+static void together_job(void *arg)
+{
+    struct store  *s = arg;
+    struct member *all, *m;
+    enum err       e;
+
+    pthread_mutex_lock(&s->lock);
+    all = s->first;
+    s->first = NULL;
+    s->last = &s->first;
+    pthread_mutex_unlock(&s->lock);
+    e = store_exec(s->db, "BEGIN IMMEDIATE");
+    for (m = all; m && !e; m = m->next) {
+        m->e = m->job(s->db, m->arg);
+        if (sqlite3_get_autocommit(s->db))
+            e = ERR_IO; /* the disk is full, or broken: SQLite has undone all of it */
+    }
+    if (!e)
+        e = store_exec(s->db, "COMMIT");
+    if (e && !sqlite3_get_autocommit(s->db))
+        (void)store_exec(s->db, "ROLLBACK"); /* the first error is the one to tell */
+    for (m = all; m && e; m = m->next)
+        m->e = e;
+    say_then(s->db, all, true);
+    say_then(s->db, all, false);
+    while ((m = all)) {
+        all = m->next;
+        loop_post(m->loop, member_done, m); /* gone from here on */
+    }
+}
+
+enum err store_run_together(struct store *s, store_job job, void (*then)(sqlite3 *db, void *arg, enum err e), void *arg)
+{
+    struct member m = { .job = job, .then = then, .arg = arg, .waiter = fiber_self(), .loop = fiber_loop() };
+    bool          first;
+
+    might_suspend();
+    ASSERT(s->lane);
+    pthread_mutex_lock(&s->lock);
+    first = !s->first;
+    *s->last = &m;
+    s->last = &m.next;
+    pthread_mutex_unlock(&s->lock);
+    if (first)
+        lane_post(s->lane, together_job, s);
+    while (!m.done)
+        fiber_wait_through(); /* the job uses this stack */
+    return m.e;
 }
 
 struct post {

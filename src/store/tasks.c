@@ -1,6 +1,13 @@
 /* tasks.c - the table of tasks. Spec: media.md §1. */
 #include "store/tasks.h"
 
+/* When the end is to be told: at once, or never. */
+static void bind_event(sqlite3_stmt *st, int at, bool tells)
+{
+    if (tells)
+        sqlite3_bind_int64(st, at, 0); /* what is not bound is NULL */
+}
+
 /* All but the body. */
 #define COLUMNS                                                                                                     \
     "id, request_id, kind, function, model, workspace, key, base, status, submit_ms, scheduled_ms, end_ms, output," \
@@ -100,7 +107,7 @@ static enum err time_out(sqlite3 *db, const struct task_terms *t)
     if (e || !late)
         return e;
     e = store_prepare(db,
-                      "UPDATE tasks SET status = 'FAILED', end_ms = ?2, code = ?3, message = ?4, failed = total"
+                      "UPDATE tasks SET status = 'FAILED', end_ms = ?2, code = ?3, message = ?4, failed = total, event_ms = ?5"
                       " WHERE status = 'RUNNING' AND scheduled_ms <= ?1",
                       &st);
     if (e)
@@ -109,6 +116,7 @@ static enum err time_out(sqlite3 *db, const struct task_terms *t)
     sqlite3_bind_int64(st, 2, t->now_ms);
     store_bind_str(st, 3, t->timeout_code);
     store_bind_str(st, 4, t->timeout_message);
+    bind_event(st, 5, t->tells);
     return finish(db, st);
 }
 
@@ -179,12 +187,13 @@ enum err task_cancel_job(sqlite3 *db, void *arg)
     struct task_cancel *c = arg;
     sqlite3_stmt       *st;
     enum err            e = store_prepare(
-                   db, "UPDATE tasks SET status = 'CANCELED', end_ms = ?2 WHERE id = ?1 AND status = 'PENDING'", &st);
+                   db, "UPDATE tasks SET status = 'CANCELED', end_ms = ?2, event_ms = ?3 WHERE id = ?1 AND status = 'PENDING'", &st);
 
     if (e)
         return e;
     store_bind_str(st, 1, c->id);
     sqlite3_bind_int64(st, 2, c->now_ms);
+    bind_event(st, 3, c->tells);
     e = finish(db, st);
     return e ? e : changes(db) ? OK : ERR_NOT_FOUND;
 }
@@ -279,7 +288,9 @@ enum err task_claim_job(sqlite3 *db, void *arg)
     c->count = 0;
     /* Most times there is nothing: a look takes no lock that others wait for. */
     e = store_prepare(
-        db, "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING' OR (status = 'RUNNING' AND lease_ms < ?))",
+        db,
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING')"
+        " OR EXISTS (SELECT 1 FROM tasks WHERE status = 'RUNNING' AND lease_ms < ?)",
         &st);
     if (e)
         return e;
@@ -333,7 +344,7 @@ static enum err write_end(sqlite3 *db, const struct task_end *t)
     enum err               e = store_prepare(
                       db,
                       "UPDATE tasks SET status = ?4, end_ms = ?5, output = ?6, usage = ?7, code = ?8, message = ?9, total = ?10,"
-                                    " succeeded = ?11, failed = ?12, owner = NULL, lease_ms = NULL"
+                                    " succeeded = ?11, failed = ?12, owner = NULL, lease_ms = NULL, event_ms = ?13"
                                     " WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'",
                       &st);
     const str     texts[] = { r->output, r->usage, r->code, r->message };
@@ -350,6 +361,7 @@ static enum err write_end(sqlite3 *db, const struct task_end *t)
         store_bind_str(st, 6 + (int)i, texts[i]);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sqlite3_bind_int64(st, 10 + (int)i, numbers[i]);
+    bind_event(st, 13, t->tells);
     e = finish(db, st);
     return e ? e : changes(db) ? OK : ERR_NOT_FOUND;
 }
@@ -357,13 +369,18 @@ static enum err write_end(sqlite3 *db, const struct task_end *t)
 enum err task_end_job(sqlite3 *db, void *arg)
 {
     struct task_end *t = arg;
-    enum err         e = store_exec(db, "BEGIN IMMEDIATE");
+    enum err         e = store_exec(db, "SAVEPOINT task_end");
 
-    if (!e)
-        e = write_end(db, t);
+    if (e)
+        return e;
+    e = write_end(db, t);
     if (!e && t->also)
         e = t->also(db, t->arg);
-    return commit(db, e);
+    if (!e)
+        e = store_exec(db, "RELEASE task_end");
+    if (e && !sqlite3_get_autocommit(db))
+        (void)store_exec(db, "ROLLBACK TO task_end; RELEASE task_end"); /* the first error is the one to tell */
+    return e;
 }
 
 enum err task_release_job(sqlite3 *db, void *arg)
@@ -380,6 +397,56 @@ enum err task_release_job(sqlite3 *db, void *arg)
     store_bind_str(st, 1, t->row.id);
     store_bind_str(st, 2, t->owner);
     sqlite3_bind_int64(st, 3, t->row.claim);
+    return finish(db, st);
+}
+
+/* ---- told ---- */
+
+enum err task_events_job(sqlite3 *db, void *arg)
+{
+    struct task_events *t = arg;
+    sqlite3_stmt       *st;
+    int64_t             due = 0;
+    enum err            e;
+    int                 r;
+
+    t->count = 0;
+    e = store_prepare(db, "SELECT EXISTS (SELECT 1 FROM tasks WHERE event_ms <= ?)", &st);
+    if (e)
+        return e;
+    sqlite3_bind_int64(st, 1, t->machine_ms);
+    e = finish_number(db, st, &due);
+    if (e || !due)
+        return e;
+    e = store_prepare(db,
+                      "UPDATE tasks SET event_ms = ?2, event_tries = event_tries + 1 WHERE number IN"
+                      " (SELECT number FROM tasks WHERE event_ms <= ?1 ORDER BY event_ms, number LIMIT ?3)"
+                      " RETURNING " COLUMNS ", event_tries",
+                      &st);
+    if (e)
+        return e;
+    sqlite3_bind_int64(st, 1, t->machine_ms);
+    sqlite3_bind_int64(st, 2, t->until_ms);
+    sqlite3_bind_int(st, 3, TASK_EVENTS_MAX);
+    while ((r = sqlite3_step(st)) == SQLITE_ROW) {
+        read_row(st, t->arena, &t->rows[t->count]);
+        t->tries[t->count++] = sqlite3_column_int64(st, 20);
+    }
+    sqlite3_finalize(st);
+    return store_err(db, r);
+}
+
+enum err task_told_job(sqlite3 *db, void *arg)
+{
+    struct task_told *t = arg;
+    sqlite3_stmt     *st;
+    enum err          e = store_prepare(db, "UPDATE tasks SET event_ms = ?2 WHERE id = ?1", &st);
+
+    if (e)
+        return e;
+    store_bind_str(st, 1, t->id);
+    if (t->again_ms)
+        sqlite3_bind_int64(st, 2, t->again_ms);
     return finish(db, st);
 }
 

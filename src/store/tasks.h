@@ -30,6 +30,7 @@
 /* How long things last, and what a task is told that ran too long. The `now_ms` of a job is clock_unix_ms(). */
 struct task_terms {
     int64_t now_ms, run_ms, keep_ms;
+    bool    tells; /* of ends: somebody wants to hear (task_events_job) */
     str     timeout_code, timeout_message;
 };
 
@@ -83,6 +84,7 @@ enum err task_list_job(sqlite3 *db, void *task_list);
 struct task_cancel {
     str     id;
     int64_t now_ms;
+    bool    tells;
 };
 enum err task_cancel_job(sqlite3 *db, void *task_cancel);
 
@@ -117,6 +119,7 @@ enum err task_beat_job(sqlite3 *db, void *task_beat);
 struct task_end {
     struct task_row row; /* id, claim, status, end_ms, output, usage, code, message, metrics */
     str             owner;
+    bool            tells;
     enum err (*also)(sqlite3 *db, void *arg);
     void *arg;
 };
@@ -135,6 +138,24 @@ struct task_sweep {
     int64_t           pending, running;
 };
 enum err task_sweep_job(sqlite3 *db, void *task_sweep);
+
+/* Ends that are to be told and are due, nobody else's until `until_ms`. Times are the machine's. */
+#define TASK_EVENTS_MAX 16
+struct task_events {
+    struct arena   *arena;
+    int64_t         machine_ms, until_ms;
+    struct task_row rows[TASK_EVENTS_MAX]; /* out; without the body */
+    int64_t         tries[TASK_EVENTS_MAX]; /* out; with this one */
+    size_t          count;
+};
+enum err task_events_job(sqlite3 *db, void *task_events);
+
+/* It has been told; with `again_ms`, it is to be told again then. */
+struct task_told {
+    str     id;
+    int64_t again_ms;
+};
+enum err task_told_job(sqlite3 *db, void *task_told);
 
 /* Forgets all. */
 enum err task_reset_job(sqlite3 *db, void *unused);

@@ -378,7 +378,7 @@ async function soak(options, report) {
     report.rows('growth of memory, all requests of the wire cases in random order', rows);
 }
 
-// ---- tokens, fiber, rates, ledger, moderation: programs of their own ----
+// ---- tokens, fiber, rates, ledger, moderation, tasks: programs of their own ----
 
 const build = [path.dirname(binary), path.join(root, 'build')].find(dir => fs.existsSync(path.join(dir, 'test')))
     ?? path.dirname(binary);
@@ -416,6 +416,12 @@ const program_bench = name => async (options, report) => {
 };
 const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
 const moderation = program_bench('moderation');
+
+async function tasks(options, report) {
+    const program = built('tasks');
+    if (!program) return report.say(`there is no tasks below ${path.join(build, 'test')}`);
+    run_program(report, [program, String(options.seconds)]);
+}
 
 // ---- ws: WebSocket messages there and back, beside libwebsockets ----
 
@@ -630,5 +636,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, ws, media, embed, access, peers };
-export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, ws, media, embed, access, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);

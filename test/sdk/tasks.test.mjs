@@ -135,17 +135,17 @@ describe('a download goes only where it may', () => {
     });
 });
 
-test('a stop of the server puts a task off to the next start', async () => {
+test('a stop of the server puts tasks off to the next start', async () => {
     const first = await start('stopped');
-    const { output } = await create(first, `${at}/wait.txt`);
-    await until(() => held.length > 0, 'the download');
+    const made = await Promise.all(Array.from({ length: 5 }, () => create(first, `${at}/wait.txt`)));
+    await until(() => held.length === made.length, 'the downloads');
     await first.stop();
     first.process = undefined;
     held.length = 0;
     const second = await start('stopped');
-    await until(() => held.length > 0, 'the download again');
-    held.pop().end('one line\n');
-    assert.equal((await wait(second, output.task_id)).output.task_status, 'SUCCEEDED');
+    await until(() => held.length === made.length, 'the downloads again');
+    for (const answer of held.splice(0)) answer.end('one line\n');
+    for (const { output } of made) assert.equal((await wait(second, output.task_id)).output.task_status, 'SUCCEEDED');
 });
 
 test('after kill -9 every acknowledged task ends, and is charged once', async () => {
@@ -184,4 +184,77 @@ test('two servers on one folder share their tasks', async () => {
     for (const [i, id] of made.entries()) assert.equal((await wait(i % 3 ? one : two, id)).output.task_status, 'SUCCEEDED');
     const row = (await admin(one, 'GET', '/usage?by=model')).data.find(r => r.group === 'text-embedding-async-v2');
     assert.equal(row.requests, 40);
+});
+
+// ---- events ----
+
+// Hears the ends of tasks, or does not.
+class Listener {
+    heard = [];
+    refuse = 0; // so many are answered 500
+
+    static async open() {
+        const me = new Listener();
+        me.server = http.createServer((request, answer) => {
+            let text = '';
+            request.setEncoding('utf8');
+            request.on('data', piece => { text += piece; });
+            request.on('end', () => {
+                me.heard.push({ url: request.url, type: request.headers['content-type'], event: JSON.parse(text), refused: me.refuse > 0 });
+                answer.writeHead(me.refuse-- > 0 ? 500 : 204).end();
+            });
+        });
+        await new Promise(resolve => me.server.listen(0, '127.0.0.1', resolve));
+        after(() => { me.server.closeAllConnections(); me.server.close(); });
+        me.words = ['--set', `tasks.events=http://127.0.0.1:${me.server.address().port}/hook?a=b`];
+        return me;
+    }
+
+    ids = () => new Set(this.heard.map(h => h.event.id));
+}
+
+test('the end of each task is told, as the cloud\'s event bus does', async () => {
+    const listener = await Listener.open();
+    const told = await start('told', ...listener.words);
+    listener.refuse = 1; // it is told again
+    const good = await run(told, `${at}/lines.txt`), bad = await run(told, 'http://169.254.169.254/x.txt');
+    const [row] = (await call(told, 'GET', `/tasks?task_id=${good.output.task_id}`)).data;
+    await until(() => listener.heard.filter(h => !h.refused).length === 2, 'both events');
+    for (const { url, type } of listener.heard) {
+        assert.equal(url, '/hook?a=b');
+        assert.equal(type, 'application/json;charset=utf-8');
+    }
+    assert.equal(listener.ids().size, 2, 'what is told twice has the same id');
+    const of = id => listener.heard.find(h => h.event.data.task_id === id).event;
+    const event = of(good.output.task_id), seconds = time => time.slice(0, 19);
+    assert(Math.abs(Date.parse(event.time) - Date.now()) < 60000 && Date.parse(event.aliyunpublishtime) >= Date.parse(event.time));
+    assert.deepEqual(event, {
+        specversion: '1.0', source: 'acs.dashscope', type: 'dashscope:System:AsyncTaskFinish', id: event.id, time: event.time,
+        aliyunpublishtime: event.aliyunpublishtime, datacontenttype: 'application/json;charset=utf-8', aliyunaccountid: '1',
+        aliyunoriginalaccountid: '1', aliyuneventbusname: 'default', aliyunregionid: 'cn-beijing',
+        data: { task_id: good.output.task_id, task_status: 'SUCCEEDED', request_id: row.request_id, region: 'cn-beijing',
+            api_key_id: row.api_key_id, start_time: seconds(good.output.scheduled_time), end_time: seconds(good.output.end_time),
+            user_api_unique_key: row.user_api_unique_key, contain_result: true, output_result: { output: good.output } },
+    });
+    assert.equal(of(bad.output.task_id).data.task_status, 'FAILED');
+    assert.deepEqual(of(bad.output.task_id).data.output_result.output, bad.output);
+});
+
+test('no event is lost by kill -9, nor while nobody listens', async () => {
+    const listener = await Listener.open();
+    const words = [...listener.words, '--set', 'tasks.events_time=500ms'];
+    let killed = await start('told-killed', ...words);
+    const ids = [];
+    for (let round = 0; round < 5; round++) {
+        const until_ms = Date.now() + 300;
+        listener.refuse = round === 2 ? 1000 : 0;
+        while (Date.now() < until_ms)
+            ids.push((await create(killed, `${at}/lines.txt`)).output.task_id);
+        await until(() => listener.heard.length > round * 3, 'some events');
+        await killed.kill();
+        killed = await start('told-killed', ...words);
+    }
+    listener.refuse = 0;
+    const missing = () => { const heard = new Set(listener.heard.filter(h => !h.refused).map(h => h.event.id)); return ids.filter(id => !heard.has(id)); };
+    await until(() => missing().length === 0, 'all events', 40000);
 });

@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, RUNNING = 4, TASKS_MAX = 1 << 18, LIFE_MAX_US = 60000, LEASE_MS = 2000, LOST_MAX = 5 };
+enum { WORKERS = 2, MAKERS = 3, RUNNING = 4, TASKS_MAX = 1 << 18, LIFE_MAX_US = 60000, LEASE_MS = 2000, LOST_MAX = 5 };
 
 /* While servers are killed at random the same task may well be hit more often than it may kill. */
 static int64_t lost_max = INT64_MAX;
@@ -123,7 +123,7 @@ static void make_one(struct worker *w)
                                           .body = arena_printf(&a, "{\"n\":%lld}", (long long)n),
                                           .submit_ms = clock_unix_ms() } };
 
-        if (store_run(w->services.store, task_create_job, &c))
+        if (store_run_together(w->services.store, task_create_job, NULL, &c))
             die("create");
     }
     atomic_store_explicit(&shared->tasks[n].acknowledged, true, memory_order_release);
@@ -141,7 +141,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
 
     task_runner_start(w->runner);
-    if (w->makes)
+    for (int i = 0; w->makes && i < MAKERS; i++)
         fiber_start(w->loop, make_tasks, w);
     loop_run(w->loop);
     return NULL;

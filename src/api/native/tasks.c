@@ -8,11 +8,11 @@
 #include "base/clock.h"
 #include "contract/errors.gen.h"
 #include "net/http_server.h"
+#include "service/task_output.h"
 
 #include <stdio.h>
 #include <time.h>
 
-#define ZONE_MS       (INT64_C(8) * 3600000) /* all times of the wire are those of UTC+8 */
 #define DAY_MS        (INT64_C(24) * 3600000)
 #define PAGE_SIZE     10
 #define PAGE_SIZE_MAX 100
@@ -58,41 +58,6 @@ SUSPENDS static enum err admit_query(struct request *rq, str function)
 
 /* ---- query ---- */
 
-/* ,"submit_time":"2024-11-25 13:55:46.536" */
-static void add_time(struct buf *b, const char *name, int64_t unix_ms)
-{
-    time_t    seconds = (time_t)((unix_ms + ZONE_MS) / 1000);
-    struct tm tm;
-
-    if (!unix_ms)
-        return;
-    gmtime_r(&seconds, &tm);
-    buf_addf(b, ",\"%s\":\"%04d-%02d-%02d %02d:%02d:%02d.%03d\"", name, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-             tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(unix_ms % 1000));
-}
-
-static void add_metrics(struct buf *b, const struct task_row *t)
-{
-    if (t->total)
-        buf_addf(b, ",\"task_metrics\":{\"TOTAL\":%lld,\"SUCCEEDED\":%lld,\"FAILED\":%lld}", (long long)t->total,
-                 (long long)t->succeeded, (long long)t->failed);
-}
-
-static void add_output(struct buf *b, const struct task_row *t)
-{
-    add_time(b, "submit_time", t->submit_ms);
-    add_time(b, "scheduled_time", t->scheduled_ms);
-    add_time(b, "end_time", t->end_ms);
-    buf_add(b, t->output);
-    if (t->code.len) {
-        buf_add(b, S(",\"code\":"));
-        json_add_str(b, t->code);
-        buf_add(b, S(",\"message\":"));
-        json_add_str(b, t->message);
-    }
-    add_metrics(b, t);
-}
-
 SUSPENDS static enum err query(struct request *rq, str id)
 {
     struct task_get g = { .arena = rq->arena, .terms = task_terms_now(rq->settings, rq->arena), .id = id };
@@ -104,14 +69,11 @@ SUSPENDS static enum err query(struct request *rq, str id)
     if (e && e != ERR_NOT_FOUND)
         return e;
     buf_init(&b, rq->arena, SIZE_MAX / 2);
-    buf_addf(&b, "{\"request_id\":\"%s\",\"output\":{\"task_id\":", rq->id);
-    json_add_str(&b, id);
-    buf_add(&b, S(",\"task_status\":"));
-    json_add_str(&b, e ? S("UNKNOWN") : g.row.status);
-    if (!e)
-        add_output(&b, &g.row);
-    buf_add_char(&b, '}');
-    if (!e && g.row.usage.len) {
+    buf_addf(&b, "{\"request_id\":\"%s\",\"output\":", rq->id);
+    if (e)
+        g.row = (struct task_row){ .id = id, .status = S("UNKNOWN") };
+    task_output_add(&b, &g.row);
+    if (g.row.usage.len) {
         buf_add(&b, S(",\"usage\":"));
         buf_add(&b, g.row.usage);
     }
@@ -154,7 +116,7 @@ static bool read_time(str text, int64_t *ret)
     if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || back.tm_hour != tm.tm_hour ||
         back.tm_min != tm.tm_min || back.tm_sec != tm.tm_sec)
         return false;
-    *ret = (int64_t)seconds * 1000 - ZONE_MS;
+    *ret = (int64_t)seconds * 1000 - TASK_ZONE_MS;
     return true;
 }
 
@@ -167,11 +129,6 @@ static bool is_status(str s)
             return true;
     }
     return false;
-}
-
-static str region_of(const struct request *rq)
-{
-    return rq->settings->limits.region == MODEL_CN ? S("cn-beijing") : S("ap-southeast-1");
 }
 
 static bool read_positive(str text, int64_t max, int64_t *ret)
@@ -213,7 +170,7 @@ static enum err read_filters(struct request *rq, struct task_list *l)
         else if (str_eq(name, S("api_key_id")))
             l->key = v;
         else if (str_eq(name, S("region")))
-            elsewhere = !str_eq(v, region_of(rq));
+            elsewhere = !str_eq(v, task_region(rq->settings));
         else if (str_eq(name, S("status")))
             good = is_status(l->status = v);
         else if (str_eq(name, S("start_time")))
@@ -245,7 +202,7 @@ static void add_element(struct request *rq, struct buf *b, const struct task_row
     buf_add(b, S(",\"model_name\":"));
     json_add_str(b, t->model);
     buf_add(b, S(",\"region\":"));
-    json_add_str(b, region_of(rq));
+    json_add_str(b, task_region(rq->settings));
     buf_add(b, S(",\"request_id\":"));
     json_add_str(b, t->request_id);
     if (t->scheduled_ms)
@@ -254,11 +211,9 @@ static void add_element(struct request *rq, struct buf *b, const struct task_row
     json_add_str(b, t->status);
     buf_add(b, S(",\"task_id\":"));
     json_add_str(b, t->id);
-    buf_add(b, S(",\"user_api_unique_key\":\"apikey:v1:"));
-    json_add_escaped(b, t->function);
-    buf_add_char(b, ':');
-    json_add_escaped(b, t->model);
-    buf_add(b, S("\"}"));
+    buf_add(b, S(",\"user_api_unique_key\":"));
+    task_unique_key_add(b, t);
+    buf_add_char(b, '}');
 }
 
 enum err handle_native_tasks(struct request *rq)

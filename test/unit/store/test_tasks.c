@@ -41,7 +41,7 @@ static int teardown(void **state)
 
 static struct task_terms terms(void)
 {
-    return (struct task_terms){ now_ms, RUN_MS, KEEP_MS, S("InternalError.Timeout"), S("too long") };
+    return (struct task_terms){ now_ms, RUN_MS, KEEP_MS, true, S("InternalError.Timeout"), S("too long") };
 }
 
 static enum err create(const char *id, const char *model, int64_t queued_max)
@@ -107,7 +107,8 @@ static enum err end(struct store *s, const char *owner, const struct task_row *r
                                    .total = 2,
                                    .succeeded = 1,
                                    .failed = 1 },
-                          .owner = str_from_cstr(owner) };
+                          .owner = str_from_cstr(owner),
+                          .tells = true };
 
     return store_run_here(s, task_end_job, &t);
 }
@@ -332,6 +333,102 @@ TEST(a_list_is_filtered_newest_first_page_by_page)
     assert_int_equal(list("' OR 1=1 --", "", 1, 10).total, 0);
 }
 
+static struct task_events events(struct store *s, int64_t machine_ms)
+{
+    struct task_events ev = { .arena = &arena, .machine_ms = machine_ms, .until_ms = machine_ms + 100 };
+
+    assert_int_equal(store_run_here(s, task_events_job, &ev), OK);
+    return ev;
+}
+
+static void told(const char *id, int64_t again_ms)
+{
+    struct task_told t = { str_from_cstr(id), again_ms };
+
+    assert_int_equal(store_run_here(store, task_told_job, &t), OK);
+}
+
+TEST(each_end_is_told_until_it_has_been_heard)
+{
+    struct task_claim  c;
+    struct task_cancel canceled = { .id = S("canceled"), .tells = true };
+    struct task_events ev;
+
+    assert_int_equal(create("ended", "m", 0), OK);
+    assert_int_equal(create("late", "m", 0), OK);
+    assert_int_equal(create("canceled", "m", 0), OK);
+    c = claim(store, "A", 0, 2);
+    assert_int_equal(events(store, 1000).count, 0); /* nothing has ended */
+    assert_int_equal(end(store, "A", &c.rows[0], "SUCCEEDED"), OK);
+    canceled.now_ms = now_ms;
+    assert_int_equal(store_run_here(store, task_cancel_job, &canceled), OK);
+    now_ms += RUN_MS + 1;
+    assert_status("late", "FAILED");
+    ev = events(store, 1000);
+    assert_int_equal(ev.count, 3);
+    assert_int_equal(ev.tries[0], 1);
+    assert_int_equal(events(other, 1050).count, 0); /* the first server is at it */
+    told("canceled", 0);
+    told("late", 1200);
+    ev = events(other, 1150); /* of one the first server has said nothing: it was killed */
+    assert_int_equal(ev.count, 1);
+    assert_str(ev.rows[0].id, "ended");
+    assert_str(ev.rows[0].status, "SUCCEEDED");
+    assert_str(ev.rows[0].output, ",\"url\":\"u\"");
+    assert_int_equal(ev.tries[0], 2);
+    told("ended", 0);
+    ev = events(store, 1200);
+    assert_int_equal(ev.count, 1);
+    assert_str(ev.rows[0].id, "late");
+    assert_str(ev.rows[0].code, "InternalError.Timeout");
+    told("late", 0);
+    assert_int_equal(events(store, 100000).count, 0);
+}
+
+TEST(an_end_that_nobody_wants_to_hear_is_not_kept)
+{
+    struct task_cancel c = { .id = S("one") };
+
+    assert_int_equal(create("one", "m", 0), OK);
+    assert_int_equal(store_run_here(store, task_cancel_job, &c), OK);
+    assert_int_equal(events(store, 100000).count, 0);
+}
+
+static enum err keep_db(sqlite3 *db, void *arg)
+{
+    *(sqlite3 **)arg = db;
+    return OK;
+}
+
+/* What a statement reads, in SQLite's words. */
+static void assert_searched(const char *sql)
+{
+    char          plan[200];
+    sqlite3_stmt *st;
+    sqlite3      *db;
+
+    snprintf(plan, sizeof(plan), "EXPLAIN QUERY PLAN %s", sql);
+    assert_int_equal(store_run_here(store, keep_db, &db), OK);
+    assert_int_equal(store_prepare(db, plan, &st), OK);
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        const char *step = (const char *)sqlite3_column_text(st, 3);
+
+        if (strstr(step, " tasks"))
+            assert_non_null(strstr(step, "INDEX tasks_"));
+    }
+    sqlite3_finalize(st);
+}
+
+TEST(what_has_ended_is_not_read_for_what_is_open)
+{
+    assert_searched("SELECT COUNT(*) FROM tasks WHERE status = 'RUNNING' AND scheduled_ms <= 1");
+    assert_searched("SELECT number, model FROM tasks WHERE status = 'PENDING' ORDER BY number");
+    assert_searched("SELECT number, model FROM tasks WHERE status = 'RUNNING' AND lease_ms < 1");
+    assert_searched("SELECT COUNT(*) FROM tasks WHERE status = 'RUNNING' AND model = 'm'");
+    assert_searched("SELECT COUNT(*) FROM tasks WHERE status IN ('PENDING', 'RUNNING') AND model = 'm'");
+    assert_searched("SELECT 1 FROM tasks WHERE event_ms <= 1");
+}
+
 int main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -347,6 +444,9 @@ int main(void)
         EACH(what_runs_too_long_has_failed),
         EACH(what_was_kept_long_enough_is_gone),
         EACH(a_list_is_filtered_newest_first_page_by_page),
+        EACH(each_end_is_told_until_it_has_been_heard),
+        EACH(an_end_that_nobody_wants_to_hear_is_not_kept),
+        EACH(what_has_ended_is_not_read_for_what_is_open),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
