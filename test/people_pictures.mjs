@@ -66,6 +66,40 @@ export function makePicture(name, output = ["-f", "mjpeg", "-q:v", "2"], more = 
   }
 }
 
+const media = new Map();
+
+// A file for a service, made when it is first asked for: "portrait.jpg", with `how` "scale=300:-2" as a further filter; "body.mp4", a still
+// of "3,25,scale=720:-2": seconds, frames a second, a filter; "sine.mp3", of "3" seconds; "padded.jpg" and "large.wav", with so many
+// bytes more than they need; "text.mp4", which is none.
+export function medium(name, how = "") {
+  const key = `${name}?${how}`;
+  if (!media.has(key)) media.set(key, makeMedium(...name.split("."), how));
+  return media.get(key);
+}
+
+function makeMedium(base, ext, how) {
+  if (base === "text") return Buffer.from("this is no medium\n");
+  if (base === "large") return Buffer.concat([medium("sine.wav", "1"), Buffer.alloc(Number(how))]);
+  if (base === "padded") return Buffer.concat([medium("portrait.jpg"), Buffer.alloc(Number(how))]);
+  if (ext === "jpg") return makePicture(base, undefined, how);
+  if (ext === "gif") return makePicture(base, ["-f", "gif"], how);
+  const folder = mkdtempSync(join(tmpdir(), "dashbox-people-"));
+  const file = join(folder, `medium.${ext}`);
+  const ffmpeg = (...words) => execFileSync("ffmpeg", ["-v", "error", ...words, file]);
+  try {
+    if (base === "sine") {
+      ffmpeg("-f", "lavfi", "-i", `sine=440:d=${how || 3}`);
+    } else {
+      const [seconds, fps, filter] = how.split(",");
+      writeFileSync(`${file}.jpg`, medium(`${base}.jpg`));
+      ffmpeg("-loop", "1", "-framerate", fps, "-i", `${file}.jpg`, "-t", seconds, "-vf", filter, "-pix_fmt", "yuv420p");
+    }
+    return readFileSync(file);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const name of pictureNames) writeFileSync(join(process.argv[2], `${name}.jpg`), makePicture(name));
 }

@@ -29,6 +29,8 @@
 // start() resolves to {url, close()}.
 
 import http from 'node:http';
+import net from 'node:net';
+import { medium } from '../people_pictures.mjs';
 import zlib from 'node:zlib';
 
 const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1,
@@ -262,6 +264,7 @@ function crc32(bytes) {
     return (c ^ 0xffffffff) >>> 0;
 }
 
+// GET /people/NAME.EXT?HOW: a file of people or for them (../people_pictures.mjs).
 // GET /pictures/800x600.png: a picture; ?light=0 a black one, ?alpha=1 one with transparency, ?cut=1 one whose end is missing, ?bytes=N at least so large,
 // ?claim=N one whose head says another size, ?chunked=1 without its length, ?type=T of another type.
 function answer_picture(answer, size, query) {
@@ -278,6 +281,8 @@ export async function start() {
         const url = new URL(request.url, 'http://x'), file = /^\/files\/(\w+)\.txt$/.exec(url.pathname)?.[1];
         const size = /^\/pictures\/(\d+)x(\d+)\.png$/.exec(url.pathname);
         if (request.method === 'GET' && size) return answer_picture(answer, size, url.searchParams);
+        if (request.method === 'GET' && url.pathname.startsWith('/people/'))
+            return answer.end(medium(url.pathname.slice(8), decodeURIComponent(url.search.slice(1))));
         if (request.method === 'GET' && Object.hasOwn(files, file ?? '')) return files[file](answer, url.searchParams);
         let text = '';
         request.on('data', piece => { text += piece; });
@@ -290,8 +295,10 @@ export async function start() {
         answer.on('error', () => {});
     });
     await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+    // A server that never answers, at an address that a case can write down; one of another run does as well.
+    const silent = net.createServer().on('error', () => {}).listen(8429, '127.9.9.9');
     return {
         url: `http://127.0.0.1:${server.address().port}`,
-        close: () => { server.closeAllConnections(); server.close(); },
+        close: () => { server.closeAllConnections(); server.close(); silent.close(); },
     };
 }
