@@ -1,8 +1,9 @@
 // people_pictures.mjs - pictures of people for tests: the photographs of npm's @vladmandic/face-api, and the two pictures that
 // @vladmandic/human has inside for its own start, cut, turned, darkened and combined by ffmpeg.
 //
-//      node test/people_pictures.mjs FOLDER        makes all of them there, as JPEG
-import { execFileSync } from "node:child_process";
+//      node test/people_pictures.mjs FOLDER                 makes all of them there, as JPEG
+//      node test/people_pictures.mjs --medium NAME HOW      writes one file for a service: medium()
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -100,6 +101,31 @@ function makeMedium(base, ext, how) {
   }
 }
 
+const later = new Map();
+let last = Promise.resolve();
+
+// The same as a promise, made by a process of its own: for whoever has others waiting.
+export function mediumLater(name, how = "") {
+  const [base] = name.split(".");
+  if (base === "large") return mediumLater("sine.wav", "1").then(file => Buffer.concat([file, Buffer.alloc(Number(how))]));
+  if (base === "padded") return mediumLater("portrait.jpg").then(file => Buffer.concat([file, Buffer.alloc(Number(how))]));
+  const key = `${name}?${how}`;
+  if (!later.has(key)) {
+    const words = [fileURLToPath(import.meta.url), "--medium", name, how];
+    const make = () =>
+      new Promise((resolve, reject) =>
+        execFile(process.execPath, words, { encoding: "buffer", maxBuffer: 1 << 28 }, (error, file) =>
+          error ? reject(error) : resolve(file),
+        ),
+      );
+    later.set(key, last.then(make, make)); // one after the other
+    last = later.get(key);
+  }
+  return later.get(key);
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const name of pictureNames) writeFileSync(join(process.argv[2], `${name}.jpg`), makePicture(name));
+  if (process.argv[2] === "--medium") process.stdout.write(medium(...process.argv.slice(3)));
+  else
+    for (const name of pictureNames) writeFileSync(join(process.argv[2], `${name}.jpg`), makePicture(name));
 }

@@ -30,7 +30,7 @@
 
 import http from 'node:http';
 import net from 'node:net';
-import { medium } from '../people_pictures.mjs';
+import { mediumLater } from '../people_pictures.mjs';
 import zlib from 'node:zlib';
 
 const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1,
@@ -282,7 +282,7 @@ export async function start() {
         const size = /^\/pictures\/(\d+)x(\d+)\.png$/.exec(url.pathname);
         if (request.method === 'GET' && size) return answer_picture(answer, size, url.searchParams);
         if (request.method === 'GET' && url.pathname.startsWith('/people/'))
-            return answer.end(medium(url.pathname.slice(8), decodeURIComponent(url.search.slice(1))));
+            return mediumLater(url.pathname.slice(8), decodeURIComponent(url.search.slice(1))).then(file => answer.end(file), () => answer.destroy());
         if (request.method === 'GET' && Object.hasOwn(files, file ?? '')) return files[file](answer, url.searchParams);
         let text = '';
         request.on('data', piece => { text += piece; });
