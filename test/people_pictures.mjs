@@ -1,8 +1,9 @@
 // people_pictures.mjs - pictures of people for tests: the photographs of npm's @vladmandic/face-api, and the two pictures that
 // @vladmandic/human has inside for its own start, cut, turned, darkened and combined by ffmpeg.
 //
-//      node test/people_pictures.mjs FOLDER        makes all of them there, as JPEG
-import { execFileSync } from "node:child_process";
+//      node test/people_pictures.mjs FOLDER                 makes all of them there, as JPEG
+//      node test/people_pictures.mjs --medium NAME HOW      writes one file for a service: medium()
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,6 +67,65 @@ export function makePicture(name, output = ["-f", "mjpeg", "-q:v", "2"], more = 
   }
 }
 
+const media = new Map();
+
+// A file for a service, made when it is first asked for: "portrait.jpg", with `how` "scale=300:-2" as a further filter; "body.mp4", a still
+// of "3,25,scale=720:-2": seconds, frames a second, a filter; "sine.mp3", of "3" seconds; "padded.jpg" and "large.wav", with so many
+// bytes more than they need; "text.mp4", which is none.
+export function medium(name, how = "") {
+  const key = `${name}?${how}`;
+  if (!media.has(key)) media.set(key, makeMedium(...name.split("."), how));
+  return media.get(key);
+}
+
+function makeMedium(base, ext, how) {
+  if (base === "text") return Buffer.from("this is no medium\n");
+  if (base === "large") return Buffer.concat([medium("sine.wav", "1"), Buffer.alloc(Number(how))]);
+  if (base === "padded") return Buffer.concat([medium("portrait.jpg"), Buffer.alloc(Number(how))]);
+  if (ext === "jpg") return makePicture(base, undefined, how);
+  if (ext === "gif") return makePicture(base, ["-f", "gif"], how);
+  const folder = mkdtempSync(join(tmpdir(), "dashbox-people-"));
+  const file = join(folder, `medium.${ext}`);
+  const ffmpeg = (...words) => execFileSync("ffmpeg", ["-v", "error", ...words, file]);
+  try {
+    if (base === "sine") {
+      ffmpeg("-f", "lavfi", "-i", `sine=440:d=${how || 3}`);
+    } else {
+      const [seconds, fps, filter] = how.split(",");
+      writeFileSync(`${file}.jpg`, medium(`${base}.jpg`));
+      ffmpeg("-loop", "1", "-framerate", fps, "-i", `${file}.jpg`, "-t", seconds, "-vf", filter, "-pix_fmt", "yuv420p");
+    }
+    return readFileSync(file);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const later = new Map();
+let last = Promise.resolve();
+
+// The same as a promise, made by a process of its own: for whoever has others waiting.
+export function mediumLater(name, how = "") {
+  const [base] = name.split(".");
+  if (base === "large") return mediumLater("sine.wav", "1").then(file => Buffer.concat([file, Buffer.alloc(Number(how))]));
+  if (base === "padded") return mediumLater("portrait.jpg").then(file => Buffer.concat([file, Buffer.alloc(Number(how))]));
+  const key = `${name}?${how}`;
+  if (!later.has(key)) {
+    const words = [fileURLToPath(import.meta.url), "--medium", name, how];
+    const make = () =>
+      new Promise((resolve, reject) =>
+        execFile(process.execPath, words, { encoding: "buffer", maxBuffer: 1 << 28 }, (error, file) =>
+          error ? reject(error) : resolve(file),
+        ),
+      );
+    later.set(key, last.then(make, make)); // one after the other
+    last = later.get(key);
+  }
+  return later.get(key);
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const name of pictureNames) writeFileSync(join(process.argv[2], `${name}.jpg`), makePicture(name));
+  if (process.argv[2] === "--medium") process.stdout.write(medium(...process.argv.slice(3)));
+  else
+    for (const name of pictureNames) writeFileSync(join(process.argv[2], `${name}.jpg`), makePicture(name));
 }

@@ -7,46 +7,20 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
-import { havePeople, makePicture } from '../people_pictures.mjs';
+import { havePeople, medium } from '../people_pictures.mjs';
 import { scratch, serve, until } from './server.mjs';
 
 const folder = scratch('people');
-const ffmpeg = (...words) => execFileSync('ffmpeg', ['-v', 'error', '-y', ...words.flatMap(word => word.split(' '))]);
+let exif_jpg; // a portrait on its side, with a note that says so
 
-// The files that the server downloads, made when they are first asked for: "portrait.jpg?scale=100:100", "sine.wav?3".
-const made = new Map();
-
-function make(name, how) {
-    const [base, ext] = name.split('.'), file = path.join(folder, `${made.size}.${ext}`);
-    if (base === 'text') return Buffer.from('this is no medium\n');
-    if (base === 'sine') ffmpeg('-f lavfi -i', `sine=440:d=${how || 3}`, file);
-    else if (base === 'large') return Buffer.concat([file_of('sine.wav', '1'), Buffer.alloc(Number(how))]);
-    else if (base === 'padded') return Buffer.concat([file_of('portrait.jpg', ''), Buffer.alloc(Number(how))]);
-    else if (ext === 'jpg') return makePicture(base, ['-f', 'mjpeg', '-q:v', '2'], how);
-    else if (ext === 'png' || ext === 'bmp' || ext === 'gif')
-        return makePicture(base, ['-f', 'image2pipe', '-c:v', ext], how);
-    else {
-        const [picture, , seconds = '3', fps = '25', size = ''] = base.split('_').length > 1 ? base.split('-') : base.split('-');
-        fs.writeFileSync(`${file}.jpg`, makePicture(picture));
-        const [length, rate, scale] = (how || '3,25,').split(',');
-        ffmpeg('-loop 1 -framerate', rate, '-i', `${file}.jpg`, '-t', length, '-vf', scale || 'scale=720:-2', '-pix_fmt yuv420p',
-            '-c:v', ext === 'webm' ? 'libvpx' : 'libx264', file);
-    }
-    return fs.readFileSync(file);
-}
-
-function file_of(name, how) {
-    const key = `${name}?${how}`;
-    if (!made.has(key)) made.set(key, make(name, how));
-    return made.get(key);
-}
-
+// The files that the server downloads.
 const stalled = [];
 const files = http.createServer((request, answer) => {
     const url = new URL(request.url, 'http://x');
     if (url.pathname === '/gone.jpg') return answer.writeHead(404).end();
     if (url.pathname === '/stall.mp4') return stalled.push(answer.writeHead(200, { 'content-length': 1000 }));
-    answer.end(file_of(url.pathname.slice(1), decodeURIComponent(url.search.slice(1))));
+    const name = url.pathname.slice(1);
+    answer.end(name === 'exif.jpg' ? exif_jpg : medium(name, decodeURIComponent(url.search.slice(1))));
 });
 await new Promise(resolve => files.listen(0, '127.0.0.1', resolve));
 after(() => { files.closeAllConnections(); files.close(); });
@@ -199,9 +173,9 @@ describe('who is in a picture', { skip }, () => {
 
     test('a picture that lies on its side by its Exif is looked at upright', async () => {
         const turned = execFileSync('ffmpeg', ['-v', 'error', '-f', 'jpeg_pipe', '-i', '-', '-vf', 'transpose=2', '-f', 'mjpeg', '-q:v', '2', '-'],
-            { input: file_of('portrait.jpg', '') });
+            { input: medium('portrait.jpg') });
         const exif = Buffer.from('ffe1002245786966000049492a00080000000100120103000100000006000000' + '00000000', 'hex');
-        made.set('exif.jpg?', Buffer.concat([turned.subarray(0, 2), exif, turned.subarray(2)]));
+        exif_jpg = Buffer.concat([turned.subarray(0, 2), exif, turned.subarray(2)]);
         const { output } = await detect('emo-detect-v1', at('exif.jpg'));
         assert.equal(output.check_pass, true, JSON.stringify(output));
         assert(inside(output.ext_bbox, 620, 900), `${output.ext_bbox}`);

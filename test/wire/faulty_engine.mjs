@@ -32,9 +32,11 @@
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
+import { mediumLater } from '../people_pictures.mjs';
 
 const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1,
     model: 'theirs', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
@@ -276,6 +278,7 @@ function crc32(bytes) {
     return (c ^ 0xffffffff) >>> 0;
 }
 
+// GET /people/NAME.EXT?HOW: a file of people or for them (../people_pictures.mjs).
 // GET /pictures/800x600.png: a picture; ?light=0 a black one, ?alpha=1 one with transparency, ?cut=1 one whose end is missing, ?bytes=N at least so large,
 // ?claim=N one whose head says another size, ?chunked=1 without its length, ?type=T of another type.
 function answer_picture(answer, size, query) {
@@ -324,6 +327,8 @@ export async function start() {
         if (request.method === 'GET' && video) return answer_video(answer, video, url.searchParams);
         if (request.method === 'GET' && sound) return answer_sound(answer, +sound[1], url.searchParams);
         if (request.method === 'GET' && size) return answer_picture(answer, size, url.searchParams);
+        if (request.method === 'GET' && url.pathname.startsWith('/people/'))
+            return mediumLater(url.pathname.slice(8), decodeURIComponent(url.search.slice(1))).then(file => answer.end(file), () => answer.destroy());
         if (request.method === 'GET' && Object.hasOwn(files, file ?? '')) return files[file](answer, url.searchParams);
         let text = '';
         request.on('data', piece => { text += piece; });
@@ -336,8 +341,10 @@ export async function start() {
         answer.on('error', () => {});
     });
     await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+    // A server that never answers, at an address that a case can write down; one of another run does as well.
+    const silent = net.createServer().on('error', () => {}).listen(8429, '127.9.9.9');
     return {
         url: `http://127.0.0.1:${server.address().port}`,
-        close: () => { server.closeAllConnections(); server.close(); },
+        close: () => { server.closeAllConnections(); server.close(); silent.close(); },
     };
 }

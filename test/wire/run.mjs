@@ -951,7 +951,7 @@ async function run_case(test, server, options) {
                 }
                 let reply = await connection.reply(pending[0] ?? 'GET', expect.abort, expect.cut);
                 const until = step.flags.find(f => f.startsWith('until='))?.slice(6);
-                for (const end = Date.now() + options.timeout; until && !new RegExp(until).test(reply.body) && Date.now() < end;) {
+                for (const end = Date.now() + 4 * options.timeout; until && !new RegExp(until).test(reply.body) && Date.now() < end;) {
                     await new Promise(resolve => setTimeout(resolve, 20));
                     const { head, body } = request_bytes(step, bound, `${server.host}:${server.port}`);
                     connection.send(Buffer.concat([head, body]));
