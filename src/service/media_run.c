@@ -550,7 +550,7 @@ SUSPENDS static enum err make_all(struct run *r)
     const struct media_value *n = media_call_value(r->call, MEDIA_ROLE_COUNT), *seed = media_call_value(r->call, MEDIA_ROLE_SEED);
     enum err                  e = OK;
 
-    if (!r->call->service->render.len) { /* all is known by now */
+    if (!r->call->service->render.len && !r->call->service->way_count) { /* all is known by now */
         r->count = r->count ? r->count : 1;
         r->made = (int64_t)r->count;
         return OK;
