@@ -17,7 +17,6 @@
 #define BUCKET            "dashscope-file-mgr"
 #define KEY_MAX           1023    /* bytes of an object's name */
 #define BUFFER            ((size_t)64 * 1024)
-#define COMING_MS         3600000 /* that long the Python SDK tries (oss_utils.py) */
 
 /* ---- policies ---- */
 
@@ -241,7 +240,7 @@ enum err upload_begin(struct request *rq, const struct upload_form *f, int64_t s
                                .size = size >= 0 && size < ret->size_max ? size : ret->size_max,
                                .capacity = rq->settings->uploads.capacity,
                                .now_ms = clock_unix_ms() };
-    b.expires_ms = b.now_ms + COMING_MS;
+    b.expires_ms = b.now_ms + rq->settings->uploads.coming_ms;
     e = store_run_together(rq->services->store, upload_begin_job, NULL, &b);
     if (e == ERR_EXISTS)
         return fail_upload_key_exists(&rq->fault); /* REF: W247 */
@@ -302,7 +301,7 @@ void upload_drop(struct upload *u)
     if (!u->id.len)
         return;
     lane_run(u->services->files, drop_job, &j);
-    (void)store_run(u->services->store, upload_drop_job, &u->id); /* else it goes in an hour */
+    (void)store_run(u->services->store, upload_drop_job, &u->id); /* else it goes when its time is over */
     u->id = (str){ 0 };
 }
 
