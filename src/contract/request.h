@@ -79,6 +79,8 @@ struct request_tasks {
 struct request_uploads {
     int64_t file_max, capacity; /* bytes: of a file, of a workspace */
     int64_t keep_ms, policy_ms; /* the life of a file, and of a policy */
+    int64_t inline_max;         /* bytes of a file that goes to an engine as a data URI */
+    int64_t coming_ms;          /* that long one may take to come in */
     int64_t rate;               /* policies a second, of one model, under the published limits */
 };
 

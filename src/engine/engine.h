@@ -16,6 +16,7 @@ struct engine_stream;
 
 struct engine_ops {
     const char *kind; /* "standin", "upstream" */
+    bool        here;      /* a part of this process: it is handed oss:// addresses as they are */
     bool        remembers; /* has a prefix cache of its own, and wants in->prompt_ends for it */
 
     /* Until the answer begins (its first event can be had) or is refused. The refusal is in rq->fault. */

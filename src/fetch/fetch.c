@@ -47,7 +47,10 @@ enum err fetcher_open(const struct fetch_options *o, struct fetcher **ret, str *
 
     f->o = *o;
     arena_init(&f->arena, 0);
-    f->o.files = arena_str(&f->arena, o->files);
+    f->o.files = o->files;
+    while (f->o.files.len > 1 && str_ends(f->o.files, S("/")))
+        f->o.files.len--;
+    f->o.files = arena_str(&f->arena, f->o.files);
     f->o.spool = arena_str(&f->arena, o->spool);
     if (!guard_init(&f->guard, o->allow, &f->arena, ret_problem)) {
         fetcher_close(f);

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BUFFER ((size_t)64 * 1024)
+
 struct job {
     struct spool *spool;
     str           bytes;
@@ -65,7 +67,7 @@ enum err spool_open(struct spool *s, struct lane *lane, const char *folder)
 {
     struct job j = { 0 };
 
-    *s = (struct spool){ .lane = lane, .folder = folder, .fd = -1, .hash = EVP_MD_CTX_new() };
+    *s = (struct spool){ .lane = lane, .folder = folder, .fd = -1, .hash = EVP_MD_CTX_new(), .buffer = xmalloc(BUFFER) };
     ASSERT(s->hash && EVP_DigestInit_ex(s->hash, EVP_sha256(), NULL));
     return run(s, open_job, &j);
 }
@@ -81,7 +83,6 @@ static enum err put(struct spool *s, str bytes)
         if (n <= 0)
             return failed(s);
         bytes = str_from(bytes, (size_t)n);
-        s->size += n;
     }
     return OK;
 }
@@ -93,11 +94,27 @@ static void write_job(void *arg)
     j->e = put(j->spool, j->bytes);
 }
 
+SUSPENDS static enum err flush(struct spool *s)
+{
+    struct job j = { .bytes = str_of(s->buffer, s->buffered) };
+
+    s->buffered = 0;
+    return j.bytes.len ? run(s, write_job, &j) : OK;
+}
+
 enum err spool_write(struct spool *s, str bytes)
 {
     struct job j = { .bytes = bytes };
+    enum err   e = OK;
 
-    return run(s, write_job, &j);
+    s->size += (int64_t)bytes.len;
+    if (bytes.len > BUFFER - s->buffered)
+        e = flush(s);
+    if (e || bytes.len > BUFFER)
+        return e ? e : run(s, write_job, &j);
+    memcpy(s->buffer + s->buffered, bytes.ptr, bytes.len);
+    s->buffered += bytes.len;
+    return OK;
 }
 
 static int digit(char c)
@@ -138,11 +155,13 @@ static void base64_job(void *arg)
         out[n++] = (char)(bits >> have & 0xff);
         if (n == sizeof(out)) {
             j->e = put(j->spool, str_of(out, n));
+            j->spool->size += (int64_t)n;
             n = 0;
         }
     }
     if (!j->e)
         j->e = put(j->spool, str_of(out, n));
+    j->spool->size += (int64_t)n;
 }
 
 enum err spool_base64(struct spool *s, str text)
@@ -167,14 +186,17 @@ static void rewind_job(void *arg)
 enum err spool_rewind(struct spool *s, char hash[FETCH_HASH_LEN + 1])
 {
     struct job j = { .hash = hash };
+    enum err   e = flush(s);
 
-    return run(s, rewind_job, &j);
+    return e ? e : run(s, rewind_job, &j);
 }
 
 void spool_close(struct spool *s)
 {
     EVP_MD_CTX_free(s->hash);
     s->hash = NULL;
+    free(s->buffer);
+    s->buffer = NULL;
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;

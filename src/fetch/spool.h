@@ -14,6 +14,8 @@ struct spool {
     int          fd; /* -1: not open */
     int64_t      size;
     EVP_MD_CTX  *hash;
+    char        *buffer; /* what has not been written yet: a download comes in small pieces */
+    size_t       buffered;
 };
 
 /* ERR_IO: the reason is in the log. */

@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 struct job {
     struct job *next;
@@ -23,7 +25,10 @@ struct lane {
     pthread_cond_t  more;
     struct job     *first, *last;
     bool            closing;
+    bool            behind; /* set before the thread starts */
 };
+
+#define BEHIND 10 /* of 19, as nice(1) counts */
 
 /* On the waiter's loop. */
 static void finish(void *arg)
@@ -37,6 +42,9 @@ static void finish(void *arg)
 static void *lane_main(void *arg)
 {
     struct lane *l = arg;
+
+    if (l->behind) /* of this thread alone, on Linux; where it is not allowed all are equal */
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), BEHIND);
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
@@ -64,10 +72,11 @@ static void *lane_main(void *arg)
     return NULL;
 }
 
-struct lane *lane_open(const char *name)
+static struct lane *open_lane(const char *name, bool behind)
 {
     struct lane *l = xcalloc(1, sizeof(*l));
 
+    l->behind = behind;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->more, NULL);
     if (pthread_create(&l->thread, NULL, lane_main, l)) {
@@ -76,6 +85,16 @@ struct lane *lane_open(const char *name)
     }
     pthread_setname_np(l->thread, name);
     return l;
+}
+
+struct lane *lane_open(const char *name)
+{
+    return open_lane(name, false);
+}
+
+struct lane *lane_open_behind(const char *name)
+{
+    return open_lane(name, true);
 }
 
 void lane_close(struct lane *l)

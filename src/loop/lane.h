@@ -13,6 +13,8 @@ struct lane;
 
 /* `name` shows in process lists, at most 15 characters. */
 struct lane *lane_open(const char *name);
+/* One whose work can wait: where processors are short, the loops go first. */
+struct lane *lane_open_behind(const char *name);
 /* Runs what is queued, then ends the thread. */
 void lane_close(struct lane *l);
 

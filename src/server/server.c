@@ -189,7 +189,7 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
     options_copy(&p->arena, &p->started, &c->options);
     take_signals(); /* before any thread exists: a signal that another thread could take would end the process */
     raise_descriptors(c->options.connections);
-    p->files = lane_open("files");
+    p->files = lane_open_behind("files");
     e = p->files ? server_tokenizer_open(c->options.tokenizer, &p->arena, &p->tokenizer) : ERR_LIMIT;
     if (e) {
         log_error("the tokenizer's table qwen.tok cannot be read; see the option `tokenizer`");

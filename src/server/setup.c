@@ -176,6 +176,8 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                      .capacity = o->uploads_capacity,
                      .keep_ms = o->uploads_keep_ms,
                      .policy_ms = o->uploads_policy_ms,
+                     .inline_max = o->uploads_inline_max,
+                     .coming_ms = o->uploads_time_ms,
                      .rate = o->uploads_rate },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {

@@ -472,6 +472,63 @@ SUSPENDS static enum err check_uploads(struct request *rq, const struct chat_inp
     return e;
 }
 
+/* Engines elsewhere cannot read oss:// addresses. REF: E051c. */
+SUSPENDS static enum err inline_upload(struct request *rq, str url, str *ret)
+{
+    enum err e;
+
+    *ret = url;
+    if (!str_starts(url, S("oss://")))
+        return OK;
+    e = upload_inline(rq, url, ret);
+    if (!e || e == ERR_CANCELLED)
+        return e;
+    (void)fail_media_unreachable(&rq->fault);
+    return fault_detail(&rq->fault, e == ERR_LIMIT ? S("the upload is too large for an engine behind (uploads.inline_max)")
+                                                   : str_from_cstr(err_text(e)));
+}
+
+SUSPENDS static enum err inline_list(struct request *rq, yyjson_val **urls)
+{
+    struct buf  b;
+    enum err    e = OK;
+    size_t      at, n;
+    yyjson_val *url;
+
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    yyjson_arr_foreach(*urls, at, n, url)
+    {
+        str uri = json_str(url);
+
+        if (!e)
+            e = inline_upload(rq, uri, &uri);
+        buf_add_char(&b, at ? ',' : '[');
+        json_add_str(&b, uri);
+    }
+    buf_add_char(&b, ']');
+    if (!e)
+        *urls = json_parse_copy(rq->arena, buf_str(&b));
+    return e;
+}
+
+SUSPENDS static enum err inline_uploads(struct request *rq, const struct chat_input *in)
+{
+    enum err e = OK;
+
+    if (!chat_resolves_uploads(rq))
+        return OK;
+    for (size_t i = 0; i < in->message_count; i++) {
+        const struct chat_message *m = &in->messages[i];
+
+        for (size_t k = 0; k < m->part_count && !e; k++) {
+            if (m->parts[k].kind == CHAT_PART_TEXT)
+                continue;
+            e = m->parts[k].urls ? inline_list(rq, &m->parts[k].urls) : inline_upload(rq, m->parts[k].text, &m->parts[k].text);
+        }
+    }
+    return e;
+}
+
 /* Everything that is known before an engine is asked. Decides in->thinking, in->incremental, in->result_format and
  * in->prompt_tokens. */
 SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
@@ -665,7 +722,8 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
     prepare_cache(rq, in, engine);
-    e = refuse_run(rq, in->model, engine->ops->open(engine, rq, in, &run->stream));
+    e = engine->ops->here ? OK : inline_uploads(rq, in);
+    e = refuse_run(rq, in->model, e ? e : engine->ops->open(engine, rq, in, &run->stream));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
         return e;

@@ -18,7 +18,7 @@ enum err media_get(struct request *rq, const struct fetch_request *f, struct med
         return ERR_CANCELLED;
     if (ret->fetch || !rq->services->media)
         return OK;
-    ret->inspected = media_inspect(rq->services->media, ret->file.fd, rq->arena, &ret->facts);
+    ret->inspected = media_inspect_hashed(rq->services->media, ret->file.fd, str_from_cstr(ret->file.hash), rq->arena, &ret->facts);
     return ret->inspected == ERR_CANCELLED ? ERR_CANCELLED : OK;
 }
 

@@ -15,7 +15,9 @@
 
 #include <stdlib.h>
 
-#define POLL_US  INT64_C(1000000) /* how late a task is found that another process or worker left */
+#define POLL_US     INT64_C(1000000) /* how late a task is found that another process or worker left */
+#define ORPHANS_US  INT64_C(600000000) /* files without an owner are looked for at the start, and then this often */
+#define ORPHANS_MAX 1000             /* at once */
 
 /* ---- making ---- */
 
@@ -134,7 +136,7 @@ struct task_runner {
     struct run                *runs;
     size_t                     run_count;
     struct task_counts         counts;
-    int64_t                    beat_us, sweep_us;
+    int64_t                    beat_us, sweep_us, orphans_us;
     struct fiber              *teller; /* of ends; NULL: not at it */
     bool                       news, stopping, stopped;
     void (*then)(void *arg);
@@ -449,6 +451,47 @@ static void removal_job(void *arg)
     results_remove(m->results, m->task);
 }
 
+struct old_files {
+    struct results *results;
+    struct arena   *arena;
+    int64_t         before_s;
+    str             names[ORPHANS_MAX];
+    size_t          count;
+};
+
+static void old_files_job(void *arg)
+{
+    struct old_files *o = arg;
+
+    o->count = results_old(o->results, o->before_s, o->arena, o->names, ORPHANS_MAX);
+}
+
+/* Files that are as old as they are kept, and that the store does not know: what a process that was killed between two steps has
+ * left, and the results of synchronous calls. */
+SUSPENDS static void sweep_orphans(struct services *s, struct results *results, const char *sql, int64_t keep_ms)
+{
+    struct arena        a;
+    struct old_files   *o;
+    struct store_absent absent = { .sql = sql };
+
+    arena_init(&a, 0);
+    o = arena_new(&a, struct old_files);
+    o->results = results;
+    o->arena = &a;
+    o->before_s = (clock_unix_ms() - keep_ms) / 1000;
+    lane_run(s->files, old_files_job, o);
+    absent.names = o->names;
+    absent.count = o->count;
+    if (o->count && store_run(s->store, store_absent_job, &absent) == OK) {
+        for (size_t i = 0; i < absent.count; i++) {
+            struct removal m = { results, absent.names[i] };
+
+            lane_run(s->files, removal_job, &m);
+        }
+    }
+    arena_free(&a);
+}
+
 /* Tells of ends until none is due. */
 static void teller_main(void *arg)
 {
@@ -485,6 +528,11 @@ SUSPENDS static void sweep(struct task_runner *r)
     }
     arena_free(&a);
     uploads_sweep(s);
+    if (s->results && loop_now_us(r->loop) >= r->orphans_us) {
+        r->orphans_us = loop_now_us(r->loop) + ORPHANS_US;
+        sweep_orphans(s, s->results, "SELECT 1 FROM tasks WHERE id = ?", settings->tasks.keep_ms);
+        sweep_orphans(s, s->uploads, "SELECT 1 FROM uploads WHERE id = ?", settings->uploads.keep_ms);
+    }
     r->o.release(r->o.arg, s);
     if (!r->teller && !r->stopping)
         r->teller = fiber_start(r->loop, teller_main, r);

@@ -17,7 +17,6 @@
 #define BUCKET            "dashscope-file-mgr"
 #define KEY_MAX           1023    /* bytes of an object's name */
 #define BUFFER            ((size_t)64 * 1024)
-#define COMING_MS         3600000 /* that long the Python SDK tries (oss_utils.py) */
 
 /* ---- policies ---- */
 
@@ -241,7 +240,7 @@ enum err upload_begin(struct request *rq, const struct upload_form *f, int64_t s
                                .size = size >= 0 && size < ret->size_max ? size : ret->size_max,
                                .capacity = rq->settings->uploads.capacity,
                                .now_ms = clock_unix_ms() };
-    b.expires_ms = b.now_ms + COMING_MS;
+    b.expires_ms = b.now_ms + rq->settings->uploads.coming_ms;
     e = store_run_together(rq->services->store, upload_begin_job, NULL, &b);
     if (e == ERR_EXISTS)
         return fail_upload_key_exists(&rq->fault); /* REF: W247 */
@@ -302,7 +301,7 @@ void upload_drop(struct upload *u)
     if (!u->id.len)
         return;
     lane_run(u->services->files, drop_job, &j);
-    (void)store_run(u->services->store, upload_drop_job, &u->id); /* else it goes in an hour */
+    (void)store_run(u->services->store, upload_drop_job, &u->id); /* else it goes when its time is over */
     u->id = (str){ 0 };
 }
 
@@ -315,6 +314,66 @@ enum err upload_check(struct request *rq, str url)
                              .now_ms = clock_unix_ms() };
 
     return store_run(rq->services->store, upload_find_job, &f);
+}
+
+struct inline_job {
+    struct request *rq;
+    str             id, type, uri;
+    enum err        e;
+};
+
+static void inline_job(void *arg)
+{
+    struct inline_job *j = arg;
+    struct buf         b;
+    char              *bytes;
+    int64_t            size, have = 0;
+    int                fd;
+
+    j->e = results_read(j->rq->services->uploads, j->id, UPLOAD_FILE, &fd, &size);
+    if (j->e)
+        return;
+    if (size > j->rq->settings->uploads.inline_max) {
+        close(fd);
+        j->e = ERR_LIMIT;
+        return;
+    }
+    bytes = arena_bytes(j->rq->arena, (size_t)size + 1); /* the request waits meanwhile */
+    while (have < size) {
+        ssize_t n = read(fd, bytes + have, (size_t)(size - have));
+
+        if (n <= 0)
+            break;
+        have += n;
+    }
+    close(fd);
+    if (have < size) {
+        j->e = ERR_IO;
+        return;
+    }
+    buf_init(&b, j->rq->arena, SIZE_MAX / 2);
+    buf_addf(&b, "data:%.*s;base64,", STR_ARG(j->type.len ? j->type : S("application/octet-stream")));
+    buf_add(&b, base64(j->rq->arena, str_of(bytes, (size_t)size)));
+    j->uri = buf_str(&b);
+}
+
+enum err upload_inline(struct request *rq, str url, str *ret)
+{
+    struct upload_find f = { .arena = rq->arena,
+                             .key = str_from(url, S("oss://").len),
+                             .workspace = rq->workspace,
+                             .model = rq->model_name,
+                             .now_ms = clock_unix_ms() };
+    struct inline_job  j = { .rq = rq };
+    enum err           e = store_run(rq->services->store, upload_find_job, &f);
+
+    if (e)
+        return e;
+    j.id = f.id;
+    j.type = f.type;
+    lane_run(rq->services->files, inline_job, &j);
+    *ret = j.uri;
+    return j.e;
 }
 
 /* ---- the end ---- */

@@ -52,6 +52,9 @@ SUSPENDS void upload_drop(struct upload *u);
 /* Whether the caller has such an upload for his model: oss://… of a body that nobody downloads here. ERR_NOT_FOUND. */
 SUSPENDS enum err upload_check(struct request *rq, str url);
 
+/* The same as a data URI, for an engine that cannot read oss://. ERR_LIMIT: it is larger than the option uploads.inline_max. */
+SUSPENDS enum err upload_inline(struct request *rq, str url, str *ret);
+
 /* What is too old goes; all of it goes. */
 SUSPENDS void     uploads_sweep(struct services *s);
 SUSPENDS enum err uploads_forget(struct services *s);

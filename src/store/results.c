@@ -192,6 +192,24 @@ void results_remove(const struct results *r, str task)
         closedir(dir);
 }
 
+size_t results_old(const struct results *r, int64_t before_s, struct arena *a, str *ret, size_t max)
+{
+    struct dirent *d;
+    DIR           *dir = opendir(r->folder);
+    size_t         n = 0;
+
+    while (dir && n < max && (d = readdir(dir))) {
+        struct stat st;
+
+        if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+            st.st_mtime < before_s)
+            ret[n++] = arena_str(a, str_from_cstr(d->d_name));
+    }
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
 /* ---- URLs ---- */
 
 static void sign(const struct results *r, str path, str expires, char ret[SIGNATURE_LEN])

@@ -2,7 +2,8 @@
  *
  * A result is DATA/results/TASK/NAME. It is there whole or not at all, and before the task's end is committed. Its URL,
  * BASE/files/TASK/NAME?Expires=…&Signature=…, is good without a key until it expires: whoever has it may read the file.
- * What a run that was lost has left is overwritten by the next, or goes with the task.
+ * What a run that was lost has left is overwritten by the next, or goes with the task. What belongs to no task, such as the results of
+ * synchronous calls, goes when it is as old as they are kept (service/tasks.c).
  *
  * Temporary uploads (store/uploads.h) lie in the same way in a folder of their own, each as if it were a task's only result.
  *
@@ -32,6 +33,9 @@ void results_drop(const struct results *r, str task, const char *path, int fd);
 enum err results_read(const struct results *r, str task, str name, int *ret_fd, int64_t *ret_size);
 /* All of a task; of every task when `task` is empty. */
 void results_remove(const struct results *r, str task);
+
+/* Tasks whose folders nobody has written to since then, at most `max`. */
+size_t results_old(const struct results *r, int64_t before_s, struct arena *a, str *ret, size_t max);
 
 /* base64 of HMAC-SHA1 over the text, with a secret that is this folder's and the key's: as object stores sign a policy for the
  * owner of an access key. */

@@ -189,6 +189,28 @@ str store_column_str(sqlite3_stmt *st, int at)
     return str_of(text, (size_t)sqlite3_column_bytes(st, at));
 }
 
+enum err store_absent_job(sqlite3 *db, void *arg)
+{
+    struct store_absent *ab = arg;
+    sqlite3_stmt        *st;
+    size_t               n = 0;
+    enum err             e = store_prepare(db, ab->sql, &st);
+
+    for (size_t i = 0; i < ab->count && !e; i++) {
+        int r;
+
+        store_bind_str(st, 1, ab->names[i]);
+        r = sqlite3_step(st);
+        e = store_err(db, r);
+        if (r == SQLITE_DONE)
+            ab->names[n++] = ab->names[i];
+        sqlite3_reset(st);
+    }
+    ab->count = e ? 0 : n;
+    sqlite3_finalize(st);
+    return e;
+}
+
 static enum err version_get(sqlite3 *db, unsigned *ret)
 {
     sqlite3_stmt *st;

@@ -45,6 +45,13 @@ enum err store_exec(sqlite3 *db, const char *sql);
 enum err store_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret);
 void     store_bind_str(sqlite3_stmt *st, int at, str s);
 str      store_column_str(sqlite3_stmt *st, int at); /* valid until the next step */
+/* Of the names only those stay for which the statement, a SELECT with one parameter, has no row. */
+struct store_absent {
+    const char *sql;
+    str        *names;
+    size_t      count;
+};
+enum err store_absent_job(sqlite3 *db, void *store_absent);
 /* SQLite's error → ours, logged. */
 enum err store_err(sqlite3 *db, int result);
 

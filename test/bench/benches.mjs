@@ -3,6 +3,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -423,6 +424,66 @@ async function tasks(options, report) {
     run_program(report, [program, String(options.seconds)]);
 }
 
+// ---- downloads: chat while 100 large files come in ----
+
+const DOWNLOADS = 100, PIECE = Buffer.alloc(16 * 1024, 'all work and no play makes a dull text to embed\n'), EVERY_MS = 32; // 50 MB/s together
+
+async function downloads(options, report) {
+    const open = new Set();
+    const origin = http.createServer((request, answer) => {
+        answer.writeHead(200, { 'content-type': 'text/plain' });
+        open.add(answer);
+        answer.on('close', () => open.delete(answer));
+    });
+    await new Promise(resolve => origin.listen(0, '127.0.0.1', resolve));
+    let sent = 0;
+    const ticking = setInterval(() => {
+        for (const answer of open) if (!answer.writableNeedDrain) { answer.write(PIECE); sent += PIECE.length; }
+    }, EVERY_MS);
+    const box = await dashbox('dashbox', { set: { 'fetch.allow': '127.0.0.0/8', 'fetch.time': '1h', 'embedding.file_max': '10g',
+        'tasks.running': DOWNLOADS, 'tasks.queued': 10 * DOWNLOADS } });
+    const chat = seconds => wrk({ name: 'dashbox', server: box, url: url_of(box, 'openai'), body_file: body_files.openai, connections: 4, seconds });
+    const start = async () => {
+        for (let i = 0; i < DOWNLOADS; i++)
+            await ask_right('dashbox', `http://127.0.0.1:${box.port}/api/v1/services/embeddings/text-embedding/text-embedding`,
+                JSON.stringify({ model: 'text-embedding-async-v2', input: { url: `http://127.0.0.1:${origin.address().port}/${i}.txt` } }),
+                'PENDING', { 'x-dashscope-async': 'enable' });
+        for (const end = Date.now() + 30_000; open.size < DOWNLOADS; await sleep(20))
+            if (Date.now() > end) throw new Error(`${open.size} of ${DOWNLOADS} downloads have begun`);
+    };
+    const end = async () => {
+        for (const answer of open) answer.destroy();
+        while (open.size) await sleep(20);
+    };
+    const runs = { alone: [], during: [] };
+    let bytes = 0, ms = 0;
+    await chat(1);
+    for (let round = 0; round < options.count; round++) {
+        report.progress(`round ${round + 1} of ${options.count}`);
+        runs.alone.push(await chat(options.seconds));
+        await start();
+        const began = Date.now(), before = sent;
+        runs.during.push(await chat(options.seconds));
+        bytes += sent - before;
+        ms += Date.now() - began;
+        await end();
+        trim_log(box);
+    }
+    clearInterval(ticking);
+    origin.closeAllConnections();
+    origin.close();
+    for (const which of ['p50', 'p99']) {
+        const alone = median(runs.alone.map(run => run[which])), during = median(runs.during.map(run => run[which]));
+        const ratio = median(runs.during.map((run, i) => run[which] / runs.alone[i][which]));
+        report.rows(`chat at 4 connections, ${which}`, [
+            { candidate: 'dashbox', value: alone, unit: 'µs' },
+            { candidate: `dashbox, ${DOWNLOADS} downloads, ${Math.round(bytes / ms / 1000)} MB/s`, value: during, unit: 'µs', ratio,
+                ...(which === 'p99' ? { goal: '≤ 2', reached: ratio <= 2, measured: ratio.toFixed(2) } : {}) },
+        ]);
+    }
+    await stop([box]);
+}
+
 // ---- ws: WebSocket messages there and back, beside libwebsockets ----
 
 async function ws(options, report) {
@@ -636,5 +697,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, ws, media, embed, access, peers };
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, downloads, ws, media, embed, access, peers };
 export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);

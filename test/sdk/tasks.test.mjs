@@ -186,6 +186,28 @@ test('two servers on one folder share their tasks', async () => {
     assert.equal(row.requests, 40);
 });
 
+test('what a crash has left goes, and what belongs to a task or is new does not', async () => {
+    const data = path.join(folder, 'leftovers'), old = new Date(Date.now() - 25 * 3600_000);
+    const first = await start('leftovers');
+    const done = await run(first, `${at}/lines.txt`);
+    await first.stop();
+    first.process = undefined;
+    const make = (store, name, age) => {
+        const dir = path.join(data, store, name);
+        fs.mkdirSync(dir, { recursive: true });
+        if (!fs.readdirSync(dir).length) fs.writeFileSync(path.join(dir, 'part-0'), 'x');
+        if (age) fs.utimesSync(dir, age, age);
+        return dir;
+    };
+    const mine = make('results', done.output.task_id, old), young = make('results', '11111111-2222-4333-8444-555555555555');
+    const lost = [make('results', '21111111-2222-4333-8444-555555555555', old),
+        make('uploads', '31111111-2222-4333-8444-555555555555', new Date(Date.now() - 49 * 3600_000))];
+    const second = await start('leftovers');
+    await until(() => lost.every(dir => !fs.existsSync(dir)), 'the leftovers to go');
+    assert(fs.existsSync(mine) && fs.existsSync(young));
+    assert.equal((await result(done.output.url.replace(/^http:..[^/]+/, second.url))).length, 3);
+});
+
 // ---- events ----
 
 // Hears the ends of tasks, or does not.

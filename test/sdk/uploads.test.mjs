@@ -2,9 +2,10 @@
 // to the rules of the Python SDK (utils/oss_utils.py): the same fields in the same order, a time limit, 200 and nothing else is success.
 // And what a client must not be able to do with it, or leave behind.
 
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { openAsBlob } from 'node:fs';
@@ -174,4 +175,35 @@ test('an upload and its policy outlive a restart', async () => {
     const headers = { 'X-DashScope-OssResourceResolve': 'enable' };
     assert.equal((await ask(box, [{ role: 'user', content: [{ image: url }] }], headers)).status, 200);
     await upload(box, { ...info, upload_host: `${box.url}/uploads` }, write('c.png', PNG));
+});
+
+test('an engine behind gets the file itself', async () => {
+    const bodies = [];
+    const engine = http.createServer(async (request, answer) => {
+        let text = '';
+        for await (const piece of request) text += piece;
+        bodies.push(JSON.parse(text));
+        answer.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ id: 'x', object: 'chat.completion', created: 1,
+            model: 'm', choices: [{ index: 0, message: { role: 'assistant', content: 'seen' }, finish_reason: 'stop' }],
+            usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } }));
+    });
+    await new Promise(resolve => engine.listen(0, '127.0.0.1', resolve));
+    after(() => { engine.closeAllConnections(); engine.close(); });
+    const box = await serve({ config: `engines: [{ name: up, upstream: "http://127.0.0.1:${engine.address().port}/v1" }]
+route: { "*": up }
+uploads: { inline_max: ${PNG.length} }
+` });
+    const headers = { 'X-DashScope-OssResourceResolve': 'enable' }, info = await certificate(box, MODEL);
+    const url = await upload(box, info, write('d.png', PNG)), uri = `data:image/png;base64,${PNG.toString('base64')}`;
+    const answer = await ask(box, [{ role: 'user', content: [{ image: url }, { text: 'what is it?' }] }], headers);
+    assert.equal(answer.status, 200, JSON.stringify(answer));
+    assert.equal(bodies.at(-1).messages[0].content[0].image_url.url, uri);
+    const frames = await ask(box, [{ role: 'user', content: [{ video: [url, url, url, url] }, { text: 'what moves?' }] }], headers);
+    assert.equal(frames.status, 200, JSON.stringify(frames));
+    assert(!JSON.stringify(bodies).includes('oss://') && JSON.stringify(bodies.at(-1)).split(uri).length === 5);
+    const large = await upload(box, info, write('e.png', Buffer.concat([PNG, Buffer.alloc(1)])));
+    const refused = await ask(box, [{ role: 'user', content: [{ image: large }] }], headers);
+    assert.equal(refused.status, 400);
+    assert.equal(refused.message, 'Unable to download the media resource during the data inspection process.');
+    assert.equal(bodies.length, 2);
 });

@@ -45,9 +45,21 @@ static void close_reading(void *arg)
     close(((struct reading *)arg)->fd);
 }
 
+/* Names are ours. */
 static str type_of(str name)
 {
-    return str_ends(name, S(".gz")) ? S("application/gzip") : S("application/octet-stream");
+    static const struct {
+        str end, type;
+    } types[] = {
+        { S(".gz"), S("application/gzip") }, { S(".jpg"), S("image/jpeg") }, { S(".jpeg"), S("image/jpeg") }, { S(".png"), S("image/png") },
+        { S(".webp"), S("image/webp") },     { S(".svg"), S("image/svg+xml") }, { S(".mp4"), S("video/mp4") },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        if (str_ends(name, types[i].end))
+            return types[i].type;
+    }
+    return S("application/octet-stream");
 }
 
 SUSPENDS static enum err send_file(struct request *rq, struct reading *r)

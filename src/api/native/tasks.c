@@ -261,8 +261,12 @@ enum err handle_native_task(struct request *rq)
 
     verb = id;
     id = http_unescape(rq->arena, str_cut(&verb, '/'));
+    if (str_ends(verb, S("/")))
+        verb.len--;
     if (posts && id.len && str_eq(verb, S("cancel")))
         return cancel(rq, id);
+    if (posts && id.len && verb.len)
+        return fail_operation_unsupported(&rq->fault); /* REF: E178: it cannot be paused, retried, … */
     if (posts || verb.len)
         return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
     return query(rq, id);

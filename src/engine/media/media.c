@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "contract/json.h"
+#include "engine/media/memo.h"
 #include "engine/pool/pool.h"
 #include "loop/loop.h"
 
@@ -18,6 +19,7 @@ struct media {
     struct loop *loop;
     int64_t      inspect_ms, render_ms;
     bool         told; /* the log knows of the sandbox */
+    struct facts_memo memo;
 };
 
 /* ---- where it is ---- */
@@ -164,6 +166,19 @@ SUSPENDS enum err media_inspect(struct media *m, int fd, struct arena *a, struct
     return e;
 }
 
+SUSPENDS enum err media_inspect_hashed(struct media *m, int fd, str hash, struct arena *a, struct media_facts *ret)
+{
+    enum err e;
+
+    might_suspend();
+    if (facts_memo_find(&m->memo, hash, a, ret))
+        return OK;
+    e = media_inspect(m, fd, a, ret);
+    if (!e)
+        facts_memo_add(&m->memo, hash, ret);
+    return e;
+}
+
 /* ---- a file that is made ---- */
 
 static enum err send_file(struct channel *channel, const char *verb, int fd, struct arena *a)
@@ -268,5 +283,6 @@ void media_close(struct media *m)
     if (!m)
         return;
     pool_close(m->pool);
+    facts_memo_clear(&m->memo);
     free(m);
 }

@@ -42,6 +42,9 @@ enum err media_open(struct loop *l, const struct media_options *o, struct media 
  * The reason is in the log. A file that is no media at all is no error: its kind is MEDIA_UNKNOWN. */
 SUSPENDS enum err media_inspect(struct media *m, int fd, struct arena *a, struct media_facts *ret);
 
+/* The same for a file whose content has this SHA-256 (hexadecimal; empty: not known): it is looked into once. */
+SUSPENDS enum err media_inspect_hashed(struct media *m, int fd, str hash, struct arena *a, struct media_facts *ret);
+
 #define MEDIA_RENDER_FILES 8
 
 /* Has a file made: `request` is a JSON object that engines/media/render.h explains, `in` are the files that it is made of, `out` is

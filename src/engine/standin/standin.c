@@ -1023,6 +1023,7 @@ static SUSPENDS enum err standin_rerank(struct engine *e, struct request *rq, co
 
 static const struct engine_ops standin_ops = {
     .kind = "standin",
+    .here = true,
     .remembers = true,
     .open = standin_open,
     .next = standin_next,

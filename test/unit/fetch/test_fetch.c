@@ -24,7 +24,7 @@ static int setup(void **state)
         return -1;
     o.lane = lane;
     o.spool = arena_printf(&arena, "%s/spool", folder);
-    o.files = arena_printf(&arena, "%s/in", folder);
+    o.files = arena_printf(&arena, "%s/in//", folder); /* as people write folders */
     if (fetcher_open(&o, &fetcher, &problem))
         return -1;
     return loop_setup(state);
