@@ -23,16 +23,16 @@ FAULTS = ('download', 'url', 'refused', 'timeout', 'denied', 'gone', 'unknown', 
           'seconds', 'fps', 'codec', 'alpha', 'dark', 'content_type', 'no_length')
 FAULT_NAMES = {'seconds': 'DURATION'}
 RANGES = ('bytes', 'sides', 'pixels', 'ratio', 'seconds', 'fps', 'brightness')
-TYPES = ('text', 'int', 'num', 'bool', 'choice', 'size', 'list', 'object', 'any', 'box', 'image', 'video', 'audio')
-ROLES = ('prompt', 'negative', 'count', 'seed', 'size', 'tier', 'ratio', 'duration', 'fps', 'watermark', 'extend', 'sound', 'box',
+TYPES = ('text', 'int', 'num', 'bool', 'choice', 'size', 'list', 'object', 'any', 'box', 'image', 'video', 'audio', 'visual')
+ROLES = ('prompt', 'negative', 'count', 'seed', 'size', 'tier', 'ratio', 'duration', 'fps', 'watermark', 'extend', 'sound', 'side', 'box',
          'template', 'asked_ratio', 'lengthen', 'threshold')
 LENGTHS = ('video', 'sound', 'shorter', 'template')
 PEOPLE = set()  # the lists of data/people.txt
-MEMBER_KEYS = {'content_types', 'length_needed', 'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
+MEMBER_KEYS = {'leads', 'beside', 'same_count', 'content_types', 'length_needed', 'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
                'people', 'people.if', 'match', 'match.error', 'says',
                *REFUSALS, *RANGES, *(fault + '.error' for fault in FAULTS)}
 LOOK_KEYS = {'patch', 'pixels_max', 'pixels_min', 'audio_tokens', 'video_pixels', 'video_total'}
-SERVICE_KEYS = {*LOOK_KEYS, 'one_of', 'one_of.error', 'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
+SERVICE_KEYS = {*LOOK_KEYS, 'case', 'at_most', 'floor', 'sound', 'keep_sound', 'seconds_max', 'together', 'together.count', 'media.error', 'one_of', 'one_of.error', 'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
                 'refused', 'reason', 'area', 'length', 'follow', 'short_side', 'exact', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'messages.missing', 'messages.count', 'content.count',
                 'part.wrong', *REFUSALS, *(fault + '.error' for fault in FAULTS)}
 
@@ -107,6 +107,13 @@ class Service:
     def __init__(self, s):
         self.s, self.members = s, []
 
+    def at(self, s, key, path):
+        """Which member that is."""
+        found = [i for i, m in enumerate(self.members) if m.name == path]
+        if not found:
+            s.fail(f'there is no member {path}', key)
+        return found[0]
+
 
 def read_services(folder, files):
     services, tables = {}, {}
@@ -150,7 +157,7 @@ def member_c(service, s, rows, out, symbol):
     kind = s.need('type')
     if kind not in TYPES:
         s.fail(f'unknown type "{kind}"', 'type')
-    is_file = kind in ('image', 'video', 'audio')
+    is_file = kind in ('image', 'video', 'audio', 'visual')
     role = s.get('is')
     if role is not None and role not in ROLES:
         s.fail(f'unknown role "{role}"', 'is')
@@ -169,6 +176,13 @@ def member_c(service, s, rows, out, symbol):
         fields.append('.length_needed = true')
     if s.get('unread') == 'yes':
         fields.append('.unread = true')
+    if s.get('unread') == 'rest':
+        fields.append('.first_only = true')
+    for key in ('leads', 'beside'):
+        if s.get(key) == 'yes':
+            fields.append(f'.{key} = true')
+    if 'same_count' in s.values:
+        fields.append(f'.same_count = {service.at(s, "same_count", s.get("same_count")) + 1}')
     if 'same_size' in s.values:
         at = [i for i, m in enumerate(service.members) if m.name == s.get('same_size')]
         if not at:
@@ -211,7 +225,7 @@ def member_c(service, s, rows, out, symbol):
         if key in s.values:
             fields.append(f'.{key} = {range_c(s, key)}')
     if is_file:
-        fields.append(f'.kind = MEDIA_{kind.upper()}')
+        fields.append(f'.kind = MEDIA_{"UNKNOWN" if kind == "visual" else kind.upper()}')
         alpha = {None: 0, 'required': 1, 'forbidden': -1}.get(s.get('alpha'))
         if alpha is None:
             s.fail('must be "required" or "forbidden"', 'alpha')
@@ -285,7 +299,19 @@ def service_c(service, tables, rows, out):
     if s.get('exact') == 'yes':
         fields.append('.exact = true')
     fields.append(f'.multiple = {int(s.get("multiple", "1"))}')
-    for key in ('fps', 'seconds'):
+    for key in ('floor', 'sound', 'keep_sound'):
+        if s.get(key) == 'yes':
+            fields.append(f'.{key} = true')
+    if 'case' in s.values:
+        path, sep, value = s.get('case').partition('=')
+        if not sep:
+            s.fail('must be PATH=VALUE', 'case')
+        fields.append(f'.case_path = {st.c_str(path)}, .case_value = {st.c_str(value)}')
+    if 'together' in s.values:
+        bits = sum(1 << service.at(s, 'together', path) for path in s.get('together').split())
+        low, high = whole_range(s, 'together.count')
+        fields.append(f'.together = UINT64_C({bits}), .together_min = {low}, .together_max = {high}')
+    for key in ('fps', 'seconds', 'seconds_max', 'at_most'):
         if key in s.values:
             fields.append(f'.{key} = {int(s.get(key))}')
     for key in sorted(LOOK_KEYS):
@@ -301,18 +327,16 @@ def service_c(service, tables, rows, out):
         fields.append(f'.one_of = UINT64_C({bits}), .none_of = {refusal_c(s, "one_of.error", s.get("one_of.error"), rows)}')
     by = s.get('render.by')
     if by:
-        at = [i for i, m in enumerate(service.members) if m.name == by]
-        if not at:
-            s.fail('there is no such member', 'render.by')
         ways = [f'{{ {st.c_str(key[7:])}, {st.c_str(text)} }}' for key, text in s.values.items() if key.startswith('render.') and key != 'render.by']
         out.append(f'static const struct media_way {symbol}_ways[] = {{ {", ".join(ways)} }};\n')
-        fields.append(f'.by = {at[0]}, .ways = {symbol}_ways, .way_count = {len(ways)}')
+        decides = '.by_media = true' if by == 'media' else f'.by = {service.at(s, "render.by", by)}'
+        fields.append(f'{decides}, .ways = {symbol}_ways, .way_count = {len(ways)}')
     if 'tiers' in s.values:
         if s.get('tiers') not in tables:
             s.fail('there is no such table of sizes', 'tiers')
         fields.append(f'.tiers = sizes_{s.get("tiers")}, .tier_count = ARRAY_LEN(sizes_{s.get("tiers")})')
     for key, field in (('messages.missing', 'messages_missing'), ('messages.count', 'messages_count'), ('content.count', 'content_count'),
-                       ('part.wrong', 'part_wrong'), ('failed', 'failed'), ('unstored', 'unstored')):
+                       ('part.wrong', 'part_wrong'), ('media.error', 'media_wrong'), ('failed', 'failed'), ('unstored', 'unstored')):
         fields.append(f'.{field} = {refusal_c(s, key, s.get(key), rows)}')
     return '    {\n        ' + ',\n        '.join(fields) + ',\n    },\n'
 

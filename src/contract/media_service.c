@@ -6,22 +6,67 @@
 
 #define ARG_TEXT_MAX 64
 
-const struct media_service *media_service_find(str model, enum model_path path)
+static bool is_for(const struct media_service *s, str model)
 {
+    str rest = s->models;
+
+    while (rest.len)
+        if (str_glob(str_cut(&rest, ' '), model))
+            return true;
+    return false;
+}
+
+/* "input.x.y" */
+static yyjson_val *find(yyjson_val *root, str path)
+{
+    yyjson_val *v = root;
+
+    while (path.len && v) {
+        str part = str_cut(&path, '.');
+
+        v = yyjson_is_obj(v) ? yyjson_obj_getn(v, part.ptr, part.len) : NULL;
+        if (yyjson_is_null(v))
+            v = NULL;
+    }
+    return v;
+}
+
+/* A text, or the "type" of one of the objects in an array. */
+static bool case_fits(const struct media_service *s, yyjson_val *body)
+{
+    yyjson_val *v = find(body, s->case_path), *item;
+    size_t      i, n;
+
+    if (str_eq(json_str(v), s->case_value))
+        return true;
+    yyjson_arr_foreach(v, i, n, item)
+    {
+        if (str_eq(json_str(json_get(item, "type")), s->case_value))
+            return true;
+    }
+    return false;
+}
+
+const struct media_service *media_service_find(str model, enum model_path path, yyjson_val *body)
+{
+    const struct media_service *general = NULL;
+
     for (unsigned i = 0; i < media_service_count; i++) {
         const struct media_service *s = &media_services[i];
-        str                         rest = s->models;
 
-        while (s->path == path && rest.len)
-            if (str_glob(str_cut(&rest, ' '), model))
-                return s;
+        if (s->path != path || !is_for(s, model))
+            continue;
+        if (s->case_path.len && case_fits(s, body))
+            return s;
+        if (!s->case_path.len && !general)
+            general = s;
     }
-    return NULL;
+    return general;
 }
 
 const struct media_service *media_look_find(str model)
 {
-    const struct media_service *s = media_service_find(model, MODEL_PATH_COUNT);
+    const struct media_service *s = media_service_find(model, MODEL_PATH_COUNT, NULL);
 
     return s && s->mode == MEDIA_LOOK ? s : NULL;
 }
@@ -54,7 +99,7 @@ static str arg_text(struct request *rq, const struct media_refusal *r, const str
     if (str_eq(name, S("url")))
         return url;
     if (str_eq(name, S("value")) && v && v->json)
-        return json_text(rq->arena, v->json);
+        return yyjson_is_str(v->json) ? json_str(v->json) : json_text(rq->arena, v->json);
     if (m && v && v->text.len && str_eq(name, m->name))
         return v->text;
     /* ROW detail: "angle must be in [0, 359]" */
@@ -125,19 +170,54 @@ static enum err refuse_count(struct request *rq, const struct media_member *m, c
 
 /* ---- where a member stands ---- */
 
-/* "input.ext.domainHint" */
-static yyjson_val *find(yyjson_val *root, str path)
+/* The items of input.media, each with a "type" and a "url": those of a type are the member media.TYPE. */
+static enum err read_media(struct request *rq, const struct media_service *s, yyjson_val *body, struct media_call *c)
 {
-    yyjson_val *v = root;
+    yyjson_val *media = find(body, S("input.media")), *item;
+    struct buf  set;
+    size_t      i, n, known = 0, total = 0;
 
-    while (path.len && v) {
-        str part = str_cut(&path, '.');
+    if (media && !yyjson_is_arr(media))
+        return refuse_or(rq, &s->media_wrong, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL);
+    buf_init(&set, rq->arena, SIZE_MAX / 2);
+    for (unsigned k = 0; k < s->member_count; k++) {
+        const struct media_member *m = &s->members[k];
+        struct media_value        *v = &c->values[k];
+        str                       *urls;
 
-        v = yyjson_is_obj(v) ? yyjson_obj_getn(v, part.ptr, part.len) : NULL;
-        if (yyjson_is_null(v))
-            v = NULL;
+        if (!str_starts(m->path, S("media.")))
+            continue;
+        urls = arena_array(rq->arena, str, yyjson_arr_size(media) + 1);
+        yyjson_arr_foreach(media, i, n, item)
+        {
+            bool        is = str_eq(json_str(json_get(item, "type")), m->name);
+            yyjson_val *url = m->beside ? find(item, m->name) : is ? json_get(item, "url") : NULL;
+
+            known += !m->beside && is;
+            if (url)
+                urls[v->url_count++] = json_str(url);
+            else if (is && !m->beside)
+                return refuse_or(rq, &s->media_wrong, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL);
+        }
+        v->urls = urls;
+        v->set = v->url_count > 0;
+        if (v->url_count < (size_t)m->count_min || (v->url_count > (size_t)m->count_max && !m->beside))
+            return refuse_or(rq, &s->media_wrong, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL);
+        if (v->set && !m->beside)
+            buf_addf(&set, "%s%.*s", set.len ? "." : "", STR_ARG(m->name));
+        total += s->together >> k & 1 ? v->url_count : 0;
     }
-    return v;
+    c->set = buf_str(&set);
+    if (known != yyjson_arr_size(media)) /* a type that it does not take */
+        return refuse_or(rq, &s->media_wrong, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL);
+    for (unsigned k = 0; k < s->way_count && s->by_media; k++)
+        if (str_eq(s->ways[k].value, c->set))
+            known = SIZE_MAX;
+    if (s->by_media && known != SIZE_MAX && !(c->set.len == 0 && s->render.len))
+        return refuse_or(rq, &s->media_wrong, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL);
+    if (s->together && (total < (size_t)s->together_min || total > (size_t)s->together_max))
+        return refuse_or(rq, &s->media_wrong, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL);
+    return OK;
 }
 
 /* The parts of the one message, by kind. */
@@ -312,6 +392,9 @@ static enum err read_value(struct request *rq, const struct media_member *m, yyj
         if (!yyjson_is_arr(json))
             return refuse_type(rq, m, v);
         v->number = (double)yyjson_arr_size(json);
+        for (size_t i = 0; m->choice_count && i < yyjson_arr_size(json); i++)
+            if (!is_choice(m, json_str(yyjson_arr_get(json, i))))
+                return refuse_range(rq, m, v);
         return media_in_range(&m->range, v->number) ? OK : refuse_range(rq, m, v);
     case MEDIA_OBJECT:
         return yyjson_is_obj(json) ? OK : refuse_type(rq, m, v);
@@ -382,6 +465,19 @@ static enum err check_one_of(struct request *rq, const struct media_call *c)
     return s->one_of ? refuse_or(rq, &s->none_of, ERROR_PARAMETERS_MISSING_FORMAT, NULL, (str){ 0 }, NULL) : OK;
 }
 
+/* A list that has an entry for each file of another member; for one file it may be left out. */
+static enum err check_counts(struct request *rq, const struct media_call *c)
+{
+    for (unsigned i = 0; i < c->service->member_count; i++) {
+        const struct media_member *m = &c->service->members[i];
+        size_t                     other = m->same_count ? c->values[m->same_count - 1].url_count : 0;
+
+        if (m->same_count && (c->values[i].set ? c->values[i].number != (double)other : other > 1))
+            return refuse_count(rq, m, &c->values[i]);
+    }
+    return OK;
+}
+
 enum err media_call_read(struct request *rq, const struct media_service *s, yyjson_val *body, struct media_call *ret)
 {
     struct message msg = { 0 };
@@ -392,11 +488,15 @@ enum err media_call_read(struct request *rq, const struct media_service *s, yyjs
     *ret = (struct media_call){ .service = s };
     if (!e && s->body == MEDIA_BODY_MESSAGES)
         e = read_message(rq, s, body, &msg);
+    if (!e)
+        e = read_media(rq, s, body, ret);
     for (unsigned i = 0; i < s->member_count && !e; i++) {
         const struct media_member *m = &s->members[i];
 
         if (str_starts(m->path, S("message.")))
             e = read_part(rq, m, &msg, &ret->values[i]);
+        else if (str_starts(m->path, S("media.")))
+            continue;
         else if (!(found[i] = find(body, m->path)) && m->required)
             e = refuse_missing(rq, m);
     }
@@ -410,6 +510,8 @@ enum err media_call_read(struct request *rq, const struct media_service *s, yyjs
     }
     if (!e)
         e = check_one_of(rq, ret);
+    if (!e)
+        e = check_counts(rq, ret);
     for (unsigned i = 0; i < s->member_count && !e; i++)
         if (s->members[i].type == MEDIA_FILE)
             e = check_urls(rq, &s->members[i], &ret->values[i]);

@@ -38,7 +38,7 @@ enum media_type {
     MEDIA_BOOL,
     MEDIA_CHOICE, /* a text, or a number, out of a list */
     MEDIA_SIZE,   /* "1024*768", or a word of `choices` */
-    MEDIA_LIST,   /* an array; of what is not looked at */
+    MEDIA_LIST,   /* an array; of `choices`, or of what is not looked at */
     MEDIA_OBJECT,
     MEDIA_ANY,
     MEDIA_BOX,    /* left, upper, right and lower edge, whole numbers */
@@ -65,6 +65,7 @@ enum media_role {
     MEDIA_ROLE_ASKED_RATIO, /* whether MEDIA_ROLE_RATIO counts */
     MEDIA_ROLE_LENGTHEN,    /* a video to its sound, where it would be as long as the shorter of both */
     MEDIA_ROLE_THRESHOLD,   /* of faces that are one person's */
+    MEDIA_ROLE_SIDE,   /* the shorter side of the result */
 };
 
 /* A row of the error reference with what its words are filled with; `error` 0 (no row): there is no such rule. */
@@ -133,6 +134,10 @@ struct media_member {
     struct media_range bytes, sides, pixels, ratio, seconds, fps, brightness;
     int             alpha; /* 1: must have it, -1: must not */
     bool            unread; /* it is not handed to the renderer */
+    bool            first_only; /* of several only the first is */
+    bool            leads;      /* the result follows its ratio */
+    bool            beside;     /* of media.x: stands beside the "url" of an item, and does not count for the set */
+    unsigned        same_count; /* the member, from 1, that has as many; 0: any. wrong_count is its row too */
     unsigned        same_size; /* the member, from 1, whose picture is as large; 0: none */
     struct media_refusal other_size;
     struct media_refusal faults[MEDIA_FAULT_COUNT];
@@ -161,6 +166,7 @@ struct media_service {
     str                        name;
     str                        models; /* patterns, parted by blanks */
     enum model_path            path;
+    str                        case_path, case_value; /* it is for bodies that have this value there; empty: for all */
     enum media_mode            mode;
     enum media_body            body;
     bool                       parameters_required;
@@ -170,6 +176,7 @@ struct media_service {
     double                     area;          /* of ext_bbox, in faces */
     enum media_length          length;
     str                        render;        /* the operations, parted by blanks: each makes a file; empty: nothing is made */
+    bool                       by_media;      /* the types in input.media, parted by dots, decide; others are refused */
     unsigned                   by;            /* the member that decides among `ways` instead */
     const struct media_way    *ways;
     unsigned                   way_count;
@@ -178,6 +185,10 @@ struct media_service {
     int64_t                    size_width, size_height; /* when nothing says it */
     int64_t                    follow_pixels; /* the size has the last picture's ratio, and about so many pixels; 0: no */
     int64_t                    short_side;    /* the size has the first picture's ratio and this shorter side; 0: no */
+    int64_t                    at_most;       /* pixels: that of the leading file, unless it has more; 0: no */
+    bool                       floor;         /* sides are rounded down */
+    bool                       sound, keep_sound; /* a video has it always; has that of its clip */
+    int64_t                    seconds_max;   /* a video is as long as the leading one, at most so long; 0: no */
     bool                       exact;         /* a tier is its size whatever the ratio of the pictures */
     int64_t                    multiple;      /* of which sides are */
     int64_t                    fps, seconds;  /* of a video, when nothing says it */
@@ -187,6 +198,9 @@ struct media_service {
     unsigned                   member_count;
     uint64_t                   one_of; /* bits of the members of which at least one must be there */
     struct media_refusal       none_of;
+    uint64_t                   together;      /* bits of members whose files, counted together, are so many */
+    int64_t                    together_min, together_max;
+    struct media_refusal       media_wrong;   /* an illegal set of input.media */
     struct media_refusal       messages_missing, messages_count, content_count, part_wrong; /* of MEDIA_BODY_MESSAGES */
     struct media_refusal       failed, unstored; /* the engine, the disk */
     /* MEDIA_LOOK, what a model counts (chat.md §10.2-§10.4): the side of a patch, pixels of a picture, of a video's frame and of all its
@@ -200,8 +214,8 @@ extern const unsigned             media_service_count;
 /* What chat looks at for the model; NULL: nothing. */
 const struct media_service *media_look_find(str model);
 
-/* The first whose patterns fit; NULL: none on that path. */
-const struct media_service *media_service_find(str model, enum model_path path);
+/* The first whose patterns and whose case fit; NULL: none on that path. */
+const struct media_service *media_service_find(str model, enum model_path path, yyjson_val *body);
 
 /* ---- a body that has been read ---- */
 
@@ -219,6 +233,7 @@ struct media_value {
 struct media_call {
     const struct media_service *service;
     struct media_value          values[MEDIA_MEMBERS_MAX]; /* as the members stand */
+    str                         set;                       /* of input.media: "first_frame.last_frame", as the members stand */
 };
 
 /* Reads the body, and refuses what can be refused without its files. Required members come first, then all in the table's order. */

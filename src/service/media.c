@@ -75,7 +75,7 @@ static enum media_fault fault_of_facts(const struct media_member *m, const struc
 
     if (f->inspected || is->kind == MEDIA_UNKNOWN)
         return MEDIA_FAULT_UNKNOWN;
-    if (is->kind != m->kind || !word_of(m->formats, m->format_count, is->format))
+    if ((m->kind ? is->kind != m->kind : is->kind == MEDIA_AUDIO) || !word_of(m->formats, m->format_count, is->format))
         return MEDIA_FAULT_FORMAT;
     if (is->truncated)
         return MEDIA_FAULT_UNREADABLE;

@@ -12,6 +12,7 @@
  *   @face_bbox @ext_bbox @humanoid @bodystyle       of the one in the picture (service/media_people.h)
  *   @template_id  that of this task
  *   @prompt       what was asked for                @input.x, @parameters.x   a member as it was sent, or its default
+ *   ?…?           only when the prompt may be rewritten
  */
 #include "service/media_run.h"
 
@@ -50,7 +51,7 @@ struct run {
     int                      files[FILES_MAX];
     size_t                   file_count;
     const struct media_facts *facts[MEDIA_MEMBERS_MAX]; /* of each member's last file */
-    const struct media_facts *first_picture, *last_picture;
+    const struct media_facts *first_picture, *last_picture, *leader;
     const struct media_file  *last_video;
     const struct people_picture *people; /* who was seen last; NULL: nobody was looked for */
     int64_t                  input_ms; /* of all videos that were handed in */
@@ -136,10 +137,20 @@ SUSPENDS static enum err judge_match(struct run *r, const struct media_member *m
     return !e || e == ERR_FAULT || e == ERR_CANCELLED ? e : refuse_failed(r, e);
 }
 
-SUSPENDS static enum err take_file(struct run *r, unsigned i, str url)
+/* Sound that is not wanted is judged all the same. */
+static bool is_drawn(const struct run *r, unsigned i, size_t k, const struct media_facts *f)
+{
+    const struct media_member *m = &r->call->service->members[i];
+    const struct media_value  *sound = media_call_value(r->call, MEDIA_ROLE_SOUND);
+
+    return !m->unread && !(m->first_only && k) && !(f->kind == MEDIA_AUDIO && sound && !sound->yes) && r->file_count < FILES_MAX;
+}
+
+SUSPENDS static enum err take_file(struct run *r, unsigned i, size_t k)
 {
     const struct media_member *m = &r->call->service->members[i];
     struct request            *rq = r->rq;
+    str                        url = r->call->values[i].urls[k];
     const struct fetch_request want = {
         .url = url,
         .size_max = m->bytes.set && m->bytes.high < 0x1p62 ? (int64_t)m->bytes.high : rq->settings->tasks.file_max,
@@ -165,17 +176,19 @@ SUSPENDS static enum err take_file(struct run *r, unsigned i, str url)
     if (m->same_size && r->facts[m->same_size - 1] &&
         (f->facts.width != r->facts[m->same_size - 1]->width || f->facts.height != r->facts[m->same_size - 1]->height))
         return media_refuse(rq, &m->other_size, m, url, NULL);
-    if (m->kind == MEDIA_IMAGE && !r->first_picture)
+    if (m->leads && !r->leader)
+        r->leader = &f->facts;
+    if (f->facts.kind == MEDIA_IMAGE && !r->first_picture)
         r->first_picture = &f->facts;
-    if (m->kind == MEDIA_IMAGE)
+    if (f->facts.kind == MEDIA_IMAGE)
         r->last_picture = &f->facts;
-    if (m->kind == MEDIA_AUDIO)
+    if (f->facts.kind == MEDIA_AUDIO)
         r->sound_ms = f->facts.duration_ms;
-    if (m->kind == MEDIA_VIDEO) {
+    if (f->facts.kind == MEDIA_VIDEO) {
         r->last_video = f;
         r->input_ms += f->facts.duration_ms;
     }
-    if (!m->unread && r->file_count < FILES_MAX)
+    if (is_drawn(r, i, k, &f->facts))
         r->files[r->file_count++] = f->file.fd;
     return OK;
 }
@@ -198,7 +211,7 @@ SUSPENDS static enum err take_files(struct run *r)
 
     for (unsigned i = 0; i < s->member_count && !e; i++)
         for (size_t k = 0; k < r->call->values[i].url_count && !e; k++) {
-            e = take_file(r, i, r->call->values[i].urls[k]);
+            e = take_file(r, i, k);
             if (s->reason.len)
                 e = note_verdict(r, e);
         }
@@ -225,20 +238,34 @@ SUSPENDS static enum err take_template(struct run *r)
 
 /* ---- the size ---- */
 
-static int64_t rounded(double v, int64_t multiple)
+static int64_t rounded(double v, const struct media_service *s)
 {
-    int64_t n = (int64_t)(v / (double)multiple + 0.5) * multiple;
+    int64_t n = (int64_t)(v / (double)s->multiple + (s->floor ? 1e-9 : 0.5)) * s->multiple;
 
-    return n < multiple ? multiple : n;
+    return n < s->multiple ? s->multiple : n;
 }
 
-/* About so many pixels in the ratio of the picture. */
-static void follow(struct run *r, int64_t pixels)
+/* About so many pixels in the ratio of the file. */
+static void follow(struct run *r, const struct media_facts *f, int64_t pixels)
 {
-    double ratio = (double)r->last_picture->width / (double)r->last_picture->height, height = sqrt((double)pixels / ratio);
+    double ratio = (double)f->width / (double)f->height, height = sqrt((double)pixels / ratio);
 
-    r->width = rounded(height * ratio, r->call->service->multiple);
-    r->height = rounded(height, r->call->service->multiple);
+    r->width = rounded(height * ratio, r->call->service);
+    r->height = rounded(height, r->call->service);
+}
+
+static void follow_side(struct run *r, const struct media_facts *f, int64_t side)
+{
+    double scale = (double)side / (double)min_i64(f->width, f->height);
+
+    r->width = rounded((double)f->width * scale, r->call->service);
+    r->height = rounded((double)f->height * scale, r->call->service);
+}
+
+/* Its own pixels, or as many as there may be. */
+static void follow_at_most(struct run *r, const struct media_facts *f, int64_t pixels)
+{
+    follow(r, f, min_i64(f->width * f->height, pixels));
 }
 
 static const struct media_tier *tier_find(const struct media_service *s, str tier, str ratio)
@@ -285,12 +312,14 @@ static void decide_size(struct run *r)
 {
     const struct media_service *s = r->call->service;
     const struct media_value   *size = media_call_value(r->call, MEDIA_ROLE_SIZE), *tier = media_call_value(r->call, MEDIA_ROLE_TIER);
-    const struct media_value   *ratio = media_call_value(r->call, MEDIA_ROLE_RATIO);
+    const struct media_value   *ratio = media_call_value(r->call, MEDIA_ROLE_RATIO), *side = media_call_value(r->call, MEDIA_ROLE_SIDE);
+    const struct media_facts   *leader = r->leader ? r->leader : r->last_picture;
     const struct media_tier    *t = NULL;
+    int64_t                     sides;
 
     if (size && size->width) {
-        r->width = rounded((double)size->width, s->multiple);
-        r->height = rounded((double)size->height, s->multiple);
+        r->width = rounded((double)size->width, s);
+        r->height = rounded((double)size->height, s);
         return;
     }
     r->tier = tier_of_box(r);
@@ -303,18 +332,19 @@ static void decide_size(struct run *r)
     }
     if (tier || size)
         t = tier_find(s, tier ? tier->text : size->text, ratio ? ratio->text : (str){ 0 });
-    if (r->last_picture && t && !s->exact)
-        follow(r, t->width * t->height);
+    if (leader && t && !s->exact && !ratio)
+        follow(r, leader, t->width * t->height);
     else if (t) {
         r->width = t->width;
         r->height = t->height;
-    } else if (r->first_picture && s->short_side) {
-        double scale = (double)s->short_side / (double)min_i64(r->first_picture->width, r->first_picture->height);
-
-        r->width = rounded((double)r->first_picture->width * scale, s->multiple);
-        r->height = rounded((double)r->first_picture->height * scale, s->multiple);
-    } else if (r->last_picture && s->follow_pixels)
-        follow(r, s->follow_pixels);
+    } else if (leader && side && str_to_i64(side->text, &sides))
+        follow_side(r, leader, sides);
+    else if (r->first_picture && s->short_side)
+        follow_side(r, r->first_picture, s->short_side);
+    else if (leader && s->at_most)
+        follow_at_most(r, leader, s->at_most);
+    else if (leader && s->follow_pixels)
+        follow(r, leader, s->follow_pixels);
     else {
         r->width = s->size_width;
         r->height = s->size_height;
@@ -341,8 +371,10 @@ static void add_text(struct buf *b, str text)
 static int64_t duration_ms(const struct run *r)
 {
     const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_DURATION), *lengthen = media_call_value(r->call, MEDIA_ROLE_LENGTHEN);
+    const struct media_service *s = r->call->service;
+    int64_t                     asked = v ? (int64_t)(v->number * 1000) : s->seconds * 1000;
 
-    switch (r->call->service->length) {
+    switch (s->length) {
     case MEDIA_LENGTH_VIDEO:
         return r->input_ms;
     case MEDIA_LENGTH_SOUND:
@@ -354,7 +386,9 @@ static int64_t duration_ms(const struct run *r)
     case MEDIA_LENGTH_NONE:
         break;
     }
-    return v ? (int64_t)(v->number * 1000) : r->call->service->seconds * 1000;
+    if (s->seconds_max && r->leader && r->leader->kind == MEDIA_VIDEO) /* 0 asks for all of it */
+        return min_i64(min_i64(r->leader->duration_ms, s->seconds_max * 1000), asked ? asked : INT64_MAX);
+    return asked;
 }
 
 /* The operations for this call. */
@@ -362,7 +396,10 @@ static str ways_of(const struct media_call *c)
 {
     const struct media_service *s = c->service;
 
-    for (unsigned i = 0; i < s->way_count; i++)
+    for (unsigned i = 0; i < s->way_count && s->by_media; i++)
+        if (str_eq(s->ways[i].value, c->set))
+            return s->ways[i].render;
+    for (unsigned i = 0; i < s->way_count && !s->by_media; i++)
         if (c->values[s->by].set && str_eq(s->ways[i].value, c->values[s->by].text))
             return s->ways[i].render;
     return s->render;
@@ -387,7 +424,9 @@ static str request_of(struct run *r, size_t i, str op)
     }
     if (duration_ms(r))
         buf_addf(&b, ",\"duration_ms\":%lld", (long long)duration_ms(r));
-    if (sound && sound->yes)
+    if (s->keep_sound)
+        buf_add(&b, S(",\"keep_sound\":true"));
+    if (sound ? sound->yes : s->sound)
         buf_add(&b, S(",\"sound\":true"));
     if (mark && mark->yes && s->watermark.len) {
         buf_add(&b, S(",\"watermark\":"));
@@ -628,8 +667,19 @@ static size_t name_len(str text)
 
 static void fill(const struct run *r, struct buf *b, const struct result *one, str text)
 {
+    const struct media_value *extend = media_call_value(r->call, MEDIA_ROLE_EXTEND);
+
     while (text.len) {
         size_t n;
+
+        if (text.ptr[0] == '?') {
+            str rest = str_from(text, 1), part = str_cut(&rest, '?');
+
+            if (extend && extend->yes && prompt_of(r->call).len)
+                fill(r, b, one, part);
+            text = rest;
+            continue;
+        }
 
         if (text.ptr[0] == '<') {
             size_t end = str_find(text, '>');
@@ -739,7 +789,7 @@ enum err media_task_run(struct task *t)
 {
     struct request             *rq = t->rq;
     struct media_call          *c = arena_new(rq->arena, struct media_call);
-    const struct media_service *s = media_service_find(rq->model_name, path_of(t->row->function));
+    const struct media_service *s = media_service_find(rq->model_name, path_of(t->row->function), t->body);
     struct media_outcome        done;
     enum err                    e;
 

@@ -587,7 +587,7 @@ static enum err generate(struct request *rq, enum model_path path)
     rq->multimodal = in->multimodal = path == MODEL_PATH_MULTIMODAL;
     e = body_model_native(rq, root, path, &in->model);
     in->model_name = rq->model_name;
-    if (!e && media_service_find(in->model->id, path)) /* a picture is made of what the message asks for */
+    if (!e && media_service_find(in->model->id, path, root)) /* a picture is made of what the message asks for */
         return native_media(rq, root, in->model, path);
     if (!e)
         e = admit(rq, in->model);

@@ -81,7 +81,7 @@ SUSPENDS static enum err run_now(struct request *rq, const struct media_call *c)
 
 enum err native_media(struct request *rq, yyjson_val *root, const struct model *m, enum model_path path)
 {
-    const struct media_service *s = media_service_find(m->id, path);
+    const struct media_service *s = media_service_find(m->id, path, root);
     struct media_call          *c = arena_new(rq->arena, struct media_call);
     char                        id[UUID_LEN + 1];
     enum err                    e = s ? check_mode(rq, s) : fail_not_served_yet(&rq->fault, http_request(rq->x)->method, http_path(rq->x));
