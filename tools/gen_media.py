@@ -176,6 +176,8 @@ def member_c(service, s, rows, out, symbol):
         fields.append('.length_needed = true')
     if s.get('unread') == 'yes':
         fields.append('.unread = true')
+    if 'count' in s.values:
+        fields.append('.array = true')
     if s.get('unread') == 'rest':
         fields.append('.first_only = true')
     for key in ('leads', 'beside'):

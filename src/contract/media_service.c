@@ -382,6 +382,7 @@ static enum err read_value(struct request *rq, const struct media_member *m, yyj
         return OK;
     case MEDIA_CHOICE:
         v->text = yyjson_is_str(json) ? json_str(json) : json_text(rq->arena, json);
+        (void)str_to_f64(v->text, &v->number); /* of those that are numbers */
         return is_choice(m, v->text) ? OK : refuse_range(rq, m, v);
     case MEDIA_SIZE:
         if (!yyjson_is_str(json))
@@ -403,7 +404,7 @@ static enum err read_value(struct request *rq, const struct media_member *m, yyj
     case MEDIA_BOX:
         return is_box(json) ? OK : refuse_type(rq, m, v);
     case MEDIA_FILE:
-        if (!yyjson_is_str(json) && !(yyjson_is_arr(json) && m->count_max > 1))
+        if (!yyjson_is_str(json) && !(yyjson_is_arr(json) && m->array))
             return refuse_type(rq, m, v);
         return read_urls(rq, m, json, v);
     }

@@ -134,6 +134,7 @@ struct media_member {
     struct media_range bytes, sides, pixels, ratio, seconds, fps, brightness;
     int             alpha; /* 1: must have it, -1: must not */
     bool            unread; /* it is not handed to the renderer */
+    bool            array;      /* or an array of URLs */
     bool            first_only; /* of several only the first is */
     bool            leads;      /* the result follows its ratio */
     bool            beside;     /* of media.x: stands beside the "url" of an item, and does not count for the set */

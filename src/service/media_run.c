@@ -50,6 +50,7 @@ struct run {
     str                      owner, base;
     int                      files[FILES_MAX];
     size_t                   file_count;
+    int                      sound; /* comes last; -1: none */
     const struct media_facts *facts[MEDIA_MEMBERS_MAX]; /* of each member's last file */
     const struct media_facts *first_picture, *last_picture, *leader;
     const struct media_file  *last_video;
@@ -188,7 +189,9 @@ SUSPENDS static enum err take_file(struct run *r, unsigned i, size_t k)
         r->last_video = f;
         r->input_ms += f->facts.duration_ms;
     }
-    if (is_drawn(r, i, k, &f->facts))
+    if (is_drawn(r, i, k, &f->facts) && f->facts.kind == MEDIA_AUDIO)
+        r->sound = f->file.fd;
+    else if (is_drawn(r, i, k, &f->facts))
         r->files[r->file_count++] = f->file.fd;
     return OK;
 }
@@ -215,6 +218,8 @@ SUSPENDS static enum err take_files(struct run *r)
             if (s->reason.len)
                 e = note_verdict(r, e);
         }
+    if (!e && r->sound >= 0 && r->file_count < FILES_MAX)
+        r->files[r->file_count++] = r->sound;
     return e;
 }
 
@@ -318,8 +323,8 @@ static void decide_size(struct run *r)
     int64_t                     sides;
 
     if (size && size->width) {
-        r->width = rounded((double)size->width, s);
-        r->height = rounded((double)size->height, s);
+        r->width = s->floor ? size->width : rounded((double)size->width, s);
+        r->height = s->floor ? size->height : rounded((double)size->height, s);
         return;
     }
     r->tier = tier_of_box(r);
@@ -400,7 +405,8 @@ static str ways_of(const struct media_call *c)
         if (str_eq(s->ways[i].value, c->set))
             return s->ways[i].render;
     for (unsigned i = 0; i < s->way_count && !s->by_media; i++)
-        if (c->values[s->by].set && str_eq(s->ways[i].value, c->values[s->by].text))
+        if (c->values[s->by].set &&
+            str_eq(s->ways[i].value, s->members[s->by].type == MEDIA_FILE ? S("there") : c->values[s->by].text))
             return s->ways[i].render;
     return s->render;
 }
@@ -559,6 +565,12 @@ SUSPENDS static enum err make_all(struct run *r)
 
 /* ---- the output ---- */
 
+/* Of the pictures: the last frame of a sound track may end a little later. */
+static int64_t length_ms(const struct media_facts *f)
+{
+    return f->kind == MEDIA_VIDEO && f->fps > 0 ? (int64_t)round((double)f->frames * 1000 / f->fps) : f->duration_ms;
+}
+
 static void add_seconds(struct buf *b, int64_t ms)
 {
     json_add_num(b, (double)ms / 1000);
@@ -566,10 +578,10 @@ static void add_seconds(struct buf *b, int64_t ms)
 
 static int64_t tier_of(const struct run *r)
 {
-    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_TIER);
+    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_TIER), *size = media_call_value(r->call, MEDIA_ROLE_SIZE);
     int64_t                   n = 0, width = r->results[0].facts.width, height = r->results[0].facts.height;
 
-    if (v && str_to_i64(str_first(v->text, v->text.len ? v->text.len - 1 : 0), &n))
+    if (v && !size && str_to_i64(str_first(v->text, v->text.len ? v->text.len - 1 : 0), &n))
         return n;
     for (unsigned i = 0; i < r->call->service->tier_count; i++) {
         const struct media_tier *t = &r->call->service->tiers[i];
@@ -608,11 +620,11 @@ static void add_value(const struct run *r, struct buf *b, const struct result *o
     else if (str_eq(name, S("size")))
         buf_addf(b, "\"%lld*%lld\"", (long long)f->width, (long long)f->height);
     else if (str_eq(name, S("duration")))
-        add_seconds(b, f->duration_ms);
+        add_seconds(b, length_ms(f));
     else if (str_eq(name, S("input_duration")))
         add_seconds(b, r->input_ms);
     else if (str_eq(name, S("all_duration")))
-        add_seconds(b, r->input_ms + f->duration_ms);
+        add_seconds(b, r->input_ms + length_ms(f));
     else if (str_eq(name, S("fps")))
         json_add_num(b, f->fps);
     else if (str_eq(name, S("sr")))
@@ -740,7 +752,7 @@ enum err media_run(struct request *rq, const struct media_call *c, str owner, st
     enum err    e;
 
     might_suspend();
-    *r = (struct run){ .rq = rq, .call = c, .owner = owner, .base = base };
+    *r = (struct run){ .rq = rq, .call = c, .owner = owner, .base = base, .sound = -1 };
     *ret = (struct media_outcome){ 0 };
     buf_init(&ret->output, rq->arena, SIZE_MAX / 2);
     buf_init(&usage, rq->arena, SIZE_MAX / 2);

@@ -29,7 +29,11 @@
 //
 // start() resolves to {url, close()}.
 
+import { execFile } from 'node:child_process';
+import fs from 'node:fs';
 import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
 import zlib from 'node:zlib';
 
 const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1,
@@ -283,10 +287,42 @@ function answer_picture(answer, size, query) {
     answer.end(bytes);
 }
 
+// GET /videos/640x480.mp4 (or .avi, .webm, …): a video that FFmpeg makes; ?seconds=2&fps=25 say more of it, ?cut=1 ends it early, ?bytes=N makes it so large.
+const videos = new Map();
+async function answer_video(answer, name, query) {
+    const [, size, ending] = name, seconds = query.get('seconds') ?? '2', fps = query.get('fps') ?? '25';
+    const key = [size, ending, seconds, fps].join();
+    if (!videos.has(key)) {
+        const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dashbox-video-')), file = path.join(folder, `v.${ending}`);
+        videos.set(key, new Promise(resolve => execFile('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i',
+            `testsrc=size=${size}:rate=${fps}:duration=${seconds}`, '-pix_fmt', 'yuv420p', file], error => {
+            resolve(error ? Buffer.from(String(error)) : fs.readFileSync(file)); // a case sees that it is no video
+            fs.rmSync(folder, { recursive: true });
+        })));
+    }
+    let bytes = await videos.get(key);
+    if (query.has('cut')) bytes = bytes.subarray(0, bytes.length / 2);
+    if (query.has('bytes')) bytes = Buffer.concat([bytes, Buffer.alloc(Math.max(0, +query.get('bytes') - bytes.length))]);
+    answer.writeHead(200, { 'content-type': `video/${ending}`, 'content-length': bytes.length }).end(bytes);
+}
+
+// GET /sounds/3.wav: three seconds of silence; ?bytes=N at least so large.
+function answer_sound(answer, seconds, query) {
+    const rate = 8000, data = Buffer.alloc(Math.round(seconds * rate) * 2), head = Buffer.alloc(44);
+    head.write('RIFF', 0), head.writeUInt32LE(36 + data.length, 4), head.write('WAVEfmt ', 8), head.writeUInt32LE(16, 16);
+    head.writeUInt16LE(1, 20), head.writeUInt16LE(1, 22), head.writeUInt32LE(rate, 24), head.writeUInt32LE(2 * rate, 28);
+    head.writeUInt16LE(2, 32), head.writeUInt16LE(16, 34), head.write('data', 36), head.writeUInt32LE(data.length, 40);
+    const more = Buffer.alloc(Math.max(0, +(query.get('bytes') ?? 0) - 44 - data.length));
+    answer.writeHead(200, { 'content-type': 'audio/wav', 'content-length': 44 + data.length + more.length }).end(Buffer.concat([head, data, more]));
+}
+
 export async function start() {
     const server = http.createServer((request, answer) => {
         const url = new URL(request.url, 'http://x'), file = /^\/files\/(\w+)\.txt$/.exec(url.pathname)?.[1];
         const size = /^\/pictures\/(\d+)x(\d+)\.png$/.exec(url.pathname);
+        const video = /^\/videos\/(\d+x\d+)\.(\w+)$/.exec(url.pathname), sound = /^\/sounds\/([\d.]+)\.wav$/.exec(url.pathname);
+        if (request.method === 'GET' && video) return answer_video(answer, video, url.searchParams);
+        if (request.method === 'GET' && sound) return answer_sound(answer, +sound[1], url.searchParams);
         if (request.method === 'GET' && size) return answer_picture(answer, size, url.searchParams);
         if (request.method === 'GET' && Object.hasOwn(files, file ?? '')) return files[file](answer, url.searchParams);
         let text = '';
