@@ -37,6 +37,8 @@ int cli_chat(int argc, char **argv);
 int cli_embed(int argc, char **argv);
 int cli_rerank(int argc, char **argv);
 int cli_tasks(int argc, char **argv);
+int cli_image(int argc, char **argv);
+int cli_video(int argc, char **argv);
 int cli_tokens(int argc, char **argv);
 
 /* What is in images, videos and audio, told by the media engine. */

@@ -35,7 +35,7 @@ static bool parse(struct cli_client *c, int argc, char **argv, const char *usage
     for (size_t i = 0; i < count; i++) {
         const struct cli_option *o = option_at(own, own_count, common, i);
 
-        known[i] = (struct argument){ str_from_cstr(o->name), o->text != NULL };
+        known[i] = (struct argument){ str_from_cstr(o->name), o->text || o->many };
     }
     known[count] = (struct argument){ S("--help"), false };
     known[count + 1] = (struct argument){ S("-h"), false };
@@ -57,8 +57,14 @@ static bool parse(struct cli_client *c, int argc, char **argv, const char *usage
             return false;
         }
         o = option_at(own, own_count, common, (size_t)which);
+        if (o->many && o->many->count == CLI_MANY_MAX) {
+            cli_client_complain(c, CLI_USAGE, "%s more than %d times", o->name, CLI_MANY_MAX);
+            return false;
+        }
         if (o->text)
             *o->text = a.value;
+        else if (o->many)
+            o->many->at[o->many->count++] = a.value;
         else
             *o->on = true;
     }

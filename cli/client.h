@@ -19,11 +19,19 @@ enum cli_status {
     CLI_INTERRUPTED = 130, /* by Ctrl-C */
 };
 
-/* "--name VALUE" into `text`, or "--name" into `on`. */
+#define CLI_MANY_MAX 16
+
+struct cli_many {
+    const char *at[CLI_MANY_MAX];
+    size_t      count;
+};
+
+/* "--name VALUE" into `text`, or each time it is given into `many`; "--name" into `on`. */
 struct cli_option {
-    const char  *name;
-    const char **text;
-    bool        *on;
+    const char      *name;
+    const char     **text;
+    bool            *on;
+    struct cli_many *many;
 };
 
 #define CLI_CLIENT_USAGE                                                                                    \

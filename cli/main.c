@@ -37,6 +37,8 @@ static const struct {
     { S("chat"), GROUP_CALLS, cli_chat, "talk with a model, or ask it one thing", true },
     { S("embed"), GROUP_CALLS, cli_embed, "texts as vectors, and how near two are", true },
     { S("rerank"), GROUP_CALLS, cli_rerank, "which texts answer a question", true },
+    { S("image"), GROUP_CALLS, cli_image, "a picture of a text, or of other pictures", true },
+    { S("video"), GROUP_CALLS, cli_video, "a video of a text, of pictures or clips", true },
     { S("tasks"), GROUP_CALLS, cli_tasks, "asynchronous work: list, show, wait, cancel", true },
     { S("tokens"), GROUP_CALLS, cli_tokens, "how many tokens a text is; counted here", true },
     { S("inspect"), GROUP_CALLS, cli_inspect, "what is in images, videos and audio; looked at here", true },
