@@ -47,7 +47,17 @@ static void close_reading(void *arg)
 
 static str type_of(str name)
 {
-    return str_ends(name, S(".gz")) ? S("application/gzip") : S("application/octet-stream");
+    static const str types[][2] = { { S(".gz"), S("application/gzip") },
+                                    { S(".png"), S("image/png") },
+                                    { S(".jpeg"), S("image/jpeg") },
+                                    { S(".webp"), S("image/webp") },
+                                    { S(".mp4"), S("video/mp4") } };
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        if (str_ends(name, types[i][0]))
+            return types[i][1];
+    }
+    return S("application/octet-stream");
 }
 
 SUSPENDS static enum err send_file(struct request *rq, struct reading *r)
