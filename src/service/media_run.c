@@ -550,7 +550,7 @@ SUSPENDS static enum err make_all(struct run *r)
     const struct media_value *n = media_call_value(r->call, MEDIA_ROLE_COUNT), *seed = media_call_value(r->call, MEDIA_ROLE_SEED);
     enum err                  e = OK;
 
-    if (!r->call->service->render.len && !r->call->service->way_count) { /* all is known by now */
+    if (!ways_of(r->call).len) { /* all is known by now */
         r->count = r->count ? r->count : 1;
         r->made = (int64_t)r->count;
         return OK;
@@ -701,7 +701,7 @@ static void fill(const struct run *r, struct buf *b, const struct result *one, s
 
                 if (i)
                     buf_add_char(b, ',');
-                if (each->urls[0].len || !r->call->service->render.len) {
+                if (each->urls[0].len || !ways_of(r->call).len) {
                     fill(r, b, each, str_of(text.ptr + 1, end - 1));
                     continue;
                 }
