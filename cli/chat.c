@@ -40,6 +40,12 @@ static const char help[] = "  /model [NAME]   who answers, or from now on anothe
                            "  /quit           or Ctrl-D\n"
                            "  A line that ends in \\ goes on in the next one. Ctrl-C stops an answer.\n";
 
+struct call {
+    int64_t    index;
+    str        name;
+    struct buf arguments;
+};
+
 struct chat {
     struct cli_client           client;
     struct dashscope_chat_input question;
@@ -52,6 +58,8 @@ struct chat {
     /* the answer under way */
     const struct model *model;
     struct buf          text, reasoning;
+    struct call        *calls; /* of tools */
+    size_t              call_count;
     bool                dimmed;
 };
 
@@ -117,6 +125,66 @@ static str take_new(const struct chat *c, struct buf *all, const char *piece, si
     return text;
 }
 
+static struct call *call_of(struct chat *c, int64_t index)
+{
+    struct arena *a = &c->client.arena;
+
+    for (size_t i = 0; i < c->call_count; i++) {
+        if (c->calls[i].index == index)
+            return &c->calls[i];
+    }
+    c->calls = arena_realloc(a, c->calls, c->call_count * sizeof(*c->calls), (c->call_count + 1) * sizeof(*c->calls));
+    c->calls[c->call_count] = (struct call){ .index = index };
+    buf_init(&c->calls[c->call_count].arguments, a, SIZE_MAX / 2);
+    return &c->calls[c->call_count++];
+}
+
+/* The library leaves calls of tools to who reads the chunks: pieces with the number of their call. */
+static void take_calls(struct chat *c, str chunk)
+{
+    yyjson_val *root, *choice, *list, *call;
+    size_t      i, n;
+
+    if (str_find_str(chunk, S("\"tool_calls\"")) == STR_NONE)
+        return;
+    root = json_parse_copy(&c->client.arena, chunk);
+    choice = yyjson_arr_get_first(json_get(json_get(root, "output"), "choices"));
+    if (!choice)
+        choice = yyjson_arr_get_first(json_get(root, "choices"));
+    list = json_get(json_get(choice, "delta"), "tool_calls");
+    if (!list)
+        list = json_get(json_get(choice, "message"), "tool_calls");
+    yyjson_arr_foreach(list, i, n, call)
+    {
+        yyjson_val  *function = json_get(call, "function");
+        int64_t      index = (int64_t)i;
+        struct call *one;
+
+        (void)json_to_i64(json_get(call, "index"), &index); /* without one: by its place */
+        one = call_of(c, index);
+        if (json_str(json_get(function, "name")).len)
+            one->name = arena_str(&c->client.arena, json_str(json_get(function, "name")));
+        buf_add(&one->arguments, json_str(json_get(function, "arguments")));
+    }
+}
+
+static void show_calls(struct chat *c)
+{
+    for (size_t i = 0; i < c->call_count; i++)
+        printf("%.*s(%.*s)\n", STR_ARG(c->calls[i].name), STR_ARG(buf_str(&c->calls[i].arguments)));
+}
+
+static void json_calls(struct chat *c, struct buf *b)
+{
+    for (size_t i = 0; i < c->call_count; i++) {
+        buf_add(b, i ? S(",{\"name\":") : S(",\"tool_calls\":[{\"name\":"));
+        json_add_str(b, c->calls[i].name);
+        buf_add(b, S(",\"arguments\":"));
+        json_add_str(b, buf_str(&c->calls[i].arguments));
+        buf_add(b, i + 1 < c->call_count ? S("}") : S("}]"));
+    }
+}
+
 static void json_count(struct buf *b, const char *before, int64_t n)
 {
     if (n >= 0)
@@ -136,6 +204,7 @@ static void print_json(struct chat *c, const char *finish, const struct dashscop
         buf_add(&b, S(",\"reasoning\":"));
         json_add_str(&b, buf_str(&c->reasoning));
     }
+    json_calls(c, &b);
     buf_add(&b, S(",\"finish_reason\":"));
     json_add_str(&b, str_from_cstr(finish));
     json_count(&b, ",\"usage\":{\"input_tokens\":", u->input_tokens);
@@ -186,6 +255,7 @@ static int answer(struct chat *c)
     buf_init(&c->reasoning, &c->client.arena, SIZE_MAX / 2);
     buf_init(&finish, &c->client.arena, SIZE_MAX / 2);
     buf_init(&id, &c->client.arena, SIZE_MAX / 2);
+    c->call_count = 0;
     c->question.messages = messages_now(c, &c->question.message_count);
     (void)cli_client_interrupted(); /* what came before is over */
     if (dashscope_chat_open(c->client.handle, &c->question, &s))
@@ -193,6 +263,7 @@ static int answer(struct chat *c)
     while (!(r = dashscope_chat_next(s, &k))) {
         show(c, take_new(c, &c->reasoning, k->reasoning, k->reasoning_len), true);
         show(c, take_new(c, &c->text, k->text, k->text_len), false);
+        take_calls(c, str_of(k->json, k->json_len));
         if (k->usage.input_tokens >= 0)
             counts = k->usage;
         if (k->finish_reason) {
@@ -206,6 +277,8 @@ static int answer(struct chat *c)
     dashscope_chat_close(s);
     if (!c->json && c->text.len && c->text.ptr[c->text.len - 1] != '\n')
         putchar('\n');
+    if (!c->json)
+        show_calls(c);
     if (r != DASHSCOPE_END)
         return cli_client_failed(&c->client);
     if (c->json)

@@ -729,6 +729,17 @@ static enum err read_models(struct reader *r, yaml_node_t *n)
     return OK;
 }
 
+#define KEY_RULE "an API key is printable ASCII without blanks, and not empty"
+
+static bool key_is_good(str key)
+{
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.ptr[i] <= ' ' || key.ptr[i] > '~')
+            return false;
+    }
+    return key.len > 0;
+}
+
 static enum err read_keys(struct reader *r, yaml_node_t *n)
 {
     if (n->type != YAML_SEQUENCE_NODE)
@@ -738,6 +749,8 @@ static enum err read_keys(struct reader *r, yaml_node_t *n)
 
         if (!text_of(item).len)
             return bad(r, item, "a key is a text%.*s%.*s", S(""), S(""));
+        if (!key_is_good(text_of(item)))
+            return bad(r, item, KEY_RULE "%.*s%.*s", S(""), S(""));
         config_add_key(r->c, text_of(item));
     }
     return OK;
@@ -949,12 +962,10 @@ enum err config_finish(struct config *c, str *ret_problem)
         return ERR_INVALID;
     }
     for (size_t i = 0; i < c->api_key_count; i++) {
-        for (size_t k = 0; k < c->api_keys[i].len || k == 0; k++) {
-            if (k < c->api_keys[i].len && c->api_keys[i].ptr[k] > ' ' && c->api_keys[i].ptr[k] <= '~')
-                continue;
-            *ret_problem = S("an API key is printable ASCII without blanks, and not empty");
-            return ERR_INVALID;
-        }
+        if (key_is_good(c->api_keys[i]))
+            continue;
+        *ret_problem = S(KEY_RULE);
+        return ERR_INVALID;
     }
     return OK;
 }

@@ -402,6 +402,20 @@ SUSPENDS static void drop_turns(struct request *rq, struct chat_input *in, int64
     in->message_count -= cut - first;
 }
 
+/* Two system messages, one of which may name files or be a document: what the user says to them is short (chat.md §5.7). */
+SUSPENDS static enum err check_document_turn(struct request *rq, const struct chat_input *in)
+{
+    size_t systems = 0, last_user = 0;
+
+    for (size_t i = 0; i < in->message_count; i++) {
+        systems += in->messages[i].role == CHAT_SYSTEM;
+        last_user = in->messages[i].role == CHAT_USER ? i : last_user;
+    }
+    if (systems < 2 || (int64_t)count_message(rq, in, last_user, last_user) <= CHAT_TURN_BESIDE_FILES_MAX)
+        return OK;
+    return fail_input_length_range(&rq->fault, CHAT_TURN_BESIDE_FILES_MAX); /* REF: E008 */
+}
+
 /* REF: E008: no text at all, or too much. */
 SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
 {
@@ -421,8 +435,9 @@ SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
     }
     in->prompt_tokens += in->image_tokens + in->video_tokens + in->audio_tokens;
     if (limit > 0 && in->prompt_tokens > limit)
-        return fail_input_length_range(&rq->fault, limit);
-    return OK;
+        return in->model->task == MODEL_TASK_DOCUMENT_CHAT ? fail_document_tokens_over(&rq->fault, limit) /* REF: X061 */
+                                                           : fail_input_length_range(&rq->fault, limit);
+    return in->model->task == MODEL_TASK_DOCUMENT_CHAT ? check_document_turn(rq, in) : OK;
 }
 
 /* REF: E051c. Of what is named as oss://, nobody else's, and none that has expired, is taken. */

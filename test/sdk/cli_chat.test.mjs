@@ -79,6 +79,19 @@ test('--json is one object, with what a pipe does not show', async () => {
     assert.equal((await chat(['riddle', '--thinking'])).stdout, 'A piano.\n');
 });
 
+test('an answer that is calls of tools shows them', async () => {
+    const parameters = JSON.stringify({ result_format: 'message', tool_choice: { type: 'function', function: { name: 'w' } },
+        tools: [{ type: 'function', function: { name: 'w', description: 'weather',
+            parameters: { type: 'object', properties: { town: { enum: ['Ulm'] } }, required: ['town'] } } }] });
+    for (const protocol of ['native', 'compatible'])
+        for (const more of [[], ['--no-stream']]) {
+            const words = ['hi', '--protocol', protocol, '--parameters', parameters, ...more];
+            assert.match((await chat(words)).stdout, /^w\(\{"town": ?"Ulm"\}\)\n$/);
+            const { text, tool_calls } = JSON.parse((await chat([...words, '--json'])).stdout);
+            assert.deepEqual([text, tool_calls.map(call => [call.name, JSON.parse(call.arguments)])], ['', [['w', { town: 'Ulm' }]]]);
+        }
+});
+
 test('models of the multimodal endpoint, and models that repeat themselves', async () => {
     assert.equal((await chat(['poem', '--model', 'qwen3-vl-plus'])).stdout, `${POEM}\n`);
     const { stdout } = await chat(['one two three four five six seven eight', '--model', 'qwen-mt-plus', '--parameters',

@@ -572,6 +572,7 @@ TEST(models_and_keys_are_read)
     assert_bad("models:\n- id: mine\n", ":2: a model needs an id and a known model that it is like");
     assert_bad("api_keys: sk-1\n", ":1: api_keys is a list");
     assert_bad("api_keys:\n- sk-1\n- ''\n", ":3: a key is a text");
+    assert_bad("api_keys:\n- sk-1\n- sk 2\n", ":3: an API key is printable ASCII without blanks, and not empty");
     assert_good("api_keys:\nengines: ~\n");
 }
 
