@@ -5,9 +5,6 @@
 
 #define INSTRUCTION_MAX ((size_t)8 << 20) /* the schema came in a body with a ceiling */
 
-static const str default_prompt =
-    S("Please output only the text content from the image without any additional descriptions or formatting.");
-
 yyjson_val *ocr_schema(const struct chat_input *in)
 {
     return in->ocr.task == OCR_KEY_INFORMATION_EXTRACTION ? json_get(in->ocr.task_config, "result_schema") : NULL;
@@ -43,10 +40,10 @@ static void ask_default(struct request *rq, struct chat_input *in)
     parts = arena_array(rq->arena, struct chat_part, last->part_count + 1);
     if (last->part_count)
         memcpy(parts, last->parts, last->part_count * sizeof(*parts));
-    parts[last->part_count++] = (struct chat_part){ .kind = CHAT_PART_TEXT, .text = default_prompt };
+    parts[last->part_count++] = (struct chat_part){ .kind = CHAT_PART_TEXT, .text = OCR_PROMPT };
     last->parts = parts;
     last->content_is_array = true;
-    last->content = default_prompt;
+    last->content = OCR_PROMPT;
 }
 
 enum err ocr_read(struct request *rq, struct chat_input *in)
@@ -87,7 +84,7 @@ str ocr_instruction(struct arena *a, const struct ocr_input *o)
         break;
     case OCR_TEXT_RECOGNITION:
     case OCR_MULTI_LAN:
-        buf_add(&b, default_prompt);
+        buf_add(&b, OCR_PROMPT);
         break;
     case OCR_KEY_INFORMATION_EXTRACTION:
         buf_add(&b, S("Extract the key information of the image as one JSON object and answer with that alone."));

@@ -5,11 +5,9 @@
 #include "api/native/native.h"
 #include "api/reply.h"
 #include "contract/errors.gen.h"
+#include "contract/lists_params.gen.h"
 #include "contract/model.h"
 #include "net/http_server.h"
-
-#define PAGE_SIZE     10
-#define PAGE_SIZE_MAX 100
 
 static void add_model(struct buf *b, const struct model *m)
 {
@@ -65,14 +63,14 @@ static const struct model *next_listed(const struct request *rq, str name, size_
 
 enum err handle_native_models(struct request *rq)
 {
-    int64_t     page = 1, size = PAGE_SIZE, total = 0;
+    int64_t     page = 1, size = LISTS_PAGE, total = 0;
     str         wanted = { 0 };
     size_t      at = 0;
     enum err    e = read_number(rq, S("page_no"), INT32_MAX, &page);
     struct buf *b;
 
     if (!e)
-        e = read_number(rq, S("page_size"), PAGE_SIZE_MAX, &size);
+        e = read_number(rq, S("page_size"), LISTS_PAGE_MAX, &size);
     if (e)
         return e; /* REF: E039 */
     (void)http_query_get(rq->x, S("model"), &wanted);

@@ -7,15 +7,14 @@
 #include "api/reply.h"
 #include "base/clock.h"
 #include "contract/errors.gen.h"
+#include "contract/lists_params.gen.h"
 #include "net/http_server.h"
 #include "service/task_output.h"
 
 #include <stdio.h>
 #include <time.h>
 
-#define DAY_MS        (INT64_C(24) * 3600000)
-#define PAGE_SIZE     10
-#define PAGE_SIZE_MAX 100
+#define DAY_MS (INT64_C(24) * 3600000)
 
 /* ---- the reply to a call that made one ---- */
 
@@ -180,7 +179,7 @@ static enum err read_filters(struct request *rq, struct task_list *l)
         else if (str_eq(name, S("page_no")))
             good = read_positive(v, INT32_MAX, &l->page);
         else if (str_eq(name, S("page_size")))
-            good = read_positive(v, PAGE_SIZE_MAX, &l->size);
+            good = read_positive(v, LISTS_PAGE_MAX, &l->size);
         if (!good)
             wrong = name;
     }
@@ -218,7 +217,7 @@ static void add_element(struct request *rq, struct buf *b, const struct task_row
 
 enum err handle_native_tasks(struct request *rq)
 {
-    struct task_list l = { .arena = rq->arena, .page = 1, .size = PAGE_SIZE };
+    struct task_list l = { .arena = rq->arena, .page = 1, .size = LISTS_PAGE };
     struct buf       b;
     enum err         e = admit_query(rq, S("tasks list"));
 

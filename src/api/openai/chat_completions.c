@@ -13,10 +13,9 @@
 #include "api/usage.h"
 #include "base/clock.h"
 #include "contract/chat_body.h"
+#include "contract/chat_params.gen.h"
 #include "net/http_server.h"
 #include "service/chat.h"
-
-#define AUDIO_KEPT_S (24 * 3600) /* how long a speech is kept, as its expires_at says */
 
 static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
@@ -224,7 +223,7 @@ static void send_audio(struct answer *a, const struct chat_event *ev)
 
     buf_add(b, S("\"audio\":{\"data\":"));
     json_add_str(b, ev->text);
-    json_add_count(b, S(",\"expires_at\":"), a->rq->arrived_ms / 1000 + AUDIO_KEPT_S);
+    json_add_count(b, S(",\"expires_at\":"), a->rq->arrived_ms / 1000 + CHAT_SPEECH_LIFE_S);
     buf_add(b, S(",\"id\":\"audio_"));
     buf_add(b, str_of(a->rq->id, UUID_LEN));
     buf_add(b, S("\"}"));

@@ -37,8 +37,6 @@
 #define AUDIO_PIECE           8192 /* Base64: a multiple of 4 */
 #define UNLIMITED             INT64_MAX
 #define REMEMBER_AT_ONCE      16384 /* tokens */
-#define CALL_ID_HEX           24
-#define CALL_ID_HEX_NATIVE    22
 
 enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_CODE, PART_AUDIO, PART_STEP };
 
@@ -216,7 +214,7 @@ static str call_id_make(struct standin_stream *st)
 {
     bool     anthropic = st->rq->surface == SURFACE_ANTHROPIC;
     str      head = anthropic ? S("toolu_") : S("call_");
-    size_t   digits = st->rq->surface == SURFACE_NATIVE ? CALL_ID_HEX_NATIVE : CALL_ID_HEX;
+    size_t   digits = st->rq->surface == SURFACE_NATIVE ? CHAT_CALL_ID_DIGITS_NATIVE : CHAT_CALL_ID_DIGITS;
     char    *text = arena_bytes(st->rq->arena, head.len + digits);
     uint64_t bits[2];
 

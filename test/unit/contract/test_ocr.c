@@ -50,7 +50,7 @@ static void a_silent_question_is_completed(void **state)
     (void)state;
     assert_int_equal(read_text(""), OK);
     assert_int_equal(message.part_count, 1);
-    assert_true(str_eq(message.content, default_prompt));
+    assert_true(str_eq(message.content, OCR_PROMPT));
     assert_int_equal(in.max_tokens.v, in.model->output_max);
     assert_int_equal(read_text(""), OK);
     assert_int_equal(message.part_count, 1); /* it says something now */
