@@ -119,7 +119,7 @@ static double person_height(const struct people_face *f, const struct people_bod
 {
     double top = f ? f->box.y : b->box.y, end = f ? f->box.y + f->box.height : b->box.y;
 
-    for (size_t j = 0; b && j < JOINT_COUNT; j++) {
+    for (enum people_joint j = JOINT_NOSE; b && j < JOINT_COUNT; j++) {
         if (joint_is_seen(b, j)) {
             top = fmin(top, b->joints[j].y);
             end = fmax(end, b->joints[j].y);

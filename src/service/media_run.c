@@ -663,7 +663,7 @@ static void add_value(const struct run *r, struct buf *b, const struct result *o
                 buf_add(b, S("null"));
             return;
         }
-        ASSERT(!"a template of data/media names what there is not");
+        ASSERT(false); /* a template of data/media names what there is not */
     }
 }
 
