@@ -224,12 +224,29 @@ static const char *finish_first(struct job *j)
     return encode_picture(j->out, &j->in[0], j->format);
 }
 
-/* The second picture, at most half as large, laid on the first where a body mostly is: the middle, below the top quarter. */
+/* "torso": left, upper, width and height, when it lies in the picture; else as it was: where a body mostly is. */
+static void read_torso(const struct job *j, double torso[4])
+{
+    yyjson_val *said = json_get(j->json, "torso");
+    double      v[4];
+
+    for (size_t i = 0; i < 4; i++) {
+        if (!json_to_num(yyjson_arr_get(said, i), &v[i]) || v[i] < 0)
+            return;
+    }
+    if (v[2] >= 1 && v[3] >= 1 && v[0] + v[2] <= j->in[0].width && v[1] + v[3] <= j->in[0].height)
+        memcpy(torso, v, sizeof(v));
+}
+
+/* The second picture, brought to the torso's size, laid on it. */
 static const char *op_overlay(struct job *j)
 {
     struct canvas *c = &j->in[0], part;
-    double         scale = fmin(0.5 * c->width / j->in[1].width, 0.45 * c->height / j->in[1].height);
+    double         torso[4] = { 0.25 * c->width, 0.25 * c->height, 0.5 * c->width, 0.45 * c->height }, scale;
     int            x, y;
+
+    read_torso(j, torso);
+    scale = fmin(torso[2] / j->in[1].width, torso[3] / j->in[1].height);
 
     if (!canvas_new(&part, max_int(1, (int)(j->in[1].width * scale)), max_int(1, (int)(j->in[1].height * scale))))
         return "no memory";
@@ -237,9 +254,9 @@ static const char *op_overlay(struct job *j)
         canvas_free(&part);
         return "the picture cannot be scaled";
     }
-    x = (c->width - part.width) / 2;
-    y = c->height / 4;
-    for (int row = 0; row < part.height && y + row < c->height; row++)
+    x = (int)(torso[0] + torso[2] / 2) - part.width / 2;
+    y = (int)torso[1];
+    for (int row = 0; row < part.height; row++)
         memcpy(canvas_at(c, x, y + row), canvas_at(&part, 0, row), 3 * (size_t)part.width);
     canvas_free(&part);
     return finish_first(j);

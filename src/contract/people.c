@@ -175,6 +175,22 @@ static bool measure_thighs(const struct people_body *b, double *ret)
     return true;
 }
 
+bool people_torso(const struct people_picture *p, struct people_box *ret)
+{
+    const struct people_face *f;
+    const struct people_body *b;
+    double                    left, right, top, end, x;
+
+    main_person(p->facts, &f, &b);
+    if (!b || count_seen(b, JOINT_SHOULDER_LEFT) < 2 || !middle(b, JOINT_SHOULDER_LEFT, &x, &top) ||
+        !middle(b, JOINT_HIP_LEFT, &x, &end))
+        return false;
+    left = fmin(b->joints[JOINT_SHOULDER_LEFT].x, b->joints[JOINT_SHOULDER_RIGHT].x);
+    right = fmax(b->joints[JOINT_SHOULDER_LEFT].x, b->joints[JOINT_SHOULDER_RIGHT].x);
+    *ret = (struct people_box){ left, top, right - left, end - top };
+    return ret->width > 0 && ret->height > 0;
+}
+
 static bool measure_lean(const struct people_body *b, double *ret)
 {
     double x, y, hips_y;

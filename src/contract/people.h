@@ -129,6 +129,9 @@ bool people_measure(const struct people_picture *p, enum people_measure m, doubl
 /* ERR_FAULT with the row of the first rule that holds. `word` is what the request says that some rules are for; may be empty. */
 enum err people_check(const struct people_rules *r, const struct people_picture *p, str word, struct fault *f);
 
+/* From shoulders down to hips of the one who takes most of the picture, arms left out. False when they are not seen. */
+bool people_torso(const struct people_picture *p, struct people_box *ret);
+
 /* The face of the one who takes most of the picture; NULL when none is seen. */
 const struct people_face *people_main_face(const struct people_facts *f);
 

@@ -416,6 +416,7 @@ static str request_of(struct run *r, size_t i, str op)
     const struct media_service *s = r->call->service;
     const struct media_value   *mark = media_call_value(r->call, MEDIA_ROLE_WATERMARK), *fps = media_call_value(r->call, MEDIA_ROLE_FPS);
     const struct media_value   *sound = media_call_value(r->call, MEDIA_ROLE_SOUND);
+    struct people_box           torso;
     struct buf                  b;
 
     buf_init(&b, r->rq->arena, SIZE_MAX / 2);
@@ -441,6 +442,9 @@ static str request_of(struct run *r, size_t i, str op)
     for (unsigned k = 0; k < s->member_count; k++)
         if (s->members[k].as.len && r->call->values[k].set)
             add_member(&b, &s->members[k], &r->call->values[k], r->rq->arena);
+    if (r->people && people_torso(r->people, &torso))
+        buf_addf(&b, ",\"torso\":[%lld,%lld,%lld,%lld]", llround(torso.x), llround(torso.y), llround(torso.width),
+                 llround(torso.height));
     buf_add(&b, S(",\"texts\":["));
     add_text(&b, prompt_of(r->call));
     add_text(&b, arena_printf(r->rq->arena, "%.*s, seed %lld", STR_ARG(r->rq->model_name), (long long)(r->seed + (int64_t)i)));

@@ -314,6 +314,20 @@ describe('a picture that moves', { skip }, () => {
     });
 });
 
+describe('try-on', { skip }, () => {
+    test('a garment lies on the torso that is seen', async () => {
+        const { output } = await run('aitryon', { person_image_url: at('body.jpg'), top_garment_url: at('portrait.jpg', 'scale=300:480,lutrgb=r=255:g=val*0.2:b=val*0.2') },
+            {}, '/services/aigc/image2image/image-synthesis');
+        assert.equal(output.task_status, 'SUCCEEDED', JSON.stringify(output));
+        const picture = Buffer.from(await (await fetch(output.image_url)).arrayBuffer());
+        const raw = execFileSync('ffmpeg', ['-v', 'error', '-i', '-', '-vf', 'scale=1200:1200', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'],
+            { input: picture, maxBuffer: 1 << 28 });
+        const red = (x, y) => { const [r, g] = raw.subarray(3 * (1200 * y + x)); return r > 180 && g < 80; };
+        assert(red(605, 260) && red(605, 480), 'between shoulders and hips');
+        assert(!red(605, 100) && !red(605, 800) && !red(350, 400), 'and nowhere else');
+    });
+});
+
 describe('a video that speaks', { skip }, () => {
     const good = () => ({ video_url: at('portrait.mp4', '3,25,scale=640:928'), audio_url: at('sine.wav', '2') });
 

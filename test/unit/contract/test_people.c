@@ -52,12 +52,16 @@ static double measure(enum people_measure m)
 
 TEST(somebody_is_measured)
 {
+    struct people_box torso;
+
     somebody();
     assert_true(measure(PEOPLE_persons) == 1 && measure(PEOPLE_faces) == 1);
     assert_true(measure(PEOPLE_height) == 0.5 && measure(PEOPLE_face_height) == 0.1);
     assert_true(measure(PEOPLE_shoulders) == 2 && measure(PEOPLE_hips) == 2 && measure(PEOPLE_ankles) == 2);
     assert_true(measure(PEOPLE_thighs) == 1 && measure(PEOPLE_lean) == 0);
     assert_true(measure(PEOPLE_back) == 0 && measure(PEOPLE_cut_legs) == 0);
+    assert_true(people_torso(&(struct people_picture){ .facts = &facts }, &torso));
+    assert_true(torso.x == 140 && torso.y == 220 && torso.width == 120 && torso.height == 150);
     assert_true(measure(PEOPLE_brightness) == -1);
     face->yaw = -40;
     assert_true(measure(PEOPLE_yaw) == 40);
