@@ -7,6 +7,7 @@ import Anthropic, { APIError, APIUserAbortError, AuthenticationError, BadRequest
 import { jsonSchemaOutputFormat } from '@anthropic-ai/sdk/helpers/json-schema';
 import { betaTool } from '@anthropic-ai/sdk/helpers/beta/json-schema';
 import { KEY, SCENARIO, UUID, serve, until } from './server.mjs';
+import { picture } from '../wire/faulty_engine.mjs';
 import { ADMIN_CONFIG, advance, stop_clock, tenant } from './tenants.mjs';
 
 const box = await serve({ scenario: SCENARIO });
@@ -92,7 +93,7 @@ describe('one answer', () => {
         const answer = await client().messages.create({ model: 'qwen3-vl-plus', max_tokens: 64,
             system: [{ type: 'text', text: 'Be brief.', cache_control: { type: 'ephemeral' } }],
             messages: [{ role: 'user', content: [
-                { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=' } },
+                { type: 'image', source: { type: 'base64', media_type: 'image/png', data: picture({ width: 64, height: 48 }).toString('base64') } },
                 { type: 'image', source: { type: 'url', url: 'https://example.com/a.png' } },
                 { type: 'text', text: 'poem', cache_control: { type: 'ephemeral' } }] }] });
         assert.equal(answer.content[0].text, POEM);
