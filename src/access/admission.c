@@ -341,7 +341,10 @@ enum err admit_charge(struct request *rq)
                      .cache_read = rq->usage.cache_explicit ? rq->usage.cached_tokens : 0,
                      .completion = rq->usage.completion_tokens,
                      .thinking = rq->usage.reasoning_tokens > 0,
-                     .batch = ad->batch },
+                     .batch = ad->batch,
+                     .images = rq->usage.images,
+                     .video_ms = rq->usage.video_ms,
+                     .when = rq->usage.size },
             .reasoning = rq->usage.reasoning_tokens,
     };
     enum err e;

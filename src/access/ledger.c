@@ -759,6 +759,19 @@ static size_t name_add(struct record *r, size_t at, str name, uint8_t *len)
     return at + n;
 }
 
+static int64_t cost_of(const struct charge *c, enum price_region region, const struct price_use *use)
+{
+    return use->images || use->video_ms ? price_made(c->model, region, use) : price_chat(c->model, region, use);
+}
+
+/* What the free quota counts of it. */
+static int64_t counted(const struct charge *c, enum price_region region, const struct price_use *use)
+{
+    if (use->images || use->video_ms)
+        return price_units(c->model, region, use);
+    return use->prompt - use->cache_created - use->cache_read + use->completion;
+}
+
 /* What it costs. From here on the next check sees it. */
 static void price(struct ledger *l, const struct charge *c, struct charged *ret)
 {
@@ -766,15 +779,15 @@ static void price(struct ledger *l, const struct charge *c, struct charged *ret)
     enum price_region region = quota_region(l->quota);
 
     use.free = 0;
-    ret->list_cost = price_chat(c->model, region, &use);
+    ret->list_cost = cost_of(c, region, &use);
     if (!quota_billing(l->quota))
         return;
     ret->cost = ret->list_cost;
     if (!use.batch)
-        use.free = quota_take(l->quota, c->model, use.prompt - use.cache_created - use.cache_read + use.completion);
+        use.free = quota_take(l->quota, c->model, counted(c, region, &use));
     ret->free = use.free;
     if (use.free)
-        ret->cost = price_chat(c->model, region, &use);
+        ret->cost = cost_of(c, region, &use);
     quota_spend(l->quota, ret->cost);
 }
 

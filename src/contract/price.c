@@ -71,6 +71,49 @@ int64_t price_chat(const struct model *m, enum price_region region, const struct
     return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
 }
 
+/* In thousandths of the unit. */
+static int64_t made(const struct price *p, const struct price_use *use)
+{
+    switch (p->unit) {
+    case PRICE_IMAGES:
+        return use->images * 1000;
+    case PRICE_SECONDS:
+        return use->video_ms;
+    case PRICE_CALLS:
+        return use->images || use->video_ms ? 1000 : 0;
+    case PRICE_TOKENS:
+    case PRICE_CHARS:
+        break;
+    }
+    return 0;
+}
+
+int64_t price_units(const struct model *m, enum price_region region, const struct price_use *use)
+{
+    const struct price *p = m ? m->prices[region] : NULL;
+
+    return p ? (made(p, use) + 999) / 1000 : 0;
+}
+
+int64_t price_made(const struct model *m, enum price_region region, const struct price_use *use)
+{
+    const struct price     *p = m ? m->prices[region] : NULL;
+    const struct price_row *row;
+    int64_t                 n;
+
+    if (!p)
+        return 0;
+    n = max_i64(0, made(p, use) - use->free * 1000);
+    row = &p->rows[0];
+    for (unsigned i = 0; i < p->row_count && use->when.len; i++) {
+        if (str_find_str_nocase(p->rows[i].when, use->when) != STR_NONE) {
+            row = &p->rows[i];
+            break;
+        }
+    }
+    return (int64_t)(((__int128)n * row->amount[PRICE_IN] + 500) / 1000);
+}
+
 str price_currency(enum price_region region)
 {
     static const str names[PRICE_REGION_COUNT] = { S("CNY"), S("USD") };

@@ -54,7 +54,7 @@ struct price_free {
     bool            monthly;
 };
 
-/* The tokens of one request. */
+/* The tokens of one request, or what was made. */
 struct price_use {
     int64_t prompt;        /* all input */
     int64_t cached;        /* part of it that an implicit cache had */
@@ -63,9 +63,18 @@ struct price_use {
     int64_t completion; /* all output, with reasoning */
     bool    thinking;
     bool    batch;
+    int64_t images, video_ms; /* made, of the size `when` ("720P"): what models without a price by tokens cost */
+    str     when;
     int64_t
         free; /* tokens that the free quota pays: of the prompt first (never of the explicit cache), then of the answer */
 };
+
+/* How much of the model's unit that is, rounded up: what its free quota is counted in. */
+int64_t price_units(const struct model *m, enum price_region region, const struct price_use *use);
+
+/* Millionths of what was made, by images, by seconds or by calls; `free` are units. The row is the one whose words have `when` in them,
+ * else the first. 0 for a model with a price by tokens. */
+int64_t price_made(const struct model *m, enum price_region region, const struct price_use *use);
 
 /* Millionths; 0 for a model without a price by tokens. Rounded once a request, half up.
  *

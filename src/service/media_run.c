@@ -749,6 +749,23 @@ static enum err say_refused(struct run *r, struct media_outcome *ret)
     return OK;
 }
 
+/* What the charge counts: pictures, or seconds of video, with those of the clips that went in where usage counts them too. */
+static void count_use(struct run *r)
+{
+    struct chat_usage *u = &r->rq->usage;
+    bool               video = r->results[0].facts.kind == MEDIA_VIDEO;
+    bool               all = str_find_str(r->call->service->usage, S("@all_duration")) != STR_NONE;
+
+    if (!r->made)
+        return;
+    if (video)
+        u->video_ms = r->made * length_ms(&r->results[0].facts) + (all ? r->input_ms : 0);
+    else
+        u->images = r->made;
+    if (r->call->service->tier_count)
+        u->size = arena_printf(r->rq->arena, "%lld%s", (long long)tier_of(r), video ? "P" : "");
+}
+
 enum err media_run(struct request *rq, const struct media_call *c, str owner, str base, struct media_outcome *ret)
 {
     struct run *r = arena_new(rq->arena, struct run);
@@ -771,6 +788,7 @@ enum err media_run(struct request *rq, const struct media_call *c, str owner, st
     e = make_all(r);
     if (e)
         return e;
+    count_use(r);
     buf_add_char(&ret->output, ',');
     fill(r, &ret->output, NULL, c->service->output);
     fill(r, &usage, NULL, c->service->usage);

@@ -289,7 +289,10 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
                                                     .workspace = run->row.workspace,
                                                     .key = run->row.key,
                                                     .use = { .prompt = rq->usage.prompt_tokens,
-                                                             .completion = rq->usage.completion_tokens } } };
+                                                             .completion = rq->usage.completion_tokens,
+                                                             .images = rq->usage.images,
+                                                             .video_ms = rq->usage.video_ms,
+                                                             .when = rq->usage.size } } };
         n.end.also = charge_job;
         n.end.arg = &n.charging;
     }
