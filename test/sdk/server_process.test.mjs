@@ -119,8 +119,11 @@ test('a reload that leaves a child out lets its stream end, and its gauge; one t
 
     const stream = await chat(box, 'slow', { stream: true });
     await reload('', 'configuration read again');
-    const other = await chat(box, 'and you?'); // the stand-in, which is what the new configuration has
-    assert.equal((await box.logged(other.headers.get('x-request-id'))).engine, 'standin');
+    await until(async () => { // the stand-in, which is what the new configuration has; each worker takes it over when it comes to it
+        const other = await chat(box, 'and you?');
+        await other.text();
+        return (await box.logged(other.headers.get('x-request-id'))).engine === 'standin';
+    }, 'the stand-in');
     assert.equal(await box.metric(gauge), 1);
     const text = await stream.text();
     assert.match(text, /"9 "/);
