@@ -52,6 +52,7 @@ enum err usage_query_job(sqlite3 *db, void *usage_query)
     struct usage_query *q = usage_query;
     sqlite3_stmt       *st;
     enum err            e;
+    size_t               room = 0;
     int                 r;
 
     ASSERT(q->by < ARRAY_LEN(by_columns));
@@ -77,7 +78,10 @@ enum err usage_query_job(sqlite3 *db, void *usage_query)
     while ((r = sqlite3_step(st)) == SQLITE_ROW) {
         size_t n = q->row_count++;
 
-        q->rows = arena_realloc(q->arena, q->rows, n * sizeof(*q->rows), (n + 1) * sizeof(*q->rows));
+        if (n == room) { /* the rows' texts lie in between, so that each growth is a copy */
+            room = room ? 2 * room : 16;
+            q->rows = arena_realloc(q->arena, q->rows, n * sizeof(*q->rows), room * sizeof(*q->rows));
+        }
         q->rows[n] = row_of(st, q->arena);
     }
     sqlite3_finalize(st);
