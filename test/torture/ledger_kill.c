@@ -46,6 +46,10 @@ static void die(const char *what)
 
 /* ---- the child ---- */
 
+/* The prompts of a worker are 1, 2, … and begin again behind so many: so the sums, and their prices, stay within 64 bits however late
+ * the kill comes. */
+#define ROUND 1000
+
 struct worker {
     struct ledger_log *log;
     struct loop       *loop;
@@ -64,7 +68,7 @@ static void charge_on(void *arg)
     for (int64_t n = 1;; n++) {
         struct charged done;
 
-        c.use = (struct price_use){ .prompt = n, .completion = n * n };
+        c.use = (struct price_use){ .prompt = n % ROUND, .completion = (n % ROUND) * (n % ROUND) };
         if (ledger_charge(w->log, &c, &done) || ledger_wait(w->log, done.ticket))
             die("charge");
         atomic_store_explicit(&shared->acknowledged[w->child][w->index], n, memory_order_release);
@@ -135,9 +139,20 @@ static void live_a_while(void)
     usleep((useconds_t)(rand_u64() % LIFE_MAX_US));
 }
 
-static int64_t sum_of_squares(int64_t n)
+/* Of the first n charges: their prompts, and the squares of these. */
+static int64_t sum_to(int64_t n)
+{
+    return n * (n + 1) / 2;
+}
+
+static int64_t squares_to(int64_t n)
 {
     return n * (n + 1) * (2 * n + 1) / 6;
+}
+
+static int64_t sum_of(int64_t (*to)(int64_t n), int64_t n)
+{
+    return n / ROUND * to(ROUND - 1) + to(n % ROUND);
 }
 
 /* The row of a key; zeros when it has none. */
@@ -171,8 +186,8 @@ static int check(struct store *store, unsigned children)
             r = booked(&q, key);
             charges += n;
             in_flight += r.requests - n;
-            if (r.requests < n || r.requests > n + 1 || r.prompt_tokens != r.requests * (r.requests + 1) / 2 ||
-                r.completion_tokens != sum_of_squares(r.requests)) {
+            if (r.requests < n || r.requests > n + 1 || r.prompt_tokens != sum_of(sum_to, r.requests) ||
+                r.completion_tokens != sum_of(squares_to, r.requests)) {
                 fprintf(stderr, "ledger_kill: %s: %lld acknowledged, %lld booked with %lld + %lld tokens\n", key,
                         (long long)n, (long long)r.requests, (long long)r.prompt_tokens,
                         (long long)r.completion_tokens);
