@@ -30,7 +30,7 @@ static struct access   used;
 static const char      body[] = "{\"model\":\"wan2.2-t2i-flash\",\"input\":{\"prompt\":\"a cat that sits on the roof of a red house\"},"
                                 "\"parameters\":{\"size\":\"1024*1024\",\"n\":1}}";
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     fprintf(stderr, "tasks: %s: %s\n", what, strerror(errno));
     exit(1);
