@@ -343,7 +343,8 @@ enum err admit_charge(struct request *rq)
                      .thinking = rq->usage.reasoning_tokens > 0,
                      .batch = ad->batch,
                      .images = rq->usage.images,
-                     .video_ms = rq->usage.video_ms,
+                     .play_ms = rq->usage.play_ms,
+                     .characters = rq->usage.characters,
                      .when = rq->usage.size },
             .reasoning = rq->usage.reasoning_tokens,
     };

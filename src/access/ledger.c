@@ -761,13 +761,13 @@ static size_t name_add(struct record *r, size_t at, str name, uint8_t *len)
 
 static int64_t cost_of(const struct charge *c, enum price_region region, const struct price_use *use)
 {
-    return use->images || use->video_ms ? price_made(c->model, region, use) : price_chat(c->model, region, use);
+    return price_is_made(use) ? price_made(c->model, region, use) : price_chat(c->model, region, use);
 }
 
 /* What the free quota counts of it. */
 static int64_t counted(const struct charge *c, enum price_region region, const struct price_use *use)
 {
-    if (use->images || use->video_ms)
+    if (price_is_made(use))
         return price_units(c->model, region, use);
     return use->prompt - use->cache_created - use->cache_read + use->completion;
 }

@@ -198,7 +198,8 @@ struct chat_usage {
     int64_t audio_out_tokens;                         /* part of completion_tokens: speech */
     int64_t searches;                                 /* how often the web was searched */
     int64_t code_runs;                                /* how often the code interpreter ran */
-    int64_t images, video_ms; /* made, not chat: of the size `size` ("720P") */
+    int64_t images, play_ms; /* not chat: pictures made, video made or sound heard, of the size `size` ("720P") */
+    int64_t characters;      /* spoken, as its family counts them */
     str     size;
 };
 

@@ -9,6 +9,7 @@
 enum {
     MILLIONTHS = 1000000,
     TOKENS_PER_PRICE = 1000000,
+    CHARS_PER_PRICE = 10000,
     PERMILLE = 1000,
     BATCH_PERMILLE = 500,
     CACHE_CREATED_PERMILLE = 1250,
@@ -71,18 +72,25 @@ int64_t price_chat(const struct model *m, enum price_region region, const struct
     return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
 }
 
-/* In thousandths of the unit. */
+/* Into how many parts of what an amount is for made() counts; and what a free quota counts has. */
+static int64_t parts(const struct price *p, int64_t *ret_unit)
+{
+    *ret_unit = p->unit == PRICE_CHARS ? 1 : 1000;
+    return p->unit == PRICE_CHARS ? CHARS_PER_PRICE : 1000;
+}
+
 static int64_t made(const struct price *p, const struct price_use *use)
 {
     switch (p->unit) {
     case PRICE_IMAGES:
         return use->images * 1000;
     case PRICE_SECONDS:
-        return use->video_ms;
+        return use->play_ms;
     case PRICE_CALLS:
-        return use->images || use->video_ms ? 1000 : 0;
-    case PRICE_TOKENS:
+        return price_is_made(use) ? 1000 : 0;
     case PRICE_CHARS:
+        return use->characters;
+    case PRICE_TOKENS:
         break;
     }
     return 0;
@@ -91,19 +99,24 @@ static int64_t made(const struct price *p, const struct price_use *use)
 int64_t price_units(const struct model *m, enum price_region region, const struct price_use *use)
 {
     const struct price *p = m ? m->prices[region] : NULL;
+    int64_t             unit;
 
-    return p ? (made(p, use) + 999) / 1000 : 0;
+    if (!p)
+        return 0;
+    (void)parts(p, &unit);
+    return (made(p, use) + unit - 1) / unit;
 }
 
 int64_t price_made(const struct model *m, enum price_region region, const struct price_use *use)
 {
     const struct price     *p = m ? m->prices[region] : NULL;
     const struct price_row *row;
-    int64_t                 n;
+    int64_t                 n, unit, whole;
 
     if (!p)
         return 0;
-    n = max_i64(0, made(p, use) - use->free * 1000);
+    whole = parts(p, &unit);
+    n = max_i64(0, made(p, use) - use->free * unit);
     row = &p->rows[0];
     for (unsigned i = 0; i < p->row_count && use->when.len; i++) {
         if (str_find_str_nocase(p->rows[i].when, use->when) != STR_NONE) {
@@ -111,7 +124,7 @@ int64_t price_made(const struct model *m, enum price_region region, const struct
             break;
         }
     }
-    return (int64_t)(((__int128)n * row->amount[PRICE_IN] + 500) / 1000);
+    return (int64_t)(((__int128)n * row->amount[PRICE_IN] + whole / 2) / whole);
 }
 
 str price_currency(enum price_region region)

@@ -63,7 +63,8 @@ struct price_use {
     int64_t completion; /* all output, with reasoning */
     bool    thinking;
     bool    batch;
-    int64_t images, video_ms; /* made, of the size `when` ("720P"): what models without a price by tokens cost */
+    int64_t images, play_ms; /* made or heard, of the size `when` ("720P"): what models without a price by tokens cost */
+    int64_t characters;      /* spoken: the same */
     str     when;
     int64_t
         free; /* tokens that the free quota pays: of the prompt first (never of the explicit cache), then of the answer */
@@ -72,7 +73,13 @@ struct price_use {
 /* How much of the model's unit that is, rounded up: what its free quota is counted in. */
 int64_t price_units(const struct model *m, enum price_region region, const struct price_use *use);
 
-/* Millionths of what was made, by images, by seconds or by calls; `free` are units. The row is the one whose words have `when` in them,
+/* Whether that is anything. */
+static inline bool price_is_made(const struct price_use *use)
+{
+    return use->images || use->play_ms || use->characters;
+}
+
+/* Millionths of what was made, by images, by seconds, by characters or by calls; `free` are units. The row is the one whose words have `when` in them,
  * else the first. 0 for a model with a price by tokens. */
 int64_t price_made(const struct model *m, enum price_region region, const struct price_use *use);
 

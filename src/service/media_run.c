@@ -759,7 +759,7 @@ static void count_use(struct run *r)
     if (!r->made)
         return;
     if (video)
-        u->video_ms = r->made * length_ms(&r->results[0].facts) + (all ? r->input_ms : 0);
+        u->play_ms = r->made * length_ms(&r->results[0].facts) + (all ? r->input_ms : 0);
     else
         u->images = r->made;
     if (r->call->service->tier_count)

@@ -291,7 +291,8 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
                                                     .use = { .prompt = rq->usage.prompt_tokens,
                                                              .completion = rq->usage.completion_tokens,
                                                              .images = rq->usage.images,
-                                                             .video_ms = rq->usage.video_ms,
+                                                             .play_ms = rq->usage.play_ms,
+                                                             .characters = rq->usage.characters,
                                                              .when = rq->usage.size } } };
         n.end.also = charge_job;
         n.end.arg = &n.charging;

@@ -132,6 +132,22 @@ static void other_units_are_in_the_table_too(void **state)
     }
 }
 
+static void what_is_spoken_costs_by_its_characters(void **state)
+{
+    struct price_use use = { .characters = 7 };
+
+    (void)state;
+    /* cosyvoice-v2: 2 for 10,000 characters */
+    assert_int_equal(price_made(find("cosyvoice-v2"), PRICE_CN, &use), 1400);
+    assert_int_equal(price_units(find("cosyvoice-v2"), PRICE_CN, &use), 7);
+    use.free = 5;
+    assert_int_equal(price_made(find("cosyvoice-v2"), PRICE_CN, &use), 400);
+    /* fun-asr-realtime: 0.00033 a second, a free second at a time */
+    use = (struct price_use){ .play_ms = 1500 };
+    assert_int_equal(price_made(find("fun-asr-realtime"), PRICE_CN, &use), 495);
+    assert_int_equal(price_units(find("fun-asr-realtime"), PRICE_CN, &use), 2);
+}
+
 static void grants_are_those_of_the_catalogue(void **state)
 {
     const struct model *m = find("qwen-plus");
@@ -187,6 +203,7 @@ int main(void)
         cmocka_unit_test(counts_of_an_engine_gone_wrong_do_no_harm),
         cmocka_unit_test(what_has_no_price_by_tokens_costs_nothing),
         cmocka_unit_test(other_units_are_in_the_table_too),
+        cmocka_unit_test(what_is_spoken_costs_by_its_characters),
         cmocka_unit_test(grants_are_those_of_the_catalogue),
         cmocka_unit_test(amounts_are_written_and_read),
     };
