@@ -5,7 +5,7 @@
  * between two questions, so that many streams share few processes.
  *
  *      speaker_open ── speaker_say* ── speaker_end ── speaker_close
- *      listener_open ── listener_hear* / listener_commit* ── listener_end ── listener_close
+ *      recogniser_open ── recogniser_hear* / recogniser_commit* ── recogniser_end ── recogniser_close
  *
  * Errors, of all that suspends:
  *   ERR_IO           the engine has crashed over it, or cannot be started
@@ -13,7 +13,7 @@
  *   ERR_PROTOCOL     it has answered nonsense
  *   ERR_LIMIT        too many wait already
  *   ERR_CANCELLED    the fiber was
- * The reason is in the log. After any of them a speaker or listener can only be closed.
+ * The reason is in the log. After any of them a speaker or recogniser can only be closed.
  *
  * Thread: one loop for life. Sound inside is PCM, 16 bits, little endian, one channel.
  */
@@ -123,10 +123,10 @@ struct boosted_word {
     int weight; /* 1 … 5; negative: less likely */
 };
 
-struct listener_options {
+struct recogniser_options {
     enum sound_format          format;
     int                        sample_rate; /* of PCM and AMR; the others say theirs */
-    bool                       whole;       /* no voice activity: one utterance until listener_commit() */
+    bool                       whole;       /* no voice activity: one utterance until recogniser_commit() */
     int                        silence_ms;  /* that ends a sentence */
     double                     threshold;   /* of voice activity, −1 (everything is speech) … 1; 0 is ordinary */
     str                        language;    /* hint; empty: none */
@@ -144,7 +144,7 @@ enum heard_kind {
 
 struct heard_word {
     str     text;
-    int64_t begin_ms, end_ms; /* since the listener's first sound */
+    int64_t begin_ms, end_ms; /* since the recogniser's first sound */
     double  confidence;       /* 0 … 1 */
 };
 
@@ -166,18 +166,18 @@ struct heard_piece {
     int64_t       cpu_us;
 };
 
-struct listener;
+struct recogniser;
 
-SUSPENDS enum err listener_open(struct speech *s, const struct listener_options *o, struct arena *a,
-                                struct listener **ret);
+SUSPENDS enum err recogniser_open(struct speech *s, const struct recogniser_options *o, struct arena *a,
+                                struct recogniser **ret);
 /* Sound as it comes, in pieces of any size; they need not hold whole samples. */
-SUSPENDS enum err listener_hear(struct listener *l, str bytes, struct arena *a, struct heard_piece *ret);
+SUSPENDS enum err recogniser_hear(struct recogniser *l, str bytes, struct arena *a, struct heard_piece *ret);
 /* The sentence ends here. */
-SUSPENDS enum err listener_commit(struct listener *l, struct arena *a, struct heard_piece *ret);
+SUSPENDS enum err recogniser_commit(struct recogniser *l, struct arena *a, struct heard_piece *ret);
 /* No more will come: whatever is under way is finished. */
-SUSPENDS enum err listener_end(struct listener *l, struct arena *a, struct heard_piece *ret);
+SUSPENDS enum err recogniser_end(struct recogniser *l, struct arena *a, struct heard_piece *ret);
 /* From anywhere, also in the middle. */
-void listener_close(struct listener *l);
+void recogniser_close(struct recogniser *l);
 
 /* ---- files ---- */
 
