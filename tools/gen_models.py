@@ -53,7 +53,7 @@ NUMBERS = {'context': 'context', 'input': 'input_max', 'output': 'output_max', '
 THINKING_NUMBERS = {'input.thinking': ('input_max_thinking', 'input'),
                     'output.thinking': ('output_max_thinking', 'output')}
 TEXTS = ('family', 'provider', 'equals', 'offline', 'effort', 'audio_voices')
-ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs', 'logit_bias', 'code',
+ABILITIES = ('tools', 'required', 'search', 'json', 'json_thinking', 'partial', 'cache', 'logprobs', 'logit_bias', 'code', 'mixed',
              'tool_stream', 'sparse', 'terms')
 # Whose answers are sampled from text.
 SAMPLED = {'chat', 'vision-chat', 'audio-chat', 'document-chat', 'ocr-vision', 'omni', 'translation'}

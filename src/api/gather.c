@@ -128,6 +128,7 @@ void gather_event(struct gathered *all, const struct chat_event *ev)
         gather_code(g, ev->text);
         break;
     case CHAT_EV_AUDIO:
+    case CHAT_EV_IMAGES:
     case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;

@@ -40,18 +40,29 @@ int64_t usage_text_tokens(const struct chat_usage *u)
     return max_i64(u->prompt_tokens - u->image_tokens - u->video_tokens - u->audio_tokens, 0);
 }
 
+/* `tail`: what follows the count. False, and nothing is added, when it was not used. */
+static bool add_plugin(struct buf *b, bool *any, str head, int64_t count, str tail)
+{
+    if (!count)
+        return false;
+    if (*any)
+        buf_add_char(b, ',');
+    *any = true;
+    json_add_count(b, head, count);
+    buf_add(b, tail);
+    return true;
+}
+
 void usage_add_plugins(struct buf *b, const struct chat_input *in, const struct chat_usage *u)
 {
-    if (LIKELY(!u->searches && !u->code_runs))
+    bool any = false;
+
+    if (LIKELY(!u->searches && !u->image_searches && !u->code_runs))
         return;
     buf_add(b, S(",\"plugins\":{"));
-    if (u->code_runs) {
-        json_add_count(b, S("\"code_interpreter\":{\"count\":"), u->code_runs);
-        buf_add(b, u->searches ? S("},") : S("}"));
-    }
-    if (u->searches) {
-        json_add_count(b, S("\"search\":{\"count\":"), u->searches);
-        buf_add(b, S(",\"strategy\":"));
+    add_plugin(b, &any, S("\"code_interpreter\":{\"count\":"), u->code_runs, S("}"));
+    add_plugin(b, &any, S("\"image_search\":{\"count\":"), u->image_searches, S("}"));
+    if (add_plugin(b, &any, S("\"search\":{\"count\":"), u->searches, S(",\"strategy\":"))) {
         json_add_str(b, in->search.strategy.len ? in->search.strategy : CHAT_SEARCH_STRATEGY);
         buf_add_char(b, '}');
     }

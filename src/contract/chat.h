@@ -145,6 +145,7 @@ struct chat_input {
     opt_bool           code_interpreter; /* enable_code_interpreter */
     bool               code_whole;       /* … whose answer need not be a stream (a tool of the Responses API) */
     opt_bool           tool_stream;
+    opt_bool           text_image_mixed; /* enable_text_image_mixed: pictures between the texts */
 
     bool                    stream;        /* the answer goes out piece by piece */
     bool                    include_usage; /* stream_options.include_usage */
@@ -197,6 +198,7 @@ struct chat_usage {
     int64_t image_tokens, video_tokens, audio_tokens; /* parts of prompt_tokens */
     int64_t audio_out_tokens;                         /* part of completion_tokens: speech */
     int64_t searches;                                 /* how often the web was searched */
+    int64_t image_searches;                           /* … for pictures that stand in the text */
     int64_t code_runs;                                /* how often the code interpreter ran */
     int64_t images, play_ms; /* not chat: pictures made, video made or sound heard, of the size `size` ("720P") */
     int64_t characters;      /* spoken, as its family counts them */
@@ -222,6 +224,11 @@ struct chat_found {
     str tool, result;
 };
 
+/* What the code interpreter ran, and what it printed. */
+struct chat_code {
+    str code, output;
+};
+
 /* One step of a research, in the words of the wire (chat.md §5.9). */
 struct chat_step {
     str phase, status;
@@ -233,8 +240,9 @@ enum chat_event_kind {
     CHAT_EV_TEXT,      /* text */
     CHAT_EV_TOOL_CALL, /* a call begins: tool_index, tool_id, tool_name */
     CHAT_EV_TOOL_ARGS, /* text: a piece of the call's JSON arguments */
-    CHAT_EV_SEARCH,    /* sources: what a web search found; before the text that uses it */
-    CHAT_EV_CODE,      /* text: code that the code interpreter ran, whole */
+    CHAT_EV_SEARCH,    /* sources: what a web search found; text: what was asked, may be empty; before the text that uses it */
+    CHAT_EV_IMAGES,    /* pictures were searched for: they stand in the text that follows, as HTML */
+    CHAT_EV_CODE,      /* text: code that the code interpreter ran, whole; output: what it printed, may be empty */
     CHAT_EV_AUDIO,     /* text: a piece of base64 PCM */
     CHAT_EV_STEP,      /* step: what a research model does; text: what it says of it */
     CHAT_EV_FINISH,    /* finish; last of its choice */
@@ -249,6 +257,7 @@ struct chat_event {
     int64_t              tokens; /* of `text`; -1 when the engine does not know (then they are counted) */
     unsigned             tool_index;
     str                  tool_id, tool_name;
+    str                  output; /* CHAT_EV_CODE */
     enum chat_finish     finish;
     str                  stop; /* CHAT_EV_FINISH: the text of `stop` that ended the answer, when the engine tells */
     struct chat_usage    usage;

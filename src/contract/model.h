@@ -170,6 +170,7 @@ struct model {
     bool can_required;      /* tool_choice "required" (else E030) */
     bool can_logit_bias;    /* (else it is ignored) */
     bool can_code;          /* enable_code_interpreter */
+    bool can_mixed;         /* enable_text_image_mixed (else it is ignored) */
     bool can_tool_stream;   /* the arguments of calls are streamed only with tool_stream */
     bool can_json_thinking; /* response_format json_… while it thinks (else E025) */
     bool partial_answer;    /* a whole answer is given as far as it is when the call's time is over (else E230a) */

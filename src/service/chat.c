@@ -836,6 +836,9 @@ SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
     case CHAT_EV_SEARCH:
         u->searches += !run->counted;
         break;
+    case CHAT_EV_IMAGES:
+        u->image_searches += !run->counted;
+        break;
     case CHAT_EV_CODE:
         count_code(run, ev);
         break;

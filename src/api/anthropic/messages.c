@@ -389,6 +389,7 @@ static void send_event(void *arg, const struct chat_event *ev)
     case CHAT_EV_SEARCH:
     case CHAT_EV_CODE:
     case CHAT_EV_AUDIO:
+    case CHAT_EV_IMAGES:
     case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;

@@ -528,6 +528,7 @@ static void send_event(void *arg, const struct chat_event *ev)
     case CHAT_EV_AUDIO:
         add_audio_frame(a, ev);
         break;
+    case CHAT_EV_IMAGES:
     case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;

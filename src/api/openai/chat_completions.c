@@ -237,7 +237,7 @@ static void send_event(void *arg, const struct chat_event *ev)
     bool           first = !c->begun;
     struct buf    *b;
 
-    if (ev->kind == CHAT_EV_SEARCH || ev->kind == CHAT_EV_CODE)
+    if (ev->kind == CHAT_EV_SEARCH || ev->kind == CHAT_EV_IMAGES || ev->kind == CHAT_EV_CODE)
         return; /* this protocol does not show them (chat.md §3.10) */
     c->begun = true;
     if (first && ev->kind != CHAT_EV_TOOL_CALL)
@@ -275,6 +275,7 @@ static void send_event(void *arg, const struct chat_event *ev)
         break;
     case CHAT_EV_SEARCH:
     case CHAT_EV_CODE:
+    case CHAT_EV_IMAGES:
     case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;

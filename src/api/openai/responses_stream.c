@@ -32,9 +32,11 @@ static void add_sources(struct buf *b, const struct output_item *item)
     }
 }
 
-/* What the web was asked: the user's last words, as no engine says it. */
-static str query(const struct response *r)
+/* What the web was asked; the user's last words, when the engine does not say it. */
+static str query(const struct response *r, const struct output_item *item)
 {
+    if (item->text.len)
+        return buf_str(&item->text);
     for (size_t i = r->in->message_count; i > 0; i--) {
         if (r->in->messages[i - 1].role == CHAT_USER)
             return r->in->messages[i - 1].content;
@@ -81,7 +83,7 @@ void response_add_item(struct response *r, struct buf *b, const struct output_it
         buf_add(b, S(",\"type\":\"function_call\"}"));
         break;
     case OUTPUT_SEARCH:
-        add_text(b, "{\"action\":{\"query\":", query(r));
+        add_text(b, "{\"action\":{\"query\":", query(r, item));
         buf_add(b, S(",\"sources\":["));
         if (done)
             add_sources(b, item);
@@ -92,7 +94,12 @@ void response_add_item(struct response *r, struct buf *b, const struct output_it
     case OUTPUT_CODE:
         add_text(b, "{\"code\":", buf_str(&item->text));
         add_text(b, ",\"container_id\":\"\",\"id\":", item->id);
-        buf_add(b, S(",\"outputs\":[]"));
+        buf_add(b, S(",\"outputs\":["));
+        if (done && item->output.len) {
+            add_text(b, "{\"logs\":", item->output);
+            buf_add(b, S(",\"type\":\"logs\"}"));
+        }
+        buf_add_char(b, ']');
         buf_add(b, status);
         buf_add(b, S(",\"type\":\"code_interpreter_call\"}"));
         break;
@@ -493,6 +500,7 @@ static void take_search(struct response *r, const struct chat_event *ev)
 
     close_texts(r);
     item = item_new(r, OUTPUT_SEARCH);
+    buf_add(&item->text, ev->text);
     item->urls = arena_array(r->rq->arena, str, ev->source_count);
     item->url_count = ev->source_count;
     for (size_t i = 0; i < ev->source_count; i++)
@@ -508,6 +516,7 @@ static void take_code(struct response *r, const struct chat_event *ev)
     close_texts(r);
     item = item_new(r, OUTPUT_CODE);
     buf_add(&item->text, ev->text);
+    item->output = arena_str(r->rq->arena, ev->output);
     item_open(r, item);
     item_close(r, item);
 }
@@ -542,6 +551,7 @@ void response_event(struct response *r, const struct chat_event *ev)
         close_all(r);
         break;
     case CHAT_EV_AUDIO:
+    case CHAT_EV_IMAGES:
     case CHAT_EV_STEP:
     case CHAT_EV_USAGE:
         break;

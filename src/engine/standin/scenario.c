@@ -735,6 +735,11 @@ static bool read_audio(struct reader *r, yaml_node_t *v, void *into)
     return filled_text_read(r, v, "audio", &((struct scenario_answer *)into)->audio);
 }
 
+static bool read_query(struct reader *r, yaml_node_t *v, void *into)
+{
+    return filled_text_read(r, v, "query", &((struct scenario_answer *)into)->query);
+}
+
 static bool read_reasoning(struct reader *r, yaml_node_t *v, void *into)
 {
     return filled_text_read(r, v, "reasoning", &((struct scenario_answer *)into)->reasoning);
@@ -836,7 +841,7 @@ static bool read_finish_reason(struct reader *r, yaml_node_t *v, void *into)
 #define USAGE_COUNTS(X)                                                                                               \
     X(prompt_tokens)                                                                                                  \
     X(completion_tokens) X(reasoning_tokens) X(cached_tokens) X(cache_created_tokens) X(image_tokens) X(video_tokens) \
-        X(audio_tokens) X(audio_out_tokens) X(searches) X(code_runs)
+        X(audio_tokens) X(audio_out_tokens) X(searches) X(image_searches) X(code_runs)
 
 #define READ_COUNT(name)                                                               \
     static bool read_##name(struct reader *r, yaml_node_t *v, void *into)              \
@@ -909,6 +914,26 @@ static bool read_search(struct reader *r, yaml_node_t *v, void *into)
     return true;
 }
 
+static bool read_images(struct reader *r, yaml_node_t *v, void *into)
+{
+    static const struct key keys[] = { KEY("title", read_source_title), KEY("url", read_source_url) };
+    struct scenario_answer *answer = into;
+
+    if (v->type != YAML_SEQUENCE_NODE)
+        return refuse(r, v, "images must be a list of pictures");
+    answer->image_count = list_size(v);
+    answer->images = arena_array(r->arena, struct chat_source, answer->image_count);
+    for (size_t i = 0; i < answer->image_count; i++) {
+        yaml_node_t *one = list_item(r, v, i);
+
+        if (!one || !map_read(r, one, keys, ARRAY_LEN(keys), "a picture", &answer->images[i]))
+            return false;
+        if (!answer->images[i].url.len)
+            return refuse(r, one, "a picture needs a url");
+    }
+    return true;
+}
+
 static bool read_found_tool(struct reader *r, yaml_node_t *v, void *into)
 {
     return text_read(r, v, "tool", &((struct chat_found *)into)->tool);
@@ -937,17 +962,29 @@ static bool read_found(struct reader *r, yaml_node_t *v, void *into)
     return true;
 }
 
+static bool read_code_code(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "code", &((struct chat_code *)into)->code);
+}
+
+static bool read_code_output(struct reader *r, yaml_node_t *v, void *into)
+{
+    return text_read(r, v, "output", &((struct chat_code *)into)->output);
+}
+
 static bool read_code(struct reader *r, yaml_node_t *v, void *into)
 {
+    static const struct key keys[] = { KEY("code", read_code_code), KEY("output", read_code_output) };
     struct scenario_answer *answer = into;
     bool                    list = v->type == YAML_SEQUENCE_NODE;
 
     answer->code_count = list ? list_size(v) : 1;
-    answer->code = arena_array(r->arena, str, answer->code_count);
+    answer->code = arena_array(r->arena, struct chat_code, answer->code_count);
     for (size_t i = 0; i < answer->code_count; i++) {
         yaml_node_t *one = list ? list_item(r, v, i) : v;
 
-        if (!one || !text_read(r, one, "code", &answer->code[i]))
+        if (!one || !(one->type == YAML_MAPPING_NODE ? map_read(r, one, keys, ARRAY_LEN(keys), "code", &answer->code[i])
+                                                     : text_read(r, one, "code", &answer->code[i].code)))
             return false;
     }
     return true;
@@ -1084,7 +1121,9 @@ static bool answer_read(struct reader *r, yaml_node_t *v, struct scenario_answer
     static const struct key keys[] = { KEY("text", read_text),
                                        KEY("reasoning", read_reasoning),
                                        KEY("search", read_search),
+                                       KEY("query", read_query),
                                        KEY("found", read_found),
+                                       KEY("images", read_images),
                                        KEY("code", read_code),
                                        KEY("audio", read_audio),
                                        KEY("tool_calls", read_tool_calls),

@@ -18,8 +18,10 @@
  *       answer:                     # or answers: [ …, … ], used in turn
  *         text: "You said {{message}}."   # {{message}} {{model}} {{call}} {{tool_result}}
  *         search: [{ title: …, url: …, site_name: …, icon: … }]  # when enable_search is on
+ *         query: …                  # what was searched for; else the user's last words
+ *         images: [{ title: …, url: … }]  # pictures between the texts, with enable_text_image_mixed
  *         found: [{ tool: weather, result: … }]  # the same, with enable_search_extension
- *         code: [print(1)]                # what the code interpreter ran, when it is on
+ *         code: [{ code: print(1), output: "1" }]  # what the code interpreter ran, when it is on; or print(1)
  *         reasoning: …
  *         audio: UklGRg==           # Base64 of 16 bit PCM at 24 kHz, for requests that ask for speech
  *         tool_calls: [{ name: get_weather, arguments: { city: Paris } }]
@@ -82,12 +84,14 @@ struct scenario_error {
 };
 
 struct scenario_answer {
-    struct scenario_text  text, reasoning, audio; /* audio: Base64 of PCM, given when the request asks for speech */
+    struct scenario_text  text, reasoning, audio, query; /* audio: Base64 of PCM, given when the request asks for speech */
     struct chat_source   *sources; /* numbered from 1 */
     size_t                source_count;
     struct chat_found    *found;
     size_t                found_count;
-    str                  *code;
+    struct chat_source   *images; /* of which title and url are given */
+    size_t                image_count;
+    struct chat_code     *code;
     size_t                code_count;
     struct scenario_call *calls;
     size_t                call_count;

@@ -38,13 +38,14 @@
 #define UNLIMITED             INT64_MAX
 #define REMEMBER_AT_ONCE      16384 /* tokens */
 
-enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_CODE, PART_AUDIO, PART_STEP };
+enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_IMAGES, PART_CODE, PART_AUDIO, PART_STEP };
 
 struct part {
     enum part_kind kind;
     unsigned       index; /* of a call among the calls */
     str            text;  /* of a call: its arguments */
     str            id, name;
+    str            output;        /* PART_CODE */
     const struct chat_step *step; /* PART_STEP */
 };
 
@@ -77,7 +78,7 @@ struct standin_stream {
 
     uint64_t         dice;
     struct part     *parts;
-    struct part      own_parts[4]; /* enough without tool calls and code */
+    struct part      own_parts[5]; /* enough without tool calls and code */
     size_t           part_count, part;
     bool             begun;     /* the choice is planned */
     bool             announced; /* the current call's name is out */
@@ -339,7 +340,57 @@ static bool runs_code(const struct standin_stream *st)
 static void plan_code(struct standin_stream *st)
 {
     for (size_t i = 0; runs_code(st) && i < st->answer->code_count; i++)
-        part_add(st, PART_CODE, st->answer->code[i]);
+        part_add(st, PART_CODE, st->answer->code[i].code)->output = st->answer->code[i].output;
+}
+
+static bool shows_images(const struct standin_stream *st)
+{
+    return st->in->text_image_mixed.v && st->in->model && st->in->model->can_mixed && st->answer && st->answer->image_count;
+}
+
+static void add_html(struct buf *b, str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        switch (text.ptr[i]) {
+        case '&':
+            buf_add(b, S("&amp;"));
+            break;
+        case '<':
+            buf_add(b, S("&lt;"));
+            break;
+        case '"':
+            buf_add(b, S("&quot;"));
+            break;
+        default:
+            buf_add_char(b, text.ptr[i]);
+        }
+    }
+}
+
+/* A picture behind each paragraph, as long as there are any; the others at the end. */
+static str mix_images(const struct standin_stream *st, str text)
+{
+    const struct scenario_answer *a = st->answer;
+    struct buf                    b;
+
+    buf_init(&b, st->rq->arena, SIZE_MAX / 2);
+    for (size_t i = 0; i < a->image_count || text.len; i++) {
+        size_t end = str_find_str(text, S("\n\n"));
+        str    paragraph = str_first(text, end);
+
+        text = str_from(text, paragraph.len + (end == STR_NONE ? 0 : 2));
+        if (b.len)
+            buf_add(&b, S("\n\n"));
+        buf_add(&b, paragraph);
+        if (i >= a->image_count)
+            continue;
+        buf_add(&b, paragraph.len ? S("\n\n<p align=\"center\">\n<img src=\"") : S("<p align=\"center\">\n<img src=\""));
+        add_html(&b, a->images[i].url);
+        buf_add(&b, S("\" alt=\""));
+        add_html(&b, a->images[i].title);
+        buf_add(&b, S("\" width=\"400\" height=\"auto\">\n</p>"));
+    }
+    return buf_str(&b);
 }
 
 /* The stand-in's citations: the marks of all pages, at the end of the text. */
@@ -368,6 +419,8 @@ SUSPENDS static enum err plan_by_scenario(struct standin_stream *st)
 
         if (searches(st) && st->in->search.source && st->in->search.citation)
             text = cite(st, text);
+        if (shows_images(st))
+            text = mix_images(st, text);
         part_add(st, PART_TEXT, text);
     }
     return plan_scenario_calls(st);
@@ -567,6 +620,7 @@ static void plan_count(struct standin_stream *st)
         int64_t      n = (int64_t)tokenizer_count(st->engine->tokenizer, p->text);
 
         st->counted.searches += p->kind == PART_SEARCH;
+        st->counted.image_searches += p->kind == PART_IMAGES;
         st->counted.code_runs += p->kind == PART_CODE;
         if (p->kind == PART_CALL)
             n += (int64_t)tokenizer_count(st->engine->tokenizer, p->name);
@@ -614,6 +668,8 @@ SUSPENDS static enum err choice_begin(struct standin_stream *st)
     st->said = 0;
     if (UNLIKELY(st->in->enable_search.v) && st->choice == 0 && searches(st))
         part_add(st, PART_SEARCH, S(""));
+    if (st->choice == 0 && shows_images(st) && st->answer->text.given)
+        part_add(st, PART_IMAGES, S(""));
     plan_reasoning(st);
     plan_code(st);
     e = st->answer ? plan_by_scenario(st) : plan_by_rules(st);
@@ -857,6 +913,7 @@ static void search_event(struct standin_stream *st, struct chat_event *ret)
     *ret = (struct chat_event){ .kind = CHAT_EV_SEARCH, .choice = st->choice };
     if (!a)
         return;
+    ret->text = scenario_fill(st->rq->arena, &a->query, false, &st->question, st->call);
     ret->sources = a->sources;
     ret->source_count = a->source_count;
     if (st->in->search.extension) {
@@ -881,6 +938,8 @@ static void usage_event(struct standin_stream *st, struct chat_event *ret)
         u.cache_created_tokens = st->base.cache_created_tokens;
     if (u.searches < 0)
         u.searches = st->counted.searches;
+    if (u.image_searches < 0)
+        u.image_searches = st->counted.image_searches;
     if (u.code_runs < 0)
         u.code_runs = st->counted.code_runs;
     if (u.image_tokens < 0)
@@ -931,9 +990,16 @@ SUSPENDS static enum err standin_next(struct engine_stream *base, struct chat_ev
             search_event(st, ret);
             return OK;
         }
+        if (p->kind == PART_IMAGES && !st->announced) {
+            st->announced = true;
+            *ret = (struct chat_event){ .kind = CHAT_EV_IMAGES, .choice = st->choice };
+            return OK;
+        }
         if (p->kind == PART_CODE && !st->announced) {
             st->announced = true;
-            *ret = (struct chat_event){ .kind = CHAT_EV_CODE, .choice = st->choice, .text = p->text, .tokens = -1 };
+            *ret = (struct chat_event){
+                .kind = CHAT_EV_CODE, .choice = st->choice, .text = p->text, .tokens = -1, .output = p->output
+            };
             return OK;
         }
         if (p->text.len && p->kind != PART_CODE)

@@ -457,6 +457,7 @@ static void usage_read(struct answer *an, yyjson_val *v)
     an->usage.audio_tokens = count_read(json_get(prompt, "audio_tokens"));
     an->usage.audio_out_tokens = count_read(json_get(completion, "audio_tokens"));
     an->usage.searches = count_read(json_get(json_get(json_get(v, "plugins"), "search"), "count"));
+    an->usage.image_searches = count_read(json_get(json_get(json_get(v, "plugins"), "image_search"), "count"));
     an->usage.code_runs = count_read(json_get(json_get(json_get(v, "plugins"), "code_interpreter"), "count"));
     an->has_usage = true;
 }

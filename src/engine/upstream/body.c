@@ -430,6 +430,8 @@ static void add_extensions(struct buf *b, const struct chat_input *in, const str
     if (to->cloud) {
         if (in->enable_search.set)
             add_bool(b, S("enable_search"), in->enable_search.v);
+        if (in->text_image_mixed.set)
+            add_bool(b, S("enable_text_image_mixed"), in->text_image_mixed.v);
         if (in->search_options)
             add_raw(b, S("search_options"), in->search_options);
         if (in->code_interpreter.set)

@@ -97,7 +97,7 @@ static void mistakes_are_told_with_their_line(void **state)
         { "rules:\n- match:\n    mesage: hi\n  answer: {}\n",
           "s.yaml:3: unknown key \"mesage\" in match; did you mean \"message\"?" },
         { "rules:\n- answer:\n    blah: hi\n",
-          "s.yaml:3: unknown key \"blah\" in answer; it can have text, reasoning, search, found, code, audio, tool_calls, finish_reason, usage, error, "
+          "s.yaml:3: unknown key \"blah\" in answer; it can have text, reasoning, search, query, found, images, code, audio, tool_calls, finish_reason, usage, error, "
           "first_token, between_tokens" },
         { "rules:\n- answer:\n    text: a\n    text: b\n", "s.yaml:4: \"text\" is given twice in answer" },
         { "rules:\n- answer: {}\n  answers: [{}]\n", "s.yaml:3: give answer or answers, not both" },

@@ -210,6 +210,9 @@ static str run(struct engine *e)
         case CHAT_EV_SEARCH:
             buf_addf(&out, "search(%zu,%zu)", ev.source_count, ev.found_count);
             break;
+        case CHAT_EV_IMAGES:
+            buf_add(&out, S("images"));
+            break;
         case CHAT_EV_CODE:
             buf_addf(&out, "code(%.*s)", STR_ARG(ev.text));
             break;
