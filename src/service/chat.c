@@ -402,6 +402,57 @@ SUSPENDS static void drop_turns(struct request *rq, struct chat_input *in, int64
     in->message_count -= cut - first;
 }
 
+/* Leaves out the first `tokens` tokens of what is said in it, in whole parts as long as there are enough. */
+static void shorten_message(struct request *rq, struct chat_message *m, size_t tokens)
+{
+    const struct tokenizer *t = rq->services->tokenizer;
+
+    if (!m->content_is_array) {
+        m->content = str_from(m->content, tokenizer_prefix(t, m->content, tokens));
+        return;
+    }
+    for (size_t i = 0; i < m->part_count && tokens; i++) {
+        struct chat_part *p = &m->parts[i];
+        size_t            count = p->kind == CHAT_PART_TEXT ? tokenizer_count(t, p->text) : 0;
+
+        p->text = count > tokens ? str_from(p->text, tokenizer_prefix(t, p->text, tokens)) : count ? S("") : p->text;
+        tokens -= min_size(count, tokens);
+    }
+    m->content = chat_parts_text(rq->arena, m->parts, m->part_count);
+}
+
+struct shortening {
+    struct request      *rq;
+    struct chat_message *m;
+    size_t               tokens;
+};
+
+static void shorten_run(void *arg)
+{
+    struct shortening *s = arg;
+
+    shorten_message(s->rq, s->m, s->tokens);
+}
+
+/* What is still more than `limit` tokens loses the beginning of its longest text; the system's message stays. */
+SUSPENDS static void shorten(struct request *rq, struct chat_input *in, int64_t limit)
+{
+    size_t  first = in->messages[0].role == CHAT_SYSTEM;
+    int64_t total;
+
+    while (first < in->message_count && (total = count_prompt(rq, in, 0, NULL)) > limit) {
+        struct chat_message *longest = &in->messages[first];
+        struct shortening    s = { .rq = rq, .tokens = (size_t)(total - limit) };
+
+        for (size_t i = first; i < in->message_count; i++)
+            longest = in->messages[i].content.len > longest->content.len ? &in->messages[i] : longest;
+        if (!longest->content.len)
+            return;
+        s.m = longest;
+        count_memo_run(rq->services->memo, longest->content.len, shorten_run, &s);
+    }
+}
+
 /* Two system messages, one of which may name files or be a document: what the user says to them is short (chat.md §5.7). */
 SUSPENDS static enum err check_document_turn(struct request *rq, const struct chat_input *in)
 {
@@ -431,6 +482,7 @@ SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
     in->prompt_tokens = count_prompt(rq, in, share > 0 ? share : limit, NULL);
     if (share > 0 && in->prompt_tokens > share) {
         drop_turns(rq, in, share);
+        shorten(rq, in, share);
         in->prompt_tokens = count_prompt(rq, in, limit, NULL);
     }
     in->prompt_tokens += in->image_tokens + in->video_tokens + in->audio_tokens;
