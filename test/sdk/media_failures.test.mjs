@@ -1,4 +1,4 @@
-// What media services say when the media engine dies over their work, or when a result cannot be kept: E214, E215, E216, E220, E225b - E225d.
+// What media services say when the media engine dies over their work, or when a result cannot be kept: E214, E215, E216, E220, E225b, E225c, E225d.
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';

@@ -1121,11 +1121,20 @@ function expects_row(test, row) {
     return false;
 }
 
+// Whether a test program names the row and holds its sentence.
+function test_has_row(file, id, row) {
+    const text = fs.existsSync(path.join(root, file)) ? fs.readFileSync(path.join(root, file), 'utf8') : '';
+    return new RegExp(`\\b${id}\\b`).test(text) && text.includes(row.text);
+}
+
 function check_coverage(tests, problems, whole) {
     const rows = read_error_rows();
-    const listed = fs.readFileSync(path.join(here, 'coverage.txt'), 'utf8').split('\n')
-        .map(line => line.replace(/#.*/, '').trim()).filter(line => line);
-    const covered = new Set();
+    const lines = fs.readFileSync(path.join(here, 'coverage.txt'), 'utf8').split('\n')
+        .map(line => line.replace(/#.*/, '').trim().split(/\s+/)).filter(([id]) => id);
+    const listed = lines.map(([id]) => id), covered = new Set();
+    for (const [id, program] of lines.filter(line => whole && line[1] && rows.has(line[0])))
+        if (test_has_row(program, id, rows.get(id))) covered.add(id);
+        else problems.push(`test/wire/coverage.txt: ${program} does not name ${id}, or has nowhere its sentence`);
     for (const test of tests)
         for (const { id, line } of test.covers) {
             const row = rows.get(id);
