@@ -344,6 +344,24 @@ def plans(args):
           f'\nconst struct plan plan_rows[] = {{\n{"".join(rows)}}};\nconst unsigned plan_count = {len(rows)};\n')
 
 
+# ---- voices ----
+
+VOICE_GENDERS = {'female': 'F', 'male': 'M', 'child': 'C', 'neutral': 'N', 'either': '?'}
+
+
+def voices(args):
+    rows = []
+    for s in st.read_file(args.data, {'voices'}):
+        s.only({'models', 'languages', 'rate'} | set(VOICE_GENDERS))
+        rate = whole(s, 'rate') if 'rate' in s.values else 0
+        for key, gender in VOICE_GENDERS.items():
+            for name in s.get(key, '').split(', ') if key in s.values else []:
+                rows.append(f'    {{ .models = {st.c_str(s.need("models"))}, .name = {st.c_str(name)}, '
+                            f'.languages = {st.c_str(s.need("languages"))}, .gender = \'{gender}\', .rate = {rate} }},\n')
+    write(args.source, HEAD.format(args.data_name) + '#include "contract/voice.h"\n\n' +
+          f'const struct voice voice_rows[] = {{\n{"".join(rows)}}};\nconst unsigned voice_count = {len(rows)};\n')
+
+
 # ---- people ----
 
 PEOPLE_RULE = re.compile(r'([A-Z][A-Z0-9_]*) ([a-z_]+) ([<>]) ([0-9.]+)(?: for (\S+))?$')
@@ -425,7 +443,7 @@ def doc(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
-    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'languages', 'plans', 'people', 'doc'])
+    parser.add_argument('what', choices=['params', 'routes', 'options', 'counters', 'languages', 'plans', 'people', 'voices', 'doc'])
     parser.add_argument('--data')
     parser.add_argument('--name')
     parser.add_argument('--header')
@@ -439,7 +457,7 @@ def main():
         parts = args.data.split('/')
         args.data_name = '/'.join(parts[parts.index('data'):]) if 'data' in parts else args.data
     {'params': params, 'routes': routes, 'options': options, 'counters': counters, 'languages': languages,
-     'plans': plans, 'people': people, 'doc': doc}[args.what](args)
+     'plans': plans, 'people': people, 'voices': voices, 'doc': doc}[args.what](args)
 
 
 st.run(main)

@@ -12,12 +12,12 @@
  *      engine: {"kind":"image","format":"png",…} or {"failed":"…"}          render.h
  *
  * one thing at a time, until the other end is closed. A file is only read at places (pread): its offset is the server's.
- * How long it may take is the server's business as well; memory and processor time are limited here (sandbox.h).
+ * How long it may take is the server's business as well; memory and processor time are limited here (engines/sandbox).
  */
 #include "draw.h"
+#include "engines/sandbox/sandbox.h"
 #include "inspect.h"
 #include "render.h"
-#include "sandbox.h"
 
 #include <errno.h>
 #include <libavformat/version.h>
@@ -150,7 +150,7 @@ static bool serve_one(struct arena *a)
 
 int main(int argc, char **argv)
 {
-    static const struct sandbox_limits limits = { MEMORY_MAX, CPU_MAX_S, FD_COUNT, FILE_MAX };
+    static const struct sandbox_limits limits = { "dashbox-media", MEMORY_MAX, CPU_MAX_S, FD_COUNT, FILE_MAX };
     struct arena                       arena;
     struct buf                         b;
     const char                        *lacks;

@@ -41,26 +41,27 @@ bool recognise_begin(const char *model)
     return true;
 }
 
-static bool make(struct decoder *d)
+/* Ends the process when it cannot be: the server hears of it, and starts another. */
+static void make(struct decoder *d)
 {
-    char       hmm[300], lm[300], dict[300];
-    cmd_ln_t  *config;
+    char      hmm[300], lm[300], dict[300];
+    cmd_ln_t *config;
 
     snprintf(hmm, sizeof(hmm), "%s/en-us", folder);
     snprintf(lm, sizeof(lm), "%s/en-us.lm.bin", folder);
     snprintf(dict, sizeof(dict), "%s/cmudict-en-us.dict", folder);
     config = cmd_ln_init(NULL, ps_args(), TRUE, "-hmm", hmm, "-lm", lm, "-dict", dict,
                          "-remove_silence", "no", /* so that frames are time: vad.h has found the speech */
-                         "-logfn", "/dev/null", NULL);
-    if (!config)
-        return false;
+                         NULL);
     err_set_logfp(NULL);
-    d->ps = ps_init(config);
+    d->ps = config ? ps_init(config) : NULL;
+    if (!d->ps) {
+        fprintf(stderr, "dashbox-speech: the model in %s cannot be used\n", folder);
+        exit(1);
+    }
     cmd_ln_free_r(config);
     d->vocabulary = 0;
-    if (d->ps)
-        cmn_live_get(ps_get_feat(d->ps)->cmn_struct, d->mean);
-    return d->ps;
+    cmn_live_get(ps_get_feat(d->ps)->cmn_struct, d->mean);
 }
 
 /* The dictionary's own sounds of a text: several words one after the other. NULL: one is not there. */
@@ -146,8 +147,8 @@ struct decoder *decoder_take(const struct vocabulary *v)
         ps_free(best->ps);
         best->ps = NULL;
     }
-    if (!best->ps && !make(best))
-        return NULL;
+    if (!best->ps)
+        make(best);
     if (best->vocabulary != v->id)
         add_words(best, v);
     best->lent = true;

@@ -36,6 +36,29 @@ enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path
     return OK;
 }
 
+/* REF: E085, E031, E198a, E052. */
+enum err body_model_socket(struct request *rq, str name, enum model_path path, const struct model **ret)
+{
+    const struct model *m;
+    enum err            e;
+
+    if (!name.len)
+        return fail_ws_field_missing(&rq->fault, S("payload.model"));
+    e = faults_suffix(rq, "the model", &name);
+    if (e)
+        return e;
+    rq->model_name = name;
+    m = request_model(rq, name);
+    if (!m && model_find(name))
+        return fail_model_not_found_404(&rq->fault); /* a retired one */
+    if (!m)
+        return fail_model_not_found_native(&rq->fault);
+    if (!model_on_path(m, path))
+        return fail_url_model_mismatch(&rq->fault);
+    *ret = m;
+    return OK;
+}
+
 /* REF: E096, E198b, E198c, E199, E022, E052. */
 enum err body_model_openai(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret)
 {

@@ -43,10 +43,14 @@ const struct model *request_model(const struct request *rq, str id)
     return m && model_is_served(m) ? m : NULL;
 }
 
-static void keep_body(struct request *rq, str body)
+void request_keep_body(struct request *rq, str body)
 {
-    char *copy = xmalloc(body.len);
+    char *copy;
 
+    if (!rq->journal)
+        return;
+    body = str_first(body, REQUEST_BODY_KEPT);
+    copy = xmalloc(body.len);
     if (body.len)
         memcpy(copy, body.ptr, body.len);
     rq->body = str_of(copy, body.len);
@@ -60,7 +64,7 @@ void request_body_for_journal(struct request *rq)
     might_suspend();
     /* A client that asks before it sends is not told to. */
     if (rq->journal && !rq->body.ptr && !request_header(rq, S("expect")).len && !http_body(rq->x, &text, &len))
-        keep_body(rq, str_first(str_of(text, len), REQUEST_BODY_KEPT));
+        request_keep_body(rq, str_of(text, len));
 }
 
 enum err request_json(struct request *rq, struct yyjson_val **ret)
@@ -85,8 +89,7 @@ enum err request_json(struct request *rq, struct yyjson_val **ret)
         return fail_body_invalid(&rq->fault);
     if (e)
         return e;
-    if (rq->journal) /* it is parsed in place */
-        keep_body(rq, str_first(str_of(text, len), REQUEST_BODY_KEPT));
+    request_keep_body(rq, str_of(text, len)); /* it is parsed in place */
     root = json_parse(rq->arena, text, len);
     if (!yyjson_is_obj(root))
         return fail_body_invalid(&rq->fault); /* REF: E019 */
@@ -101,4 +104,25 @@ str request_base(struct request *rq)
     if (rq->settings->tasks.base.len)
         return rq->settings->tasks.base;
     return arena_printf(rq->arena, "%s://%.*s", rq->settings->tasks.tls ? "https" : "http", STR_ARG(host));
+}
+
+struct request *request_part(const struct request *rq, struct arena *a)
+{
+    struct request *part = arena_new(a, struct request);
+
+    *part = *rq;
+    part->arena = a;
+    part->fault = (struct fault){ 0 };
+    part->admission = NULL;
+    part->plan = NULL;
+    part->fault_by = part->model_name = part->engine = part->fallback_from = part->body = (str){ 0 };
+    part->usage = (struct chat_usage){ 0 };
+    part->multimodal = part->cut_off = part->partial = false;
+    part->stream = true;
+    part->started_us = part->phase_started_us = clock_mono_us();
+    part->arrived_ms = clock_unix_ms();
+    memset(part->phase_us, 0, sizeof(part->phase_us));
+    part->phase = PHASE_ADMIT;
+    rand_uuid(part->id, '9');
+    return part;
 }

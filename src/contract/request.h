@@ -19,6 +19,7 @@ struct http_exchange;
 struct journal;
 struct key;
 struct model;
+struct request;
 struct route;
 struct services;
 struct workspace;
@@ -112,6 +113,14 @@ struct request_settings {
     size_t                 model_count;
 };
 
+/* What the server does for each of the tasks of a connection that has many (api/ws). */
+struct request_hooks {
+    /* Asks again who calls, before another task: the key may have been revoked. */
+    SUSPENDS enum err (*renew)(struct request *rq);
+    /* The line in the log, the counters, the journal; gives back what the task held. `status` 0: the client has gone. */
+    SUSPENDS void (*ended)(struct request *part, int status, enum err e);
+};
+
 /* Bytes of a body that the journal keeps. */
 #define REQUEST_BODY_KEPT ((size_t)64 * 1024)
 
@@ -120,6 +129,7 @@ struct request {
     struct http_exchange *x;
     struct services      *services; /* the loop thread's own things: engines, caches (service/services.h) */
     const struct request_settings *settings;
+    const struct request_hooks *hooks;
     const struct route   *route;
     enum surface          surface;
     int64_t               body_max; /* bytes, of this route */
@@ -165,6 +175,9 @@ struct request {
     enum phase        phase;
 };
 
+/* One task of the connection that `rq` is of: the same caller, its own id, fault, usage and memory, from now on. */
+struct request *request_part(const struct request *rq, struct arena *a);
+
 /* Ends the phase that was running and begins this one. */
 void request_phase(struct request *rq, enum phase next);
 
@@ -172,6 +185,9 @@ str phase_name(enum phase p);
 
 /* The model of that id, the user's own first; NULL when it is unknown or retired. */
 const struct model *request_model(const struct request *rq, str id);
+
+/* For the journal, if there is one: what is said to be the body, at most REQUEST_BODY_KEPT of it. Once. */
+void request_keep_body(struct request *rq, str body);
 
 struct yyjson_val;
 

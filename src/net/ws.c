@@ -24,6 +24,9 @@ void ws_init(struct ws *w, enum ws_role role, struct arena *a, size_t message_ma
     buf_init(&w->message, a, message_max);
 }
 
+/* The words of the Java servers that the service runs on (errors.csv E248). */
+#define TOO_LARGE "The decoded text message was too big for the output buffer and the endpoint does not support partial messages"
+
 static enum err refuse(struct ws *w, enum ws_close problem, const char *reason)
 {
     w->problem = problem;
@@ -123,7 +126,7 @@ static enum err begin_frame(struct ws *w)
         w->over = false;
     }
     if (w->left > w->message_max - w->message.len)
-        return refuse(w, WS_CLOSE_TOO_LARGE, "the message is too large");
+        return refuse(w, WS_CLOSE_TOO_LARGE, TOO_LARGE);
     return OK;
 }
 

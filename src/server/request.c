@@ -383,6 +383,36 @@ static bool is_for_journal(const struct request *rq)
                            rq->surface == SURFACE_ANTHROPIC);
 }
 
+/* ---- a task of a connection that has many ---- */
+
+static struct worker *worker_of(const struct request *rq)
+{
+    return CONTAINER_OF(rq->services, struct setup, services)->worker;
+}
+
+SUSPENDS static enum err part_renew(struct request *rq)
+{
+    return authenticate(worker_of(rq), rq);
+}
+
+SUSPENDS static void part_ended(struct request *part, int status, enum err e)
+{
+    const struct setup *s = CONTAINER_OF(part->services, struct setup, services);
+
+    request_phase(part, part->phase);
+    count(s->worker, part, status);
+    if (part->engine.len)
+        count_engine(s->worker, s, part);
+    request_line(part, &s->shared->logging, status, e);
+    admit_end(part);
+    if (is_for_journal(part))
+        note_in_journal(part, status);
+    free((char *)part->body.ptr);
+    part->body = (str){ 0 };
+}
+
+static const struct request_hooks hooks = { .renew = part_renew, .ended = part_ended };
+
 void request_handle(void *worker, struct http_exchange *x)
 {
     struct worker  *w = worker;
@@ -393,6 +423,7 @@ void request_handle(void *worker, struct http_exchange *x)
 
     setup_hold(s);
     begin(w, s, rq, x);
+    rq->hooks = &hooks;
     fiber_note_set(fiber_self(), rq);
     e = answer(w, rq);
     if (e)

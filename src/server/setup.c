@@ -8,6 +8,7 @@
 #include "contract/model.h"
 #include "engine/media/media.h"
 #include "engine/people/people.h"
+#include "engine/speech/speech.h"
 #include "engine/record/tapes.h"
 #include "engine/standin/standin.h"
 #include "fetch/fetch.h"
@@ -265,6 +266,7 @@ static void setup_free(struct setup *s)
     fetcher_close(s->services.fetcher);
     media_close(s->services.media);
     people_close(s->services.people);
+    speech_close(s->services.speech);
     shared_unref(s->shared);
     free(s);
 }
@@ -405,6 +407,16 @@ static void open_people(struct setup *s)
     (void)people_open(s->worker->loop, &p, &s->services.people);
 }
 
+static void open_speech(struct setup *s)
+{
+    const struct options *o = &s->shared->config->options;
+    struct speech_options p = { .speaker_max = (size_t)o->speech_speakers,
+                                .listener_max = (size_t)o->speech_listeners,
+                                .queue_max = (size_t)o->speech_queue };
+
+    (void)speech_open(s->worker->loop, &p, &s->services.speech);
+}
+
 enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
 {
     struct setup        *s = xcalloc(1, sizeof(*s));
@@ -425,6 +437,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
     open_fetcher(s);
     open_media(s);
     open_people(s);
+    open_speech(s);
     setup_attach(s);
     open_engine_series(s);
     /* From the last to the first: a fallback stands behind what falls back to it. */

@@ -11,6 +11,7 @@ struct lane;
 struct media;
 struct people;
 struct results;
+struct speech;
 struct store;
 struct task_runner;
 
@@ -24,6 +25,7 @@ struct services {
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct fetcher         *fetcher;
     struct media           *media;   /* looks into files and draws; NULL: this dashbox was built without it */
+    struct speech          *speech;  /* speaks and listens; NULL: likewise */
     struct people          *people;  /* sees who is in pictures; NULL: likewise */
     struct lane            *files; /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */

@@ -5,6 +5,7 @@
 #include "contract/json.h"
 #include "engine/media/memo.h"
 #include "engine/pool/pool.h"
+#include "engine/pool/program.h"
 #include "loop/loop.h"
 
 #include <fcntl.h>
@@ -26,24 +27,7 @@ struct media {
 
 enum err media_program(struct arena *a, const char **ret)
 {
-    static const char *const below[] = { "dashbox-media", "engines/media/dashbox-media" };
-    char                     self[PATH_MAX];
-    ssize_t                  n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-    while (n > 0 && self[n - 1] != '/')
-        n--;
-    for (size_t i = 0; n > 0 && i < ARRAY_LEN(below); i++) {
-        str path = arena_printf(a, "%.*s%s", (int)n, self, below[i]);
-
-        if (access(path.ptr, X_OK) == 0) {
-            *ret = path.ptr;
-            return OK;
-        }
-    }
-    if (access(DASHBOX_LIBEXECDIR "/dashbox-media", X_OK))
-        return ERR_NOT_FOUND;
-    *ret = DASHBOX_LIBEXECDIR "/dashbox-media";
-    return OK;
+    return pool_program(a, "media", ret);
 }
 
 /* Its first message: whether its system let it lock itself in. */

@@ -13,19 +13,29 @@
 
 #define BACKOFF_MAX_MS ((int64_t)60000)
 
+/* A question that waits for a child, in the order of arrival. */
+struct waiter {
+    struct waiter     *next;
+    struct fiber      *fiber;
+    uint64_t           number; /* of its arrival */
+    struct pool_child *got;    /* it is the waiter's now */
+    bool               gone;   /* the one that it waits for is */
+};
+
+struct queue {
+    struct waiter *first, **last;
+};
+
 struct pool_child {
     struct pool    *pool;
     struct process *process; /* NULL: none */
     struct channel *channel;
-    int64_t         cpu_us;  /* used by this child */
+    struct queue    queue;   /* of those who want this very one */
+    uint64_t        life;    /* another number for each process in this place */
+    size_t          pins;    /* on this life */
+    int64_t         cpu_us;  /* used by this life */
     int64_t         used_us; /* when it was given back */
     bool            busy;    /* somebody starts it or asks it */
-};
-
-/* A question that waits for a child, in the order of arrival. */
-struct waiter {
-    struct waiter *next;
-    struct fiber  *fiber;
 };
 
 struct pool {
@@ -33,13 +43,15 @@ struct pool {
     struct pool_options o;
     struct arena        arena;
     struct pool_child  *children;
-    struct waiter      *first, **last;
+    struct queue        queue; /* of those to whom any child is good: none is free while somebody waits here */
     size_t              waiting;
+    uint64_t            arrivals;
     struct timer        idle;
     int64_t             backoff_ms, not_before_us;
 };
 
 static void on_idle(void *arg);
+static void idle_watch(struct pool_child *c);
 
 /* Nothing of ours but what sanitizers are told. */
 static const char *const *env_make(struct arena *a, const char *const *own)
@@ -72,17 +84,41 @@ enum err pool_open(struct loop *l, const struct pool_options *o, struct pool **r
     p = xcalloc(1, sizeof(*p));
     p->loop = l;
     p->o = *o;
-    p->last = &p->first;
+    p->queue.last = &p->queue.first;
     arena_init(&p->arena, 0);
     p->o.name = str_to_cstr(&p->arena, str_from_cstr(o->name));
     p->o.program = str_to_cstr(&p->arena, str_from_cstr(o->program));
     p->o.env = env_make(&p->arena, o->env);
     p->children = arena_array(&p->arena, struct pool_child, o->process_max);
-    for (size_t i = 0; i < o->process_max; i++)
+    for (size_t i = 0; i < o->process_max; i++) {
         p->children[i].pool = p;
+        p->children[i].queue.last = &p->children[i].queue.first;
+    }
     timer_init(&p->idle, on_idle, p);
     *ret = p;
     return OK;
+}
+
+/* ---- queues ---- */
+
+static void queue_add(struct queue *q, struct waiter *w)
+{
+    *q->last = w;
+    q->last = &w->next;
+}
+
+/* Nothing when it is no longer in it. */
+static void queue_remove(struct queue *q, const struct waiter *w)
+{
+    struct waiter **at = &q->first;
+
+    while (*at && *at != w)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = w->next;
+    if (!w->next)
+        q->last = at;
 }
 
 /* ---- a child ---- */
@@ -94,6 +130,7 @@ static void on_line(void *arg, str line)
     log_debug("%s: %.*s", p->o.name, STR_ARG(line));
 }
 
+/* Those who want this very one need not wait any more. */
 static void child_drop(struct pool_child *c)
 {
     channel_close(c->channel);
@@ -101,6 +138,14 @@ static void child_drop(struct pool_child *c)
     c->channel = NULL;
     c->process = NULL;
     c->cpu_us = 0;
+    c->pins = 0;
+    c->life++;
+    for (struct waiter *w = c->queue.first; w; w = w->next) {
+        w->gone = true;
+        fiber_wake(w->fiber);
+    }
+    c->queue.first = NULL;
+    c->queue.last = &c->queue.first;
 }
 
 static SUSPENDS enum err child_wait_ready(struct pool_child *c)
@@ -150,60 +195,72 @@ static SUSPENDS enum err child_start(struct pool_child *c)
 
 /* ---- whose turn it is ---- */
 
-/* One that runs and is free, else a free place for one. */
+static bool is_worn(const struct pool_child *c)
+{
+    return c->cpu_us >= c->pool->o.retire_cpu_ms * 1000;
+}
+
+/* Of those that run and are free the one with the fewest pins, else a free place for one, else one that is kept for its
+ * pins alone. */
 static struct pool_child *child_free(struct pool *p)
 {
-    struct pool_child *place = NULL;
+    struct pool_child *runs = NULL, *place = NULL, *worn = NULL;
 
     for (size_t i = 0; i < p->o.process_max; i++) {
         struct pool_child *c = &p->children[i];
 
-        if (!c->busy && c->process && !process_ended(c->process))
-            return c;
-        if (!c->busy && !place)
-            place = c;
+        if (c->busy)
+            continue;
+        if (!c->process || process_ended(c->process))
+            place = place ? place : c;
+        else if (is_worn(c))
+            worn = worn ? worn : c;
+        else if (!runs || c->pins < runs->pins)
+            runs = c;
     }
-    return place;
+    return runs ? runs : place ? place : worn;
 }
 
-/* The first of those who wait looks whether a child is free. */
-static void call_next(struct pool *p)
+/* To the one who waits longest of those who can use it. */
+static void child_leave(struct pool_child *c)
 {
-    if (p->first)
-        fiber_wake(p->first->fiber);
+    struct queue  *any = &c->pool->queue, *own = &c->queue, *q = own;
+    struct waiter *w;
+
+    if (!own->first || (any->first && any->first->number < own->first->number))
+        q = any;
+    w = q->first;
+    if (!w) {
+        c->busy = false;
+        return;
+    }
+    queue_remove(q, w);
+    w->got = c;
+    fiber_wake(w->fiber);
 }
 
-static SUSPENDS enum err child_wait(struct pool *p, struct pool_child **ret)
+static SUSPENDS enum err child_wait(struct pool *p, struct queue *q, struct pool_child **ret)
 {
-    struct waiter      w = { .fiber = fiber_self() };
-    struct waiter    **at = &p->first;
-    struct pool_child *c = NULL;
-    enum err           e = OK;
+    struct waiter w = { .fiber = fiber_self() };
+    enum err      e = OK;
 
     if (p->waiting >= p->o.queue_max)
         return ERR_LIMIT;
-    *p->last = &w;
-    p->last = &w.next;
+    w.number = p->arrivals++;
+    queue_add(q, &w);
     p->waiting++;
-    while (!e && !(p->first == &w && (c = child_free(p))))
+    while (!e && !w.got && !w.gone)
         e = fiber_wait(DEADLINE_NONE);
-    while (*at != &w)
-        at = &(*at)->next;
-    *at = w.next;
-    if (!w.next)
-        p->last = at;
     p->waiting--;
-    if (e)
-        call_next(p); /* we may have been the first */
+    if (!e && w.gone)
+        return ERR_IO;
+    if (!e)
+        *ret = w.got;
+    else if (w.got)
+        child_leave(w.got);
     else
-        *ret = c;
+        queue_remove(q, &w);
     return e;
-}
-
-static void child_leave(struct pool_child *c)
-{
-    c->busy = false;
-    call_next(c->pool);
 }
 
 SUSPENDS enum err pool_take(struct pool *p, struct pool_child **ret)
@@ -212,14 +269,13 @@ SUSPENDS enum err pool_take(struct pool *p, struct pool_child **ret)
     enum err           e = OK;
 
     might_suspend();
-    c = p->first ? NULL : child_free(p); /* nobody passes those who wait */
-    if (!c)
-        e = child_wait(p, &c);
+    c = child_free(p);
+    if (c)
+        c->busy = true;
+    else
+        e = child_wait(p, &p->queue, &c);
     if (e)
         return e;
-    c->busy = true;
-    if (child_free(p))
-        call_next(p);
     if (c->process && process_ended(c->process))
         child_drop(c); /* by itself, since the last time */
     if (!c->process)
@@ -231,6 +287,70 @@ SUSPENDS enum err pool_take(struct pool *p, struct pool_child **ret)
     return e;
 }
 
+/* ---- pins ---- */
+
+struct pool_pin pool_pin(struct pool_child *c)
+{
+    ASSERT(c->busy && c->process);
+    c->pins++;
+    return (struct pool_pin){ c, c->life };
+}
+
+SUSPENDS enum err pool_take_pinned(struct pool_pin pin, struct pool_child **ret)
+{
+    struct pool_child *c = pin.child;
+    enum err           e = OK;
+
+    might_suspend();
+    if (c->life != pin.life)
+        return ERR_IO;
+    if (c->busy)
+        e = child_wait(c->pool, &c->queue, &c);
+    if (e)
+        return e;
+    c->busy = true;
+    if (process_ended(c->process)) {
+        log_warn("%s: process %d has ended by itself", c->pool->o.name, process_pid(c->process));
+        child_drop(c);
+        child_leave(c);
+        return ERR_IO;
+    }
+    *ret = c;
+    return OK;
+}
+
+bool pool_pin_holds(struct pool_pin pin)
+{
+    return pin.child->life == pin.life && !process_ended(pin.child->process);
+}
+
+void pool_unpin(struct pool_pin pin)
+{
+    struct pool_child *c = pin.child;
+
+    if (c->life != pin.life)
+        return;
+    ASSERT(c->pins > 0);
+    c->pins--;
+    if (c->busy || c->pins)
+        return;
+    if (is_worn(c))
+        child_drop(c);
+    else
+        idle_watch(c);
+}
+
+/* ---- afterwards ---- */
+
+static void idle_watch(struct pool_child *c)
+{
+    struct pool *p = c->pool;
+
+    c->used_us = loop_now_us(p->loop);
+    if (p->o.idle_ms && p->idle.due_us == INT64_MAX)
+        timer_set(p->loop, &p->idle, c->used_us + p->o.idle_ms * 1000);
+}
+
 void pool_give_back(struct pool_child *c, enum err e, int64_t cpu_us)
 {
     struct pool *p = c->pool;
@@ -240,11 +360,10 @@ void pool_give_back(struct pool_child *c, enum err e, int64_t cpu_us)
         log_warn("%s: process %d has failed (%s), the next question starts another", p->o.name, process_pid(c->process),
                  err_text(e));
     c->cpu_us += cpu_us;
-    c->used_us = loop_now_us(p->loop);
-    if (e || c->cpu_us >= p->o.retire_cpu_ms * 1000)
+    if (e || (is_worn(c) && !c->pins))
         child_drop(c);
-    else if (p->o.idle_ms && p->idle.due_us == INT64_MAX)
-        timer_set(p->loop, &p->idle, c->used_us + p->o.idle_ms * 1000);
+    else
+        idle_watch(c);
     child_leave(c);
 }
 
@@ -258,7 +377,7 @@ static void on_idle(void *arg)
         struct pool_child *c = &p->children[i];
         int64_t            due_us = c->used_us + p->o.idle_ms * 1000;
 
-        if (c->busy || !c->process)
+        if (c->busy || c->pins || !c->process)
             continue;
         if (due_us <= now_us)
             child_drop(c);
@@ -294,7 +413,7 @@ void pool_close(struct pool *p)
 {
     if (!p)
         return;
-    ASSERT(!p->first);
+    ASSERT(!p->waiting);
     for (size_t i = 0; i < p->o.process_max; i++) {
         ASSERT(!p->children[i].busy);
         child_drop(&p->children[i]);

@@ -4,6 +4,9 @@
  * nonsense is killed and the next question starts another, after a pause when it had not even become ready. One that has
  * used much processor time is replaced by a fresh one.
  *
+ * What a child keeps between questions (an open stream) is a pin on it: its further questions go to that very process, which
+ * stays as long as it lives and somebody has a pin on it.
+ *
  *                 pool_take, all others busy            its first message
  *      NONE ----------------------------------> STARTING ---------------> IDLE <------> BUSY
  *       ^                                          |                        |             |
@@ -56,6 +59,18 @@ size_t pool_child_place(const struct pool_child *c);
 /* It has used so much processor time for the answer; or it has failed with `e`, and is ended: it may be in the middle of
  * anything. */
 void pool_give_back(struct pool_child *c, enum err e, int64_t cpu_us);
+
+/* The child as it is now, which the caller has, for pool_take_pinned(). Given back with pool_unpin(). */
+struct pool_pin {
+    struct pool_child *child;
+    uint64_t           life;
+};
+struct pool_pin pool_pin(struct pool_child *c);
+/* As pool_take(). ERR_IO: that process has ended. */
+SUSPENDS enum err pool_take_pinned(struct pool_pin pin, struct pool_child **ret);
+/* Whether that process is still there. */
+bool pool_pin_holds(struct pool_pin pin);
+void pool_unpin(struct pool_pin pin);
 
 /* Process ids of the children that are there, at most `max`. Returns how many. */
 size_t pool_pids(const struct pool *p, int *ret, size_t max);
