@@ -208,7 +208,7 @@ SUSPENDS static enum err check_run(struct session *s, struct request *part, cons
     }
     if (id_is_known(s, hash_bytes(in->task_id, 0)))
         return fail_task_id_unknown(&part->fault, in->task_id);
-    e = body_model_socket(part, arena_str(part->arena, json_str(json_get(in->payload, "model"))), MODEL_PATH_INFERENCE_WS, ret);
+    e = body_model_socket(part, json_str(json_get(in->payload, "model")), MODEL_PATH_INFERENCE_WS, ret);
     return e ? e : admit(part, *ret);
 }
 
@@ -227,17 +227,19 @@ static struct task *task_new(struct session *s, struct arena *arena, struct requ
     return t;
 }
 
-SUSPENDS static void run_task(struct session *s, const struct task_instruction *in, str text)
+SUSPENDS static void run_task(struct session *s, str text)
 {
-    struct arena        arena;
-    struct request     *part;
-    const struct model *m = NULL;
-    enum err            e;
+    struct arena            arena;
+    struct task_instruction own, *in = &own; /* read once more: its texts live as long as the task */
+    struct request         *part;
+    const struct model     *m = NULL;
+    enum err                e;
 
     if (s->task) /* it is dropped without a word (speech.md §1.4) */
         task_end(s, 200, OK);
     e = s->id_count ? s->rq->hooks->renew(s->rq) : OK; /* the first task's caller has just been asked */
     arena_init(&arena, ARENA_REQUEST);
+    (void)task_instruction_read(&arena, text, in);
     part = request_part(s->rq, &arena);
     request_keep_body(part, text);
     if (e)
@@ -307,7 +309,7 @@ SUSPENDS static void on_text(struct session *s, str text)
         return;
     }
     if (in.action == TASK_RUN) {
-        run_task(s, &in, text);
+        run_task(s, text);
         return;
     }
     if (!in.action || !s->task || !str_eq(in.task_id, s->task->id)) {
