@@ -33,7 +33,7 @@ MEMBER_KEYS = {'leads', 'beside', 'same_count', 'content_types', 'length_needed'
                *REFUSALS, *RANGES, *(fault + '.error' for fault in FAULTS)}
 LOOK_KEYS = {'patch', 'pixels_max', 'pixels_min', 'audio_tokens', 'video_pixels', 'video_total'}
 SERVICE_KEYS = {*LOOK_KEYS, 'case', 'at_most', 'floor', 'sound', 'keep_sound', 'seconds_max', 'together', 'together.count', 'media.error', 'one_of', 'one_of.error', 'like', 'models', 'path', 'mode', 'body', 'parameters', 'output', 'usage', 'render', 'file', 'watermark', 'size',
-                'refused', 'reason', 'area', 'length', 'follow', 'short_side', 'exact', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'messages.missing', 'messages.count', 'content.count',
+                'refused', 'reason', 'area', 'length', 'follow', 'short_side', 'exact', 'multiple', 'tiers', 'fps', 'seconds', 'without', 'failed', 'unstored', 'moderated', 'messages.missing', 'messages.count', 'content.count',
                 'part.wrong', *REFUSALS, *(fault + '.error' for fault in FAULTS)}
 
 
@@ -338,7 +338,7 @@ def service_c(service, tables, rows, out):
             s.fail('there is no such table of sizes', 'tiers')
         fields.append(f'.tiers = sizes_{s.get("tiers")}, .tier_count = ARRAY_LEN(sizes_{s.get("tiers")})')
     for key, field in (('messages.missing', 'messages_missing'), ('messages.count', 'messages_count'), ('content.count', 'content_count'),
-                       ('part.wrong', 'part_wrong'), ('media.error', 'media_wrong'), ('failed', 'failed'), ('unstored', 'unstored')):
+                       ('part.wrong', 'part_wrong'), ('media.error', 'media_wrong'), ('failed', 'failed'), ('unstored', 'unstored'), ('moderated', 'moderated')):
         fields.append(f'.{field} = {refusal_c(s, key, s.get(key), rows)}')
     return '    {\n        ' + ',\n        '.join(fields) + ',\n    },\n'
 

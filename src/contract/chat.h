@@ -8,6 +8,7 @@
 
 #include "contract/media.h"
 
+struct media_file;
 struct model;
 struct yyjson_val;
 
@@ -38,6 +39,7 @@ struct chat_part {
     bool                cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
     struct media_input  options;
     str                 file_parsing_strategy; /* CHAT_PART_FILE */
+    struct media_file  *file; /* what is there (service/media.h), once it has been looked at; else NULL */
 };
 
 struct chat_tool_call {

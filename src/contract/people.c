@@ -98,13 +98,13 @@ static double count_persons(const struct people_facts *f)
     return (double)n;
 }
 
-static double count_faces(const struct people_facts *f)
+size_t people_count_faces(const struct people_facts *f)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < f->face_count; i++)
         n += face_is_seen(&f->faces[i]);
-    return (double)n;
+    return n;
 }
 
 /* ---- measures ---- */
@@ -225,7 +225,7 @@ bool people_measure(const struct people_picture *p, enum people_measure m, doubl
     case PEOPLE_persons:
         return put(true, count_persons(p->facts), ret);
     case PEOPLE_faces:
-        return put(true, count_faces(p->facts), ret);
+        return put(true, (double)people_count_faces(p->facts), ret);
     case PEOPLE_brightness:
         return put(p->brightness >= 0, p->brightness, ret);
     case PEOPLE_height:

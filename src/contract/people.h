@@ -129,6 +129,9 @@ bool people_measure(const struct people_picture *p, enum people_measure m, doubl
 /* ERR_FAULT with the row of the first rule that holds. `word` is what the request says that some rules are for; may be empty. */
 enum err people_check(const struct people_rules *r, const struct people_picture *p, str word, struct fault *f);
 
+/* How many faces are seen. */
+size_t people_count_faces(const struct people_facts *f);
+
 /* From shoulders down to hips of the one who takes most of the picture, arms left out. False when they are not seen. */
 bool people_torso(const struct people_picture *p, struct people_box *ret);
 

@@ -7,6 +7,7 @@
 #include "contract/catalog.h"
 #include "contract/model.h"
 #include "engine/media/media.h"
+#include "engine/ocr/ocr.h"
 #include "engine/people/people.h"
 #include "engine/speech/speech.h"
 #include "engine/record/tapes.h"
@@ -15,6 +16,7 @@
 #include "fetch/guard.h"
 #include "net/tls.h"
 #include "server/server.h"
+#include "service/picture.h"
 
 #include <stdlib.h>
 
@@ -130,6 +132,7 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, const s
         .tokenizer = t,
         .error_find = error_find,
         .header = header_of,
+        .see = picture_see,
     };
     enum err e;
 
@@ -265,6 +268,7 @@ static void setup_free(struct setup *s)
     free(s->series);
     fetcher_close(s->services.fetcher);
     media_close(s->services.media);
+    ocr_close(s->services.ocr);
     people_close(s->services.people);
     speech_close(s->services.speech);
     shared_unref(s->shared);
@@ -397,6 +401,14 @@ static void open_media(struct setup *s)
     (void)media_open(s->worker->loop, &m, &s->services.media);
 }
 
+static void open_ocr(struct setup *s)
+{
+    const struct options *o = &s->shared->config->options;
+    struct ocr_options    t = { .process_max = (size_t)o->ocr_processes, .queue_max = (size_t)o->ocr_queue, .read_ms = o->ocr_time_ms };
+
+    (void)ocr_open(s->worker->loop, &t, &s->services.ocr);
+}
+
 static void open_people(struct setup *s)
 {
     const struct options *o = &s->shared->config->options;
@@ -436,6 +448,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
     };
     open_fetcher(s);
     open_media(s);
+    open_ocr(s);
     open_people(s);
     open_speech(s);
     setup_attach(s);

@@ -16,6 +16,7 @@
 #include "contract/translation.h"
 #include "loop/loop.h"
 #include "service/guard.h"
+#include "service/picture.h"
 #include "service/services.h"
 #include "service/uploads.h"
 #include "service/vision.h"
@@ -686,8 +687,17 @@ static enum err moderate_message(struct request *rq, struct moderation_set *rule
     return e;
 }
 
+SUSPENDS static enum err moderate_pictures(struct request *rq, const struct chat_message *m)
+{
+    enum err e = OK;
+
+    for (size_t i = 0; i < m->part_count && !e; i++)
+        e = m->parts[i].file ? picture_moderate(rq, m->parts[i].file) : OK;
+    return e;
+}
+
 /* REF: E100b, E101, E179. All texts: what an earlier turn said can be what is refused. */
-static enum err moderate_input(struct request *rq, const struct chat_input *in)
+SUSPENDS static enum err moderate_input(struct request *rq, const struct chat_input *in)
 {
     struct moderation_set *rules = admit_rules(rq);
     enum err               e = OK;
@@ -697,6 +707,8 @@ static enum err moderate_input(struct request *rq, const struct chat_input *in)
     if (moderation_looks_at(rules, MODERATION_INPUT)) {
         for (size_t i = 0; i < in->message_count && !e; i++)
             e = moderate_message(rq, rules, &in->messages[i]);
+        for (size_t i = 0; i < in->message_count && !e; i++)
+            e = moderate_pictures(rq, &in->messages[i]);
         for (size_t i = 0; i < in->tool_count && !e; i++)
             e = admit_text(rq, rules, in->tools[i].text);
     }

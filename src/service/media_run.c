@@ -25,6 +25,7 @@
 #include "loop/lane.h"
 #include "service/media.h"
 #include "service/media_people.h"
+#include "service/picture.h"
 #include "service/services.h"
 #include "service/whole.h"
 #include "store/results.h"
@@ -107,6 +108,20 @@ static str ratio_of(const struct run *r)
 
 static enum err refuse_failed(struct run *r, enum err e);
 
+/* What is written in it. REF: E078. */
+SUSPENDS static enum err judge_text(struct run *r, const struct media_member *m, str url, struct media_file *f)
+{
+    const struct media_refusal *moderated = &r->call->service->moderated;
+    enum err                    e = picture_moderate(r->rq, f);
+    str                         detail = r->rq->fault.detail;
+
+    if (e != ERR_FAULT || !moderated->set)
+        return e;
+    r->rq->fault = (struct fault){ 0 };
+    (void)media_refuse(r->rq, moderated, m, url, NULL);
+    return fault_detail(&r->rq->fault, detail);
+}
+
 /* Who is in it. */
 SUSPENDS static enum err judge_people(struct run *r, const struct media_member *m, str url, const struct media_file *f)
 {
@@ -167,6 +182,8 @@ SUSPENDS static enum err take_file(struct run *r, unsigned i, size_t k)
     r->images += m->kind == MEDIA_IMAGE && !f->fetch;
     r->judged = !f->fetch && (!f->inspected || f->inspected == ERR_INVALID);
     e = media_file_check(rq, m, url, f);
+    if (!e)
+        e = judge_text(r, m, url, f);
     if (!e)
         e = judge_people(r, m, url, f);
     if (!e)

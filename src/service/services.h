@@ -9,6 +9,7 @@ struct account_source;
 struct fetcher;
 struct lane;
 struct media;
+struct ocr;
 struct people;
 struct results;
 struct speech;
@@ -27,6 +28,7 @@ struct services {
     struct media           *media;   /* looks into files and draws; NULL: this dashbox was built without it */
     struct speech          *speech;  /* speaks and listens; NULL: likewise */
     struct people          *people;  /* sees who is in pictures; NULL: likewise */
+    struct ocr             *ocr;     /* reads the text in pictures; NULL: likewise */
     struct lane            *files; /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);

@@ -84,8 +84,8 @@ static bool on_trust(const struct request *rq, const struct media_file *f)
            (f->fetch == FETCH_NAME || f->fetch == FETCH_UNREACHABLE || f->fetch == FETCH_FORBIDDEN);
 }
 
-/* *ret_facts is NULL for what is taken on trust. */
-SUSPENDS static enum err look(struct request *rq, const struct media_member *m, str url, const struct media_facts **ret_facts)
+/* *ret_file is NULL for what is taken on trust. */
+SUSPENDS static enum err look(struct request *rq, const struct media_member *m, str url, struct media_file **ret_file)
 {
     struct media_file  *f = arena_new(rq->arena, struct media_file);
     bool                http = str_starts_nocase(url, S("http"));
@@ -99,14 +99,14 @@ SUSPENDS static enum err look(struct request *rq, const struct media_member *m, 
     };
     enum err e;
 
-    *ret_facts = NULL;
+    *ret_file = NULL;
     rq->action = "downloading what the messages show";
     e = media_get(rq, &want, f);
     if (e || on_trust(rq, f))
         return e;
     e = media_file_check(rq, m, url, f);
     if (!e)
-        *ret_facts = &f->facts;
+        *ret_file = f;
     return e;
 }
 
@@ -114,7 +114,8 @@ SUSPENDS static enum err look(struct request *rq, const struct media_member *m, 
 SUSPENDS static enum err look_at_frames(struct request *rq, struct chat_input *in, const struct media_service *s, const struct chat_part *p)
 {
     const struct media_member *m = member_of(s, S("message.image"));
-    const struct media_facts  *is, *first = NULL;
+    const struct media_facts  *first = NULL;
+    struct media_file         *is;
     enum err                   e = OK;
     size_t                     i, n;
     yyjson_val                *url;
@@ -126,7 +127,7 @@ SUSPENDS static enum err look_at_frames(struct request *rq, struct chat_input *i
         if (e)
             break;
         e = look(rq, m, json_str(url), &is);
-        first = first ? first : is;
+        first = first || !is ? first : &is->facts;
         if (!is)
             break; /* what cannot be had from here is not asked for again and again */
     }
@@ -135,10 +136,10 @@ SUSPENDS static enum err look_at_frames(struct request *rq, struct chat_input *i
     return e;
 }
 
-SUSPENDS static enum err look_at_part(struct request *rq, struct chat_input *in, const struct media_service *s, const struct chat_part *p)
+SUSPENDS static enum err look_at_part(struct request *rq, struct chat_input *in, const struct media_service *s, struct chat_part *p)
 {
     const struct media_member *m = NULL;
-    const struct media_facts  *is = NULL;
+    const struct media_facts  *is;
     enum err                   e;
 
     switch (p->kind) {
@@ -159,9 +160,10 @@ SUSPENDS static enum err look_at_part(struct request *rq, struct chat_input *in,
     }
     if (!m)
         return OK;
-    e = look(rq, m, p->text, &is);
-    if (e || !is)
+    e = look(rq, m, p->text, &p->file);
+    if (e || !p->file)
         return e;
+    is = &p->file->facts;
     if (p->kind == CHAT_PART_IMAGE)
         in->image_tokens += image_tokens(in, s, p, is);
     else if (p->kind == CHAT_PART_VIDEO)

@@ -5,6 +5,7 @@
 #include "contract/json.h"
 #include "contract/model.h"
 #include "contract/ocr.h"
+#include "engine/standin/seen.h"
 
 #define STANDIN_WORD   "dashbox stand-in"
 #define FILLED_MAX     ((size_t)8 << 20) /* a template came in a body with a ceiling */
@@ -13,14 +14,17 @@
 
 /* ---- text recognition ---- */
 
-/* The template with the stand-in's word in place of each text. Its depth has been checked. */
-static void add_filled(struct buf *b, yyjson_val *template)
+/* The template, in which each text is what the picture says behind the member's name, or the stand-in's word. Its depth has been
+ * checked. */
+static void add_filled(struct buf *b, yyjson_val *template, str name, const struct picture *seen)
 {
     size_t      i, n;
     yyjson_val *key, *member;
 
     if (!yyjson_is_obj(template)) {
-        json_add_str(b, S(STANDIN_WORD));
+        str value = seen ? seen_value(seen, name) : S("");
+
+        json_add_str(b, value.len ? value : S(STANDIN_WORD));
         return;
     }
     buf_add_char(b, '{');
@@ -30,26 +34,32 @@ static void add_filled(struct buf *b, yyjson_val *template)
             buf_add(b, S(", "));
         json_add_str(b, json_str(key));
         buf_add(b, S(": "));
-        add_filled(b, member);
+        add_filled(b, member, json_str(key), seen);
     }
     buf_add_char(b, '}');
 }
 
-bool special_ocr_text(struct arena *a, const struct chat_input *in, str said, str *ret)
+bool special_ocr_text(struct arena *a, const struct chat_input *in, const struct picture *seen, str said, str *ret)
 {
     struct buf b;
 
-    if (in->ocr.task != OCR_KEY_INFORMATION_EXTRACTION && in->ocr.task != OCR_ADVANCED_RECOGNITION)
-        return false;
+    if (seen)
+        said = seen_text(a, seen);
+    if (in->ocr.task != OCR_KEY_INFORMATION_EXTRACTION && in->ocr.task != OCR_ADVANCED_RECOGNITION) {
+        *ret = said;
+        return seen && in->model && in->model->task == MODEL_TASK_OCR_VISION && said.len;
+    }
     buf_init(&b, a, FILLED_MAX);
     buf_add(&b, S("```json\n"));
-    if (in->ocr.task == OCR_ADVANCED_RECOGNITION) {
+    if (in->ocr.task == OCR_ADVANCED_RECOGNITION && seen) {
+        seen_add_words(&b, seen);
+    } else if (in->ocr.task == OCR_ADVANCED_RECOGNITION) {
         buf_add(&b, S("[\n\t{\"rotate_rect\": [50, 10, 20, 100, 90], "
                       "\"location\": [0, 0, 100, 0, 100, 20, 0, 20], \"text\": "));
         json_add_str(&b, said);
         buf_add(&b, S("}\n]"));
     } else if (ocr_schema(in)) {
-        add_filled(&b, ocr_schema(in));
+        add_filled(&b, ocr_schema(in), (str){ 0 }, seen);
     } else {
         buf_add(&b, S("{\"text\": "));
         json_add_str(&b, said);

@@ -7,10 +7,12 @@
 
 #include "base/arena.h"
 #include "contract/chat.h"
+#include "contract/picture.h"
 
-/* The text of a recognition that has a structure: the template of an extraction filled in, or one word and its place, both
- * as fenced JSON. False for other requests; `said` is what would be said otherwise. */
-bool special_ocr_text(struct arena *a, const struct chat_input *in, str said, str *ret);
+/* The text of a recognition. `seen` is the picture whose text was read; NULL: none was, and then made-up structures stand for it. With a
+ * structure: the template of an extraction, filled with what stands behind its names and a colon, or the lines and their places, both
+ * as fenced JSON. False for other requests, and when there is no text; `said` is what would be said otherwise. */
+bool special_ocr_text(struct arena *a, const struct chat_input *in, const struct picture *seen, str said, str *ret);
 
 /* A step and what is said in it. */
 struct special_step {

@@ -24,6 +24,7 @@
 #include "engine/standin/prefixes.h"
 #include "engine/standin/scenario.h"
 #include "engine/standin/schema.h"
+#include "engine/standin/seen.h"
 #include "engine/standin/special.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
@@ -56,6 +57,7 @@ struct standin {
     struct prefixes        *prefixes;
     uint64_t                seed;
     str (*header)(void *arg, str name);
+    enum err (*see)(struct request *rq, const struct chat_part *p, bool text_alone, struct picture *ret);
     pthread_mutex_t lock; /* of `lane` */
     struct lane    *lane; /* NULL until needed */
 };
@@ -70,6 +72,9 @@ struct standin_stream {
     struct scenario_question      question;
     int64_t                       call;
     str                           prefix; /* partial mode: what the client has already */
+    bool                          looked;
+    str                           seen; /* behind the text: what the media of the question show */
+    const struct picture         *read; /* the first picture that was read; NULL: none */
 
     unsigned          choice, choice_count;
     int64_t           tokens; /* handed out, as far as they were counted */
@@ -153,6 +158,44 @@ static str json_object_text(const struct standin_stream *st)
     }
     buf_add_char(&out, '}');
     return buf_str(&out);
+}
+
+/* Looks at the media of the question, once. */
+SUSPENDS static enum err look(struct standin_stream *st)
+{
+    const struct chat_message *user = message_last(st->in, CHAT_USER);
+    bool                       text_alone = st->in->model && st->in->model->task == MODEL_TASK_OCR_VISION;
+    unsigned                   number = 0;
+    struct buf                 b;
+
+    if (st->looked || !st->engine->see || !user)
+        return OK;
+    st->looked = true;
+    buf_init(&b, st->rq->arena, SIZE_MAX / 2);
+    for (size_t i = 0; i < user->part_count; i++) {
+        struct picture *p;
+        enum err        e;
+
+        if (user->parts[i].kind == CHAT_PART_TEXT)
+            continue;
+        number++;
+        p = arena_new(st->rq->arena, struct picture);
+        e = st->engine->see(st->rq, &user->parts[i], text_alone, p);
+        if (e == ERR_CANCELLED)
+            return e;
+        if (e)
+            continue;
+        seen_add(&b, number, p);
+        if (!st->read && p->read)
+            st->read = p;
+    }
+    st->seen = buf_str(&b);
+    return OK;
+}
+
+static str with_seen(const struct standin_stream *st, str text)
+{
+    return st->seen.len ? arena_printf(st->rq->arena, "%.*s%.*s", STR_ARG(text), STR_ARG(st->seen)) : text;
 }
 
 /* A thread of its own, begun with the first value that is made up: hostile schemas need more time and stack than a loop
@@ -271,8 +314,12 @@ SUSPENDS static enum err plan_by_rules(struct standin_stream *st)
             return e;
     } else if (in->format != CHAT_FORMAT_TEXT) {
         text = json_object_text(st);
-    } else if (!special_ocr_text(st->rq->arena, in, echo_text(st, true), &text)) {
-        text = echo_text(st, false);
+    } else {
+        e = look(st);
+        if (e)
+            return e;
+        if (!special_ocr_text(st->rq->arena, in, st->read, echo_text(st, true), &text))
+            text = with_seen(st, echo_text(st, false));
     }
     part_add(st, PART_TEXT, text);
     return OK;
@@ -1117,6 +1164,7 @@ struct engine *standin_new(struct arena *a, const struct standin_options *o, str
     engine->tokenizer = o->tokenizer;
     engine->seed = o->seed;
     engine->header = o->header;
+    engine->see = o->see;
     engine->prefixes = prefixes_open();
     pthread_mutex_init(&engine->lock, NULL);
     arena_defer(a, standin_close, engine);

@@ -5,6 +5,8 @@
  *
  *   text          "dashbox stand-in: " and the last user message; after a tool's result, "dashbox stand-in: tool result: "
  *                 and that. Messages longer than STANDIN_ECHO_MAX bytes are cut and end in " […]".
+ *   media         of the last user message: behind the text, what can be told of them without a model (seen.h). OCR models answer with the
+ *                 text that was read.
  *   n             choice 0 as above; choice i begins "dashbox stand-in (answer i+1): ", and rolls dice of its own.
  *   json_object   {"engine": "dashbox stand-in", "message": the same text without its beginning, "answer": i+1 (i > 0)}
  *   json_schema   a made-up instance (schema.h); E219 when none is found.
@@ -47,7 +49,9 @@
     "This is the stand-in of dashbox: no model is thinking here. These words stand where its thoughts would be."
 
 struct arena;
+struct chat_part;
 struct error_row;
+struct picture;
 struct tokenizer;
 
 struct standin_options {
@@ -59,6 +63,9 @@ struct standin_options {
     const struct error_row *(*error_find)(str name);
     /* A header of the request, empty when it has none; `arg` is its struct request. NULL: there are no headers. */
     str (*header)(void *arg, str name);
+    /* What the part of a message shows, or its text alone, in the request's memory; ERR_NOT_FOUND: nobody has looked at it;
+     * ERR_CANCELLED. NULL: nobody can. */
+    enum err (*see)(struct request *rq, const struct chat_part *p, bool text_alone, struct picture *ret);
 };
 
 /* NULL when the scenario cannot be used; *why is then a line for the operator. Loading a scenario reads a file and needs
