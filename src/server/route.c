@@ -6,7 +6,7 @@
 
 #define PLAN_PATH_MAX 256 /* longer ones are no route of a plan */
 
-const struct route *route_find(str path)
+static const struct route *find(str path)
 {
     for (unsigned i = 0; i < route_count; i++) {
         const struct route *r = &route_rows[i];
@@ -15,6 +15,16 @@ const struct route *route_find(str path)
             return r;
     }
     return NULL;
+}
+
+const struct route *route_find(str path)
+{
+    const struct route *r = find(path);
+
+    if (r || !str_ends(path, S("/")))
+        return r;
+    r = find(str_first(path, path.len - 1)); /* several of the service's pages print both (media.md §0.3) */
+    return r && r->surface == SURFACE_NATIVE && r->methods & ROUTE_POST ? r : NULL;
 }
 
 const struct route *route_of_request(str path, str host)

@@ -20,6 +20,17 @@ TEST(a_path_is_found_as_it_is_spelt)
     assert_int_equal(r->auth, ROUTE_AUTH_NONE);
 }
 
+TEST(a_slash_behind_a_path_that_takes_posts)
+{
+    const struct route *r = route_find(S("/api/v1/services/aigc/multimodal-generation/generation/"));
+
+    assert_non_null(r);
+    assert_ptr_equal(r, route_find(S("/api/v1/services/aigc/multimodal-generation/generation")));
+    assert_null(route_find(S("/api/v1/services/aigc/multimodal-generation/generation//")));
+    assert_null(route_find(S("/compatible-mode/v1/chat/completions/")));
+    assert_null(route_find(S("/health/")));
+}
+
 TEST(other_paths_are_not_served)
 {
     static const char *const paths[] = { "",
@@ -139,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_is_found_as_it_is_spelt),
+        cmocka_unit_test(a_slash_behind_a_path_that_takes_posts),
         cmocka_unit_test(other_paths_are_not_served),
         cmocka_unit_test(a_path_that_is_written_in_another_way_is_told_from_an_unknown_one),
         cmocka_unit_test(a_plans_host_leaves_its_base_out),
