@@ -276,7 +276,7 @@ def service_c(service, tables, rows, out):
     if body not in ('input', 'messages'):
         s.fail('must be input or messages', 'body')
     fields = [f'.name = {st.c_str(s.name)}', f'.models = {st.c_str(s.need("models"))}', f'.path = {"MODEL_PATH_COUNT" if mode == "look" else "MODEL_PATH_" + s.need("path").upper()}',
-              f'.mode = MEDIA_{mode.upper()}', f'.body = MEDIA_BODY_{body.upper()}', f'.output = {st.c_str("" if mode == "look" else s.need("output"))}',
+              f'.mode = MEDIA_{mode.upper()}', f'.partial = {"true" if chr(34) + "results" + chr(34) + ":[<" in (s.get("output") or "") else "false"}', f'.body = MEDIA_BODY_{body.upper()}', f'.output = {st.c_str("" if mode == "look" else s.need("output"))}',
               f'.usage = {st.c_str(s.get("usage", ""))}', f'.render = {st.c_str(s.get("render", ""))}',
               f'.file = {st.c_str(s.get("file", "png"))}', f'.watermark = {st.c_str(s.get("watermark", ""))}',
               f'.members = {symbol}_members, .member_count = {len(lines)}']

@@ -324,13 +324,13 @@ enum err admit_text(struct request *rq, struct moderation_set *rules, str text)
     return moderation_check(rules, MODERATION_INPUT, text, &v) ? admit_refuse_text(rq, &v) : OK;
 }
 
-enum err admit_picture_text(struct request *rq, struct moderation_set *rules, str text)
+enum err admit_picture_text(struct request *rq, struct moderation_set *rules, unsigned side, str text)
 {
     struct moderation_verdict v;
 
-    if (!moderation_check(rules, MODERATION_INPUT, text, &v))
+    if (!moderation_check(rules, side, text, &v))
         return OK;
-    if (v.kind != MODERATION_BLOCK)
+    if (v.kind != MODERATION_BLOCK || side == MODERATION_OUTPUT)
         return admit_refuse_text(rq, &v);
     (void)fail_moderation_input_modality(&rq->fault, S("image")); /* REF: E101 */
     return fault_detail(&rq->fault, arena_printf(rq->arena, "rule %.*s", STR_ARG(v.rule)));

@@ -204,6 +204,7 @@ struct media_service {
     struct media_refusal       media_wrong;   /* an illegal set of input.media */
     struct media_refusal       messages_missing, messages_count, content_count, part_wrong; /* of MEDIA_BODY_MESSAGES */
     struct media_refusal       failed, unstored; /* the engine, the disk */
+    bool                       partial;   /* its results are a list, in which some may have failed (media.md §1.1) */
     struct media_refusal       moderated; /* the text in a picture; not set: as texts are refused */
     /* MEDIA_LOOK, what a model counts (chat.md §10.2-§10.4): the side of a patch, pixels of a picture, of a video's frame and of all its
      * frames, tokens of a second of sound */

@@ -692,7 +692,7 @@ SUSPENDS static enum err moderate_pictures(struct request *rq, const struct chat
     enum err e = OK;
 
     for (size_t i = 0; i < m->part_count && !e; i++)
-        e = m->parts[i].file ? picture_moderate(rq, m->parts[i].file) : OK;
+        e = m->parts[i].file ? picture_moderate(rq, MODERATION_INPUT, m->parts[i].file) : OK;
     return e;
 }
 

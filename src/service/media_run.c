@@ -112,7 +112,7 @@ static enum err refuse_failed(struct run *r, enum err e);
 SUSPENDS static enum err judge_text(struct run *r, const struct media_member *m, str url, struct media_file *f)
 {
     const struct media_refusal *moderated = &r->call->service->moderated;
-    enum err                    e = picture_moderate(r->rq, f);
+    enum err                    e = picture_moderate(r->rq, MODERATION_INPUT, f);
     str                         detail = r->rq->fault.detail;
 
     if (e != ERR_FAULT || !moderated->set)
@@ -524,6 +524,14 @@ static enum err refuse_failed(struct run *r, enum err e)
     return fault_detail(&r->rq->fault, str_from_cstr(err_text(e)));
 }
 
+/* What is written in what was made. REF: E100c. */
+SUSPENDS static enum err judge_result(struct run *r, int fd, const struct media_facts *facts)
+{
+    struct media_file made = { .file = { .fd = fd }, .facts = *facts };
+
+    return picture_moderate(r->rq, MODERATION_OUTPUT, &made);
+}
+
 SUSPENDS static enum err make_file(struct run *r, size_t i, str op, size_t way)
 {
     struct request    *rq = r->rq;
@@ -541,9 +549,11 @@ SUSPENDS static enum err make_file(struct run *r, size_t i, str op, size_t way)
     rq->action = "waiting for the media engine";
     e = rq->services->media ? media_render(rq->services->media, request_of(r, i, op), r->files, r->file_count, p->fd, rq->arena, &facts)
                             : ERR_NOT_FOUND;
+    if (!e)
+        e = judge_result(r, p->fd, &facts);
     if (e) {
         lane_run(lane, place_drop, p);
-        return e == ERR_CANCELLED ? e : refuse_failed(r, e);
+        return e == ERR_CANCELLED || e == ERR_FAULT ? e : refuse_failed(r, e);
     }
     lane_run(lane, place_keep, p);
     if (p->e)
@@ -566,9 +576,22 @@ SUSPENDS static enum err make_one(struct run *r, size_t i)
     return e;
 }
 
+/* One of several that has failed is an entry with its reason. The others go on; *ret_last is for when there are none. */
+static enum err note_failed(struct run *r, size_t i, struct fault *ret_last)
+{
+    struct fault_view view;
+
+    fault_render(&r->rq->fault, &r->rq->settings->wording, r->rq->arena, &view);
+    r->results[i] = (struct result){ .code = view.code, .message = view.message };
+    *ret_last = r->rq->fault;
+    r->rq->fault = (struct fault){ 0 };
+    return OK;
+}
+
 SUSPENDS static enum err make_all(struct run *r)
 {
     const struct media_value *n = media_call_value(r->call, MEDIA_ROLE_COUNT), *seed = media_call_value(r->call, MEDIA_ROLE_SEED);
+    struct fault              last = { 0 };
     enum err                  e = OK;
 
     if (!ways_of(r->call).len) { /* all is known by now */
@@ -579,9 +602,15 @@ SUSPENDS static enum err make_all(struct run *r)
     r->count = n && n->number >= 1 ? (size_t)n->number : 1;
     ASSERT(r->count <= RESULTS_MAX);
     r->seed = seed ? (int64_t)seed->number : (int64_t)(rand_u64() % (uint64_t)SEED_MAX);
-    for (size_t i = 0; i < r->count && !e; i++)
+    for (size_t i = 0; i < r->count && !e; i++) {
         e = make_one(r, i);
-    return e;
+        if (e == ERR_FAULT && r->call->service->partial)
+            e = note_failed(r, i, &last);
+    }
+    if (e || r->made)
+        return e;
+    r->rq->fault = last;
+    return ERR_FAULT;
 }
 
 /* ---- the output ---- */
@@ -597,10 +626,19 @@ static void add_seconds(struct buf *b, int64_t ms)
     json_add_num(b, (double)ms / 1000);
 }
 
+/* The first that has not failed. */
+static const struct result *first_made(const struct run *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->results[i].urls[0].len)
+            return &r->results[i];
+    return &r->results[0];
+}
+
 static int64_t tier_of(const struct run *r)
 {
     const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_TIER), *size = media_call_value(r->call, MEDIA_ROLE_SIZE);
-    int64_t                   n = 0, width = r->results[0].facts.width, height = r->results[0].facts.height;
+    int64_t                   n = 0, width = first_made(r)->facts.width, height = first_made(r)->facts.height;
 
     if (v && !size && str_to_i64(str_first(v->text, v->text.len ? v->text.len - 1 : 0), &n))
         return n;
@@ -623,13 +661,13 @@ static str said_of(const struct media_member *m, str word)
 
 static void add_value(const struct run *r, struct buf *b, const struct result *one, str name)
 {
-    const struct media_facts   *f = one ? &one->facts : &r->results[0].facts;
+    const struct media_facts   *f = one ? &one->facts : &first_made(r)->facts;
     const struct media_service *s = r->call->service;
 
     if (str_eq(name, S("url")))
-        json_add_str(b, (one ? one : &r->results[0])->urls[0]);
+        json_add_str(b, (one ? one : first_made(r))->urls[0]);
     else if (str_eq(name, S("url2")))
-        json_add_str(b, (one ? one : &r->results[0])->urls[1]);
+        json_add_str(b, (one ? one : first_made(r))->urls[1]);
     else if (str_eq(name, S("count")))
         buf_add_i64(b, r->made);
     else if (str_eq(name, S("failed")))
@@ -770,13 +808,13 @@ static enum err say_refused(struct run *r, struct media_outcome *ret)
 static void count_use(struct run *r)
 {
     struct chat_usage *u = &r->rq->usage;
-    bool               video = r->results[0].facts.kind == MEDIA_VIDEO;
+    bool               video = first_made(r)->facts.kind == MEDIA_VIDEO;
     bool               all = str_find_str(r->call->service->usage, S("@all_duration")) != STR_NONE;
 
     if (!r->made)
         return;
     if (video)
-        u->play_ms = r->made * length_ms(&r->results[0].facts) + (all ? r->input_ms : 0);
+        u->play_ms = r->made * length_ms(&first_made(r)->facts) + (all ? r->input_ms : 0);
     else
         u->images = r->made;
     if (r->call->service->tier_count)

@@ -88,7 +88,7 @@ enum err picture_read(struct request *rq, struct media_file *f, const struct pic
     return OK;
 }
 
-enum err picture_moderate(struct request *rq, struct media_file *f)
+enum err picture_moderate(struct request *rq, unsigned side, struct media_file *f)
 {
     struct moderation_set      *rules = admit_rules(rq);
     const struct picture_lines *lines;
@@ -96,7 +96,7 @@ enum err picture_moderate(struct request *rq, struct media_file *f)
     enum err                    e;
 
     might_suspend();
-    if (!moderation_looks_at(rules, MODERATION_INPUT))
+    if (!moderation_looks_at(rules, side))
         return OK;
     e = picture_read(rq, f, &lines);
     if (e)
@@ -106,7 +106,7 @@ enum err picture_moderate(struct request *rq, struct media_file *f)
         buf_add(&b, i ? S("\n") : S(""));
         buf_add(&b, lines->at[i].text);
     }
-    return b.len ? admit_picture_text(rq, rules, buf_str(&b)) : OK;
+    return b.len ? admit_picture_text(rq, rules, side, buf_str(&b)) : OK;
 }
 
 /* ---- colours ---- */

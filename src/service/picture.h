@@ -13,9 +13,9 @@
  * is no picture, this dashbox has no engine for it, or it has failed over it (the log says why). ERR_CANCELLED. */
 SUSPENDS enum err picture_read(struct request *rq, struct media_file *f, const struct picture_lines **ret_lines);
 
-/* Moderates the text in a picture by the rules of the request's workspace, as admit_picture_text(). OK where there are none, and for
- * what cannot be read. */
-SUSPENDS enum err picture_moderate(struct request *rq, struct media_file *f);
+/* Moderates the text in a picture by the rules that the request's workspace has for the side (MODERATION_INPUT, MODERATION_OUTPUT), as
+ * admit_picture_text(). OK where there are none, and for what cannot be read. */
+SUSPENDS enum err picture_moderate(struct request *rq, unsigned side, struct media_file *f);
 
 /* All there is to see, or of a picture the text alone, and of a video or sound what it is; as of chat's part, which has been looked
  * at. ERR_NOT_FOUND: it has not. */

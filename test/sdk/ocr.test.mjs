@@ -22,7 +22,7 @@ function written(colour, ...lines) {
     return `data:image/png;base64,${fs.readFileSync(file).toString('base64')}`;
 }
 
-fs.writeFileSync(path.join(folder, 'rules.txt'), 'casino\n');
+fs.writeFileSync(path.join(folder, 'rules.txt'), 'input: casino\noutput: seed 4713\n');
 const box = await serve({ config: `moderation: { rules: ${path.join(folder, 'rules.txt')} }\n` });
 
 async function call(where, body, headers = {}) {
@@ -78,6 +78,26 @@ describe('text in pictures', { skip }, () => {
         assert.deepEqual([bad.task_status, bad.code, bad.message],
             ['FAILED', 'InvalidParameter', 'The image content does not comply with green network verification.']);
         assert.equal((await run(letter)).task_status, 'SUCCEEDED');
+    });
+
+    test('E100c: of several results those that are refused have failed, each by itself', async () => {
+        const run = async (n, seed) => {
+            const { output } = await call(`${box.native}/services/aigc/text2image/image-synthesis`, { model: 'wan2.2-t2i-flash', input: { prompt: 'a kite' },
+                parameters: { n, seed, size: '1024*1024' } }, { 'X-DashScope-Async': 'enable' });
+            return until(async () => {
+                const answer = await call(`${box.native}/tasks/${output.task_id}`);
+                return ['SUCCEEDED', 'FAILED'].includes(answer.output.task_status) && answer;
+            }, 'the end of the task', 60_000);
+        };
+        const { output, usage } = await run(3, 4712);
+        assert.equal(output.task_status, 'SUCCEEDED');
+        assert.deepEqual(output.results.map(one => one.code ?? 'made'), ['made', 'DataInspectionFailed', 'made']);
+        assert.equal(output.results[1].message, 'Output data may contain inappropriate content.');
+        assert.deepEqual(output.task_metrics, { TOTAL: 3, SUCCEEDED: 2, FAILED: 1 });
+        assert.equal(usage.image_count, 2);
+        const all = await run(1, 4713);
+        assert.deepEqual([all.output.task_status, all.output.code, all.output.message],
+            ['FAILED', 'DataInspectionFailed', 'Output data may contain inappropriate content.']);
     });
 
     test('E101: and so does chat', async () => {
