@@ -7,6 +7,7 @@
 #define DASHBOX_ENGINE_ENGINE_H
 
 #include "contract/embed.h"
+#include "contract/image.h"
 #include "contract/request.h"
 #include "contract/rerank.h"
 #include "loop/fiber.h"
@@ -32,6 +33,8 @@ struct engine_ops {
                                struct embed_answer *ret);
     SUSPENDS enum err (*rerank)(struct engine *e, struct request *rq, const struct rerank_input *in,
                                 struct rerank_answer *ret);
+    /* One picture, or its refusal. ERR_NOT_FOUND: this engine makes none, or is not there, and somebody else may. NULL: likewise. */
+    SUSPENDS enum err (*image)(struct engine *e, struct request *rq, const struct image_input *in, struct image_answer *ret);
 };
 
 /* Both begin with this, so that one pointer does for all kinds. */

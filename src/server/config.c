@@ -525,6 +525,7 @@ static const struct field engine_fields[] = {
     { .name = S("models"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, models) },
     { .name = S("headers"), .type = FIELD_READ, .read = read_pairs, .offset = offsetof(struct config_engine, headers) },
     { .name = S("cloud"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, cloud) },
+    { .name = S("images"), .type = FIELD_BOOL, .offset = offsetof(struct config_engine, images) },
     ENGINE_TEXT("health_path", health_path),
     ENGINE_MS("health_interval", health_ms),
     ENGINE_MS("connect_timeout", connect_ms),

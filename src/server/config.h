@@ -51,6 +51,7 @@ struct config_engine {
     size_t                  model_count;
     struct config_pair     *headers; /* sent with every request */
     size_t                  header_count;
+    bool                    images; /* serves the images API */
     bool                    cloud; /* it speaks the contract itself: its refusals are passed on word for word */
     str                     health_path;
     int64_t                 health_ms, connect_ms, first_ms, between_ms;

@@ -314,6 +314,7 @@ static enum err engine_open(struct worker *w, struct setup *s, const struct conf
     o.health_path = ce->health_path;
     o.health_interval_ms = ce->health_ms;
     o.cloud = ce->cloud;
+    o.images = ce->images;
     o.tapes = s->shared->tapes;
     o.active = &s->series[ce - s->shared->config->engines].engine->at[SERIES_ENGINE_REQUESTS_ACTIVE];
     if (ce->fallback.len)

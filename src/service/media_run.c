@@ -31,10 +31,13 @@
 #include "store/results.h"
 
 #include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define FILES_MAX   MEDIA_RENDER_FILES
 #define RESULTS_MAX 32
 #define SEED_MAX    INT64_C(2147483647)
+#define SIDE_DEFAULT 1024 /* of a picture of no size that an engine is asked for: most models were made for it */
 
 #define WAYS_MAX 2 /* files of one result */
 
@@ -524,6 +527,86 @@ static enum err refuse_failed(struct run *r, enum err e)
     return fault_detail(&r->rq->fault, str_from_cstr(err_text(e)));
 }
 
+/* ---- an engine that makes pictures ---- */
+
+struct writing {
+    int  fd;
+    str  bytes;
+    bool ok;
+};
+
+static void write_bytes(void *arg)
+{
+    struct writing *w = arg;
+    size_t          at = 0;
+
+    while (at < w->bytes.len) {
+        ssize_t n = pwrite(w->fd, w->bytes.ptr + at, w->bytes.len - at, (off_t)at);
+
+        if (n <= 0)
+            return;
+        at += (size_t)n;
+    }
+    w->ok = true;
+}
+
+/* A picture from words alone is asked of the engine that the model is routed to, when that makes any; *ret_fd is then a file with what
+ * it has made, in whatever size. ERR_NOT_FOUND: the media engine draws. */
+SUSPENDS static enum err ask_engine(struct run *r, size_t i, int *ret_fd)
+{
+    struct request           *rq = r->rq;
+    struct engine            *engine = rq->services->engine_for(rq->services->engine_arg, rq->model_name);
+    const struct media_value *negative = media_call_value(r->call, MEDIA_ROLE_NEGATIVE);
+    struct image_input        in = {
+        .model_name = rq->model_name,
+        .prompt = prompt_of(r->call),
+        .negative_prompt = negative ? negative->text : (str){ 0 },
+        .width = r->width ? r->width : SIDE_DEFAULT,
+        .height = r->height ? r->height : SIDE_DEFAULT,
+        .seed = r->seed + (int64_t)i,
+    };
+    struct image_answer made;
+    struct writing      w;
+    enum err            e;
+
+    if (!engine->ops->image)
+        return ERR_NOT_FOUND;
+    e = engine->ops->image(engine, rq, &in, &made);
+    if (e)
+        return e;
+    w = (struct writing){ .fd = memfd_create("picture", MFD_CLOEXEC), .bytes = made.bytes };
+    if (w.fd < 0)
+        return ERR_IO;
+    lane_run(rq->services->files, write_bytes, &w);
+    if (!w.ok) {
+        close(w.fd);
+        return ERR_IO;
+    }
+    *ret_fd = w.fd;
+    return OK;
+}
+
+/* The file of a result, by the media engine: it draws, or brings into shape and format what another engine has made. */
+SUSPENDS static enum err draw(struct run *r, size_t i, str op, int out, struct media_facts *ret)
+{
+    struct request *rq = r->rq;
+    int             made;
+    enum err        e = ERR_NOT_FOUND;
+
+    if (!rq->services->media)
+        return ERR_NOT_FOUND;
+    if (str_eq(op, S("card")) && !r->file_count && prompt_of(r->call).len)
+        e = ask_engine(r, i, &made);
+    rq->action = "waiting for the media engine";
+    if (e == ERR_NOT_FOUND)
+        return media_render(rq->services->media, request_of(r, i, op), r->files, r->file_count, out, rq->arena, ret);
+    if (e)
+        return e;
+    e = media_render(rq->services->media, request_of(r, i, S("fit")), &made, 1, out, rq->arena, ret);
+    close(made);
+    return e;
+}
+
 /* What is written in what was made. REF: E100c. */
 SUSPENDS static enum err judge_result(struct run *r, int fd, const struct media_facts *facts)
 {
@@ -546,9 +629,7 @@ SUSPENDS static enum err make_file(struct run *r, size_t i, str op, size_t way)
     lane_run(lane, place_create, p);
     if (p->e)
         return refuse_unstored(r, p->e);
-    rq->action = "waiting for the media engine";
-    e = rq->services->media ? media_render(rq->services->media, request_of(r, i, op), r->files, r->file_count, p->fd, rq->arena, &facts)
-                            : ERR_NOT_FOUND;
+    e = draw(r, i, op, p->fd, &facts);
     if (!e)
         e = judge_result(r, p->fd, &facts);
     if (e) {

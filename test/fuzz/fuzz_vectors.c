@@ -3,6 +3,7 @@
 #include "contract/embed_body.h"
 #include "contract/rerank_body.h"
 #include "engine/lexical/lexical.h"
+#include "engine/upstream/images.h"
 #include "engine/upstream/vectors.h"
 #include "tokens/tokenizer.h"
 
@@ -51,7 +52,10 @@ static void read_bodies(struct arena *a, yyjson_val *root, const struct model *m
     struct rerank_input  ranking = { .model = m };
     struct embed_answer  vectors;
     struct rerank_answer ranks;
+    struct image_answer  picture;
 
+    if (!images_read(a, root, &picture))
+        ASSERT(picture.bytes.len);
     if (!embed_read_texts(&rq, json_get(root, "input"), &in[0]) &&
         !params_read(&rq, &embed_params_openai_top, root, m, &in[0])) {
         (void)vectors_embed_body(a, &in[0], m->id, true);

@@ -481,6 +481,7 @@ struct process_engine {
     struct child  *child;
     struct engine *upstream;
     struct engine *fallback;
+    bool           images;
 };
 
 /* Until the child is ready. Its state belongs to another thread: looking again is all that is needed, and only while it
@@ -563,6 +564,13 @@ static SUSPENDS enum err process_rerank(struct engine *e, struct request *rq, co
     return process_ask(e, rq, &(struct engine_question){ .rerank = in, .ranking = ret });
 }
 
+static SUSPENDS enum err process_image(struct engine *e, struct request *rq, const struct image_input *in, struct image_answer *ret)
+{
+    if (!CONTAINER_OF(e, struct process_engine, engine)->images)
+        return ERR_NOT_FOUND;
+    return process_ask(e, rq, &(struct engine_question){ .image = in, .picture = ret });
+}
+
 const struct child *process_engine_child(const struct engine *e)
 {
     return CONTAINER_OF(e, const struct process_engine, engine)->child;
@@ -585,6 +593,7 @@ static const struct engine_ops process_ops = {
     .ready = process_ready,
     .embed = process_embed,
     .rerank = process_rerank,
+    .image = process_image,
 };
 
 enum err process_engine_open(struct loop *l, struct child *c, const struct upstream_options *o, struct engine **ret)
@@ -615,6 +624,7 @@ enum err process_engine_open(struct loop *l, struct child *c, const struct upstr
     pe->child = c;
     pe->upstream = upstream;
     pe->fallback = o->fallback;
+    pe->images = o->images;
     *ret = &pe->engine;
     return OK;
 }

@@ -19,6 +19,7 @@
 #include "engine/upstream/body.h"
 #include "engine/upstream/notice.h"
 #include "engine/upstream/refusal.h"
+#include "engine/upstream/images.h"
 #include "engine/upstream/vectors.h"
 #include "loop/loop.h"
 #include "net/http_client.h"
@@ -428,8 +429,8 @@ static SUSPENDS enum outcome not_ok(struct upstream_stream *st, int status, stru
     return refused(st, ERR_FAULT);
 }
 
-/* An answer of embeddings or rerank. */
-static enum err read_vectors(struct upstream_stream *st, const struct engine_question *q, char *body, size_t len)
+/* An answer of embeddings, rerank or images. */
+static enum err read_object(struct upstream_stream *st, const struct engine_question *q, char *body, size_t len)
 {
     struct arena  *a = st->rq->arena;
     yyjson_val    *root = json_parse(a, body, len);
@@ -439,8 +440,11 @@ static enum err read_vectors(struct upstream_stream *st, const struct engine_que
     static_assert(HTTP_CLIENT_PADDING >= YYJSON_PADDING_SIZE, "it is parsed in place");
     if (refusal_read(root, &said))
         return refusal_in_answer(&st->rq->fault, a, st->up->o.cloud, st->answer.input_max, &said);
-    problem = q->embed ? vectors_embed_read(a, root, q->embed, q->vectors)
-                       : vectors_rerank_read(a, root, q->rerank, q->ranking);
+    if (q->image)
+        problem = images_read(a, root, q->picture);
+    else
+        problem = q->embed ? vectors_embed_read(a, root, q->embed, q->vectors)
+                           : vectors_rerank_read(a, root, q->rerank, q->ranking);
     return problem ? refusal_of_protocol(&st->rq->fault, a, problem, S("")) : OK;
 }
 
@@ -453,7 +457,7 @@ static SUSPENDS enum outcome read_whole(struct upstream_stream *st, const struct
     if (e)
         e = broke_off(st, e);
     else
-        e = q->chat ? answer_whole(&st->answer, body, len) : read_vectors(st, q, body, len);
+        e = q->chat ? answer_whole(&st->answer, body, len) : read_object(st, q, body, len);
     stream_over(st, e ? e : ERR_EOF);
     return e ? REFUSED : ANSWERED;
 }
@@ -487,6 +491,8 @@ static str path_of(const struct engine_question *q, bool cloud)
         return q->chat->raw_prompt.len ? S("/completions") : S("/chat/completions");
     if (q->embed)
         return S("/embeddings");
+    if (q->image)
+        return S("/images/generations");
     return cloud ? S("/reranks") : S("/rerank");
 }
 
@@ -555,7 +561,7 @@ static struct upstream_stream *stream_new(struct upstream *up, struct endpoint *
     arena_defer(rq->arena, stream_gone, st);
     if (q->chat)
         answer_init(&st->answer, rq->arena, &rq->fault, q->chat, up->o.cloud);
-    else
+    else if (!q->image)
         st->answer.input_max = q->embed ? q->embed->model->input_max : q->rerank->model->tokens_max;
     return st;
 }
@@ -568,6 +574,8 @@ static str body_of(const struct upstream *up, struct arena *a, const struct engi
         return body_write(a, q->chat, model_to(up, q->chat->model_name), &up->reader);
     if (q->embed)
         return vectors_embed_body(a, q->embed, model_to(up, q->embed->model_name), cloud);
+    if (q->image)
+        return images_body(a, q->image, model_to(up, q->image->model_name), up->o.strict);
     return vectors_rerank_body(a, q->rerank, model_to(up, q->rerank->model_name), cloud);
 }
 
@@ -633,6 +641,8 @@ SUSPENDS enum err engine_fall_back(struct engine *from, struct engine *to, struc
         rq->fallback_from = from->name; /* lives as long as the setup that the request holds */
     rq->engine = to->name;              /* the log says who really answered, and why not the other */
     rq->fault = (struct fault){ .detail = rq->fault.detail };
+    if (q->image) /* where no picture can be had, the caller draws one: that is the fallback of all */
+        return ERR_NOT_FOUND;
     if (q->chat)
         return to->ops->open(to, rq, q->chat, q->stream);
     return q->embed ? to->ops->embed(to, rq, q->embed, q->vectors) : to->ops->rerank(to, rq, q->rerank, q->ranking);
@@ -670,6 +680,13 @@ static SUSPENDS enum err upstream_rerank(struct engine *e, struct request *rq, c
     return ask_or_fall_back(e, rq, &(struct engine_question){ .rerank = in, .ranking = ret });
 }
 
+static SUSPENDS enum err upstream_image(struct engine *e, struct request *rq, const struct image_input *in, struct image_answer *ret)
+{
+    if (!CONTAINER_OF(e, struct upstream, engine)->o.images)
+        return ERR_NOT_FOUND;
+    return ask_or_fall_back(e, rq, &(struct engine_question){ .image = in, .picture = ret });
+}
+
 static const struct engine_ops upstream_ops = {
     .kind = "upstream",
     .open = upstream_chat,
@@ -677,6 +694,7 @@ static const struct engine_ops upstream_ops = {
     .ready = upstream_ready,
     .embed = upstream_embed,
     .rerank = upstream_rerank,
+    .image = upstream_image,
 };
 
 /* ---- set-up ---- */

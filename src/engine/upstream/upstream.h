@@ -89,6 +89,7 @@ struct upstream_options {
 
     bool supervised; /* a child of ours, started again when it ends: that it is not there for a moment is one failure */
     bool cloud;      /* speaks the whole contract: its own parameters are sent, its refusals passed on */
+    bool images;     /* serves the images API: else it is asked for no pictures */
     bool strict;     /* refuses what OpenAI's reference does not have: such parameters are left out */
 
     struct tls_context *tls;      /* for https; held [the system's authorities, verified] */
@@ -107,7 +108,7 @@ enum err upstream_open(struct loop *l, const struct upstream_options *o, struct 
 /* Streams under way end as they end. */
 void upstream_close(struct engine *e);
 
-/* What an engine is asked for, one of the three, and where its answer goes. */
+/* What an engine is asked for, one of the four, and where its answer goes. */
 struct engine_question {
     const struct chat_input   *chat;
     struct engine_stream     **stream;
@@ -115,6 +116,8 @@ struct engine_question {
     struct embed_answer       *vectors;
     const struct rerank_input *rerank;
     struct rerank_answer      *ranking;
+    const struct image_input  *image;
+    struct image_answer       *picture;
 };
 
 /* Asks such an engine, without its fallback. *ret_elsewhere: it could not be asked (ERR_FAULT says why), and another engine
