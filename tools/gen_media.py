@@ -25,10 +25,10 @@ FAULT_NAMES = {'seconds': 'DURATION'}
 RANGES = ('bytes', 'sides', 'pixels', 'ratio', 'seconds', 'fps', 'brightness')
 TYPES = ('text', 'int', 'num', 'bool', 'choice', 'size', 'list', 'object', 'any', 'box', 'image', 'video', 'audio', 'visual')
 ROLES = ('prompt', 'negative', 'count', 'seed', 'size', 'tier', 'ratio', 'duration', 'fps', 'watermark', 'extend', 'sound', 'side', 'box',
-         'template', 'asked_ratio', 'lengthen', 'threshold')
+         'template', 'asked_ratio', 'lengthen', 'threshold', 'garments')
 LENGTHS = ('video', 'sound', 'shorter', 'template')
 PEOPLE = set()  # the lists of data/people.txt
-MEMBER_KEYS = {'leads', 'beside', 'same_count', 'content_types', 'length_needed', 'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
+MEMBER_KEYS = {'leads', 'beside', 'joined', 'same_count', 'content_types', 'length_needed', 'same_size', 'same_size.error', 'type', 'is', 'required', 'as', 'default', 'range', 'choice', 'length', 'count', 'formats', 'codecs', 'alpha', 'unread',
                'people', 'people.if', 'match', 'match.error', 'says',
                *REFUSALS, *RANGES, *(fault + '.error' for fault in FAULTS)}
 LOOK_KEYS = {'patch', 'pixels_max', 'pixels_min', 'audio_tokens', 'video_pixels', 'video_total'}
@@ -180,7 +180,7 @@ def member_c(service, s, rows, out, symbol):
         fields.append('.array = true')
     if s.get('unread') == 'rest':
         fields.append('.first_only = true')
-    for key in ('leads', 'beside'):
+    for key in ('leads', 'beside', 'joined'):
         if s.get(key) == 'yes':
             fields.append(f'.{key} = true')
     if 'same_count' in s.values:

@@ -376,7 +376,7 @@ def people(args):
             continue
         s.only({'rules'})
         symbol, rules = re.sub(r'[^a-z0-9]', '_', s.name), []
-        for text in s.need('rules').split(','):
+        for text in s.get('rules').split(',') if s.get('rules') else []:
             match = PEOPLE_RULE.match(text.strip())
             if not match:
                 s.fail(f'"{text.strip()}" is no rule: ROW MEASURE < NUMBER', 'rules')
@@ -384,8 +384,9 @@ def people(args):
             rules.append(f'    {{ .row = &error_rows[ERROR_{row}], .measure = PEOPLE_{measure}, '
                          f'.above = {"true" if sign == ">" else "false"}, .number = {float(number)}, '
                          f'.only = {st.c_str(only or "")} }},\n')
-        out.append(f'static const struct people_rule rules_{symbol}[] = {{\n{"".join(rules)}}};\n')
-        rows.append(f'    {{ .name = {st.c_str(s.name)}, .rules = rules_{symbol}, .count = {len(rules)} }},\n')
+        if rules:
+            out.append(f'static const struct people_rule rules_{symbol}[] = {{\n{"".join(rules)}}};\n')
+        rows.append(f'    {{ .name = {st.c_str(s.name)}, .rules = {"rules_" + symbol if rules else "NULL"}, .count = {len(rules)} }},\n')
     if not seen:
         raise st.BadData(f'{args.data}: there is no "seen"')
     write(args.source, HEAD.format(args.data_name) + '#include "contract/errors.gen.h"\n'

@@ -38,6 +38,7 @@ bool canvas_new(struct canvas *c, int64_t width, int64_t height)
 void canvas_free(struct canvas *c)
 {
     av_freep(&c->rgb);
+    av_freep(&c->alpha);
 }
 
 static bool open_font(const char *path)

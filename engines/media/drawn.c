@@ -15,6 +15,7 @@
 
 #define SIDE_MAX     10000
 #define TEXTS_MAX    8
+#define CUTOUT_DISTANCE 90 /* of colours that count as one: with light and shadow on cloth */
 #define PICTURES_MAX 2 /* that an operation reads */
 
 struct job {
@@ -260,6 +261,69 @@ static const char *op_overlay(struct job *j)
         memcpy(canvas_at(c, x, y + row), canvas_at(&part, 0, row), 3 * (size_t)part.width);
     canvas_free(&part);
     return finish_first(j);
+}
+
+/* "box" of the first picture: left, upper, width, height. */
+static const char *cut_out(const struct job *j, struct canvas *ret)
+{
+    const struct canvas *in = &j->in[0];
+    yyjson_val          *said = json_get(j->json, "box");
+    int64_t              v[4];
+
+    for (size_t i = 0; i < 4; i++)
+        if (!json_to_i64(yyjson_arr_get(said, i), &v[i]) || v[i] < 0 || v[i] > SIDE_MAX)
+            return "no box";
+    if (v[2] < 1 || v[3] < 1 || v[0] + v[2] > in->width || v[1] + v[3] > in->height)
+        return "the box lies outside of the picture";
+    if (!canvas_new(ret, v[2], v[3]))
+        return "no memory";
+    for (int row = 0; row < ret->height; row++)
+        memcpy(canvas_at(ret, 0, row), canvas_at(in, (int)v[0], (int)v[1] + row), 3 * (size_t)ret->width);
+    return NULL;
+}
+
+static const char *op_crop(struct job *j)
+{
+    struct canvas c = { 0 };
+    const char   *problem = cut_out(j, &c);
+
+    return problem ? problem : finish(j, &c);
+}
+
+/* The mean colour of the middle: a ninth of the picture. */
+static struct color color_of_middle(const struct canvas *c)
+{
+    int64_t sum[3] = { 0 }, n = 0;
+
+    for (int y = c->height / 3; y <= c->height * 2 / 3 && y < c->height; y++)
+        for (int x = c->width / 3; x <= c->width * 2 / 3 && x < c->width; x++, n++)
+            for (int k = 0; k < 3; k++)
+                sum[k] += canvas_at(c, x, y)[k];
+    return (struct color){ (uint8_t)(sum[0] / n), (uint8_t)(sum[1] / n), (uint8_t)(sum[2] / n) };
+}
+
+/* … in which is seen through what has not the colour of its middle. */
+static const char *op_cutout(struct job *j)
+{
+    struct canvas c = { 0 };
+    const char   *problem = cut_out(j, &c);
+    struct color  middle;
+
+    if (problem)
+        return problem;
+    c.alpha = av_malloc((size_t)c.width * (size_t)c.height);
+    if (!c.alpha) {
+        canvas_free(&c);
+        return "no memory";
+    }
+    middle = color_of_middle(&c);
+    for (int i = 0; i < c.width * c.height; i++) {
+        const uint8_t *p = c.rgb + 3 * (size_t)i;
+        int            r = p[0] - middle.r, g = p[1] - middle.g, b = p[2] - middle.b;
+
+        c.alpha[i] = r * r + g * g + b * b <= CUTOUT_DISTANCE * CUTOUT_DISTANCE ? 255 : 0;
+    }
+    return finish(j, &c);
 }
 
 static const char *op_fit(struct job *j)
@@ -528,6 +592,8 @@ static const struct {
     { "caption", 0, 1, op_caption },
     { "fit", 1, 0, op_fit },
     { "overlay", 2, 0, op_overlay },
+    { "crop", 1, 0, op_crop },
+    { "cutout", 1, 0, op_cutout },
     { "segment", 1, 0, op_segment },
     { "segment_colors", 1, 0, op_segment_colors },
     { "scale", 1, 0, op_scale },

@@ -37,7 +37,12 @@ static bool fill_frame(struct SwsContext *sws, const struct canvas *c, AVFrame *
     const uint8_t *rows[] = { c->rgb };
     int            strides[] = { 3 * c->width };
 
-    return av_frame_make_writable(f) >= 0 && sws_scale(sws, rows, strides, 0, f->height, f->data, f->linesize) == f->height;
+    if (av_frame_make_writable(f) < 0 || sws_scale(sws, rows, strides, 0, f->height, f->data, f->linesize) != f->height)
+        return false;
+    for (int y = 0; y < c->height && f->format == AV_PIX_FMT_RGBA; y++)
+        for (int x = 0; x < c->width; x++)
+            f->data[0][y * f->linesize[0] + 4 * x + 3] = c->alpha[(size_t)y * (size_t)c->width + (size_t)x];
+    return true;
 }
 
 static const struct {
@@ -57,6 +62,7 @@ const char *encode_picture(int fd, const struct canvas *c, str format)
     AVFrame           *f;
     AVPacket          *p = av_packet_alloc();
     struct SwsContext *sws;
+    enum AVPixelFormat pixels;
     const char        *problem = "the picture cannot be written";
 
     while (i < ARRAY_LEN(pictures) && !str_eq(format, str_from_cstr(pictures[i].name)))
@@ -65,12 +71,13 @@ const char *encode_picture(int fd, const struct canvas *c, str format)
         return "no picture format of that name";
     codec = avcodec_find_encoder_by_name(pictures[i].encoder);
     e = codec ? avcodec_alloc_context3(codec) : NULL;
-    f = frame_new(c->width, c->height, pictures[i].pixels);
-    sws = sws_getContext(c->width, c->height, AV_PIX_FMT_RGB24, c->width, c->height, pictures[i].pixels, SWS_BILINEAR, NULL, NULL, NULL);
+    pixels = c->alpha && pictures[i].pixels == AV_PIX_FMT_RGB24 ? AV_PIX_FMT_RGBA : pictures[i].pixels;
+    f = frame_new(c->width, c->height, pixels);
+    sws = sws_getContext(c->width, c->height, AV_PIX_FMT_RGB24, c->width, c->height, pixels, SWS_BILINEAR, NULL, NULL, NULL);
     if (e && f && sws) {
         e->width = c->width;
         e->height = c->height;
-        e->pix_fmt = pictures[i].pixels;
+        e->pix_fmt = pixels;
         e->time_base = (AVRational){ 1, 1 };
         e->thread_count = 1;
         e->compression_level = 2;

@@ -13,6 +13,8 @@
  *      {"op":"fit",…}                            the picture in 0 covers the size, cut at its sides
  *      {"op":"caption",…}                        … with the first text below it; without a picture it is a card
  *      {"op":"overlay","torso":[40,90,80,120]}   … with that of 1 laid on the box (left, upper, width, height), else its middle
+ *      {"op":"crop","box":[40,90,80,120]}        the box (left, upper, width, height) of the picture in 0
+ *      {"op":"cutout","box":…}                   … in which is seen through what has not about the colour of its middle; PNG
  *      {"op":"segment"}, {"op":"segment_colors"} … parted by colour: the parts' numbers as greys, or their colours
  *      {"op":"scale","upscale_factor":2}         … is made larger; "width" and "height" instead say a size
  *      {"op":"expand","left":100,…}              … gets more on its sides: left, right, top, bottom in pixels, left_scale … as

@@ -316,6 +316,21 @@ static bool is_choice(const struct media_member *m, str text)
     return false;
 }
 
+static str joined(struct arena *a, yyjson_val *list)
+{
+    struct buf  b;
+    size_t      i, n;
+    yyjson_val *item;
+
+    buf_init(&b, a, SIZE_MAX / 2);
+    yyjson_arr_foreach(list, i, n, item)
+    {
+        buf_add(&b, i ? S(",") : S(""));
+        buf_add(&b, json_str(item));
+    }
+    return buf_str(&b);
+}
+
 static enum err read_size_value(struct request *rq, const struct media_member *m, struct media_value *v)
 {
     if (is_choice(m, v->text)) {
@@ -393,6 +408,8 @@ static enum err read_value(struct request *rq, const struct media_member *m, yyj
         if (!yyjson_is_arr(json))
             return refuse_type(rq, m, v);
         v->number = (double)yyjson_arr_size(json);
+        if (m->joined)
+            return is_choice(m, joined(rq->arena, json)) ? OK : refuse_range(rq, m, v);
         for (size_t i = 0; m->choice_count && i < yyjson_arr_size(json); i++)
             if (!is_choice(m, json_str(yyjson_arr_get(json, i))))
                 return refuse_range(rq, m, v);

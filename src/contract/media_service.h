@@ -65,6 +65,7 @@ enum media_role {
     MEDIA_ROLE_ASKED_RATIO, /* whether MEDIA_ROLE_RATIO counts */
     MEDIA_ROLE_LENGTHEN,    /* a video to its sound, where it would be as long as the shorter of both */
     MEDIA_ROLE_THRESHOLD,   /* of faces that are one person's */
+    MEDIA_ROLE_GARMENTS, /* a list: a result each, which shows where it is worn */
     MEDIA_ROLE_SIDE,   /* the shorter side of the result */
 };
 
@@ -135,6 +136,7 @@ struct media_member {
     int             alpha; /* 1: must have it, -1: must not */
     bool            unread; /* it is not handed to the renderer */
     bool            array;      /* or an array of URLs */
+    bool            joined;     /* of a list: not each item is one of the choices, but all with commas between them */
     bool            first_only; /* of several only the first is */
     bool            leads;      /* the result follows its ratio */
     bool            beside;     /* of media.x: stands beside the "url" of an item, and does not count for the set */

@@ -191,6 +191,57 @@ bool people_torso(const struct people_picture *p, struct people_box *ret)
     return ret->width > 0 && ret->height > 0;
 }
 
+/* Takes the pair of joints into the box, those that are seen; false when neither is. */
+static bool include(const struct people_body *b, enum people_joint left, struct people_box *box)
+{
+    bool any = false;
+
+    for (enum people_joint j = left; j <= left + 1; j++) {
+        double right = box->x + box->width, end = box->y + box->height, x = b->joints[j].x, y = b->joints[j].y;
+
+        if (!joint_is_seen(b, j))
+            continue;
+        any = true;
+        box->x = fmin(box->x, x);
+        box->y = fmin(box->y, y);
+        box->width = fmax(right, x) - box->x;
+        box->height = fmax(end, y) - box->y;
+    }
+    return any;
+}
+
+bool people_garment(const struct people_picture *p, str kind, struct people_box *ret)
+{
+    bool                      upper = !str_eq(kind, S("lower")), lower = !str_eq(kind, S("upper"));
+    enum people_joint         first = upper ? JOINT_SHOULDER_LEFT : JOINT_HIP_LEFT;
+    const struct people_face *f;
+    const struct people_body *b;
+    struct people_box         torso;
+    double                    more, right, end;
+
+    main_person(p->facts, &f, &b);
+    if (!b || !people_torso(p, &torso) || count_seen(b, first) < 2)
+        return false;
+    *ret = (struct people_box){ b->joints[first].x, b->joints[first].y, 0, 0 };
+    (void)include(b, first, ret);
+    if (upper) {
+        (void)include(b, JOINT_HIP_LEFT, ret); /* people_torso() has seen one */
+        (void)include(b, JOINT_ELBOW_LEFT, ret);
+    }
+    if (lower && !include(b, JOINT_KNEE_LEFT, ret))
+        return false;
+    if (lower)
+        (void)include(b, JOINT_ANKLE_LEFT, ret);
+    more = torso.width / 5; /* cloth is wider than bones */
+    right = fmin(ret->x + ret->width + more, p->width);
+    end = fmin(ret->y + ret->height + more / 2, p->height);
+    ret->x = fmax(0, ret->x - more);
+    ret->y = fmax(0, ret->y - more / 2);
+    ret->width = right - ret->x;
+    ret->height = end - ret->y;
+    return ret->width >= 1 && ret->height >= 1;
+}
+
 static bool measure_lean(const struct people_body *b, double *ret)
 {
     double x, y, hips_y;

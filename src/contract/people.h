@@ -135,6 +135,10 @@ size_t people_count_faces(const struct people_facts *f);
 /* From shoulders down to hips of the one who takes most of the picture, arms left out. False when they are not seen. */
 bool people_torso(const struct people_picture *p, struct people_box *ret);
 
+/* Where the one who takes most of the picture wears something, in the picture: "upper" from shoulders to hips, "lower" from hips to
+ * ankles, "dress" both; arms and the width of cloth are a share of the shoulders'. False when it is not seen. */
+bool people_garment(const struct people_picture *p, str kind, struct people_box *ret);
+
 /* The face of the one who takes most of the picture; NULL when none is seen. */
 const struct people_face *people_main_face(const struct people_facts *f);
 

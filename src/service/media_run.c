@@ -10,7 +10,7 @@
  *   @code @message                                  of the refusal, where a file's is an output
  *   @passed @reason                                 of a file that was judged for itself
  *   @face_bbox @ext_bbox @humanoid @bodystyle       of the one in the picture (service/media_people.h)
- *   @template_id  that of this task
+ *   @template_id  that of this task                 @box                  where this result's garment is worn
  *   @prompt       what was asked for                @input.x, @parameters.x   a member as it was sent, or its default
  *   ?…?           only when the prompt may be rewritten
  */
@@ -43,6 +43,7 @@
 
 struct result {
     bool               passed; /* a file that was judged for itself */
+    bool               absent; /* there is nothing to make a file of, and that is no fault */
     str                urls[WAYS_MAX]; /* the first empty: it was refused */
     str                code, message;
     struct media_facts facts; /* of the first file */
@@ -431,12 +432,28 @@ static str ways_of(const struct media_call *c)
     return s->render;
 }
 
+/* Where the i-th garment that is asked for is worn: left, upper, width, height in whole pixels of the picture. */
+static bool garment_of(const struct run *r, size_t i, int64_t ret[4])
+{
+    const struct media_value *kinds = media_call_value(r->call, MEDIA_ROLE_GARMENTS);
+    struct people_box         box;
+
+    if (!kinds || !r->people || !people_garment(r->people, json_str(yyjson_arr_get(kinds->json, i)), &box))
+        return false;
+    ret[0] = (int64_t)box.x;
+    ret[1] = (int64_t)box.y;
+    ret[2] = (int64_t)box.width;
+    ret[3] = (int64_t)box.height;
+    return true;
+}
+
 static str request_of(struct run *r, size_t i, str op)
 {
     const struct media_service *s = r->call->service;
     const struct media_value   *mark = media_call_value(r->call, MEDIA_ROLE_WATERMARK), *fps = media_call_value(r->call, MEDIA_ROLE_FPS);
     const struct media_value   *sound = media_call_value(r->call, MEDIA_ROLE_SOUND);
     struct people_box           torso;
+    int64_t                     box[4];
     struct buf                  b;
 
     buf_init(&b, r->rq->arena, SIZE_MAX / 2);
@@ -465,6 +482,8 @@ static str request_of(struct run *r, size_t i, str op)
     if (r->people && people_torso(r->people, &torso))
         buf_addf(&b, ",\"torso\":[%lld,%lld,%lld,%lld]", llround(torso.x), llround(torso.y), llround(torso.width),
                  llround(torso.height));
+    if (garment_of(r, i, box))
+        buf_addf(&b, ",\"box\":[%lld,%lld,%lld,%lld]", (long long)box[0], (long long)box[1], (long long)box[2], (long long)box[3]);
     buf_add(&b, S(",\"texts\":["));
     add_text(&b, prompt_of(r->call));
     add_text(&b, arena_printf(r->rq->arena, "%.*s, seed %lld", STR_ARG(r->rq->model_name), (long long)(r->seed + (int64_t)i)));
@@ -649,7 +668,12 @@ SUSPENDS static enum err make_file(struct run *r, size_t i, str op, size_t way)
 SUSPENDS static enum err make_one(struct run *r, size_t i)
 {
     str      rest = ways_of(r->call);
+    int64_t  box[4];
     enum err e = OK;
+
+    r->results[i].absent = media_call_value(r->call, MEDIA_ROLE_GARMENTS) && !garment_of(r, i, box);
+    if (r->results[i].absent)
+        rest.len = 0;
 
     for (size_t way = 0; rest.len && way < WAYS_MAX && !e; way++)
         e = make_file(r, i, str_cut(&rest, ' '), way);
@@ -680,6 +704,7 @@ SUSPENDS static enum err make_all(struct run *r)
         r->made = (int64_t)r->count;
         return OK;
     }
+    n = n ? n : media_call_value(r->call, MEDIA_ROLE_GARMENTS);
     r->count = n && n->number >= 1 ? (size_t)n->number : 1;
     ASSERT(r->count <= RESULTS_MAX);
     r->seed = seed ? (int64_t)seed->number : (int64_t)(rand_u64() % (uint64_t)SEED_MAX);
@@ -740,6 +765,17 @@ static str said_of(const struct media_member *m, str word)
     return word;
 }
 
+/* Its corners: [left, upper, right, lower]. */
+static void add_garment(const struct run *r, struct buf *b, const struct result *one)
+{
+    int64_t box[4];
+
+    if (one && garment_of(r, (size_t)(one - r->results), box))
+        buf_addf(b, "[%lld,%lld,%lld,%lld]", (long long)box[0], (long long)box[1], (long long)(box[0] + box[2]), (long long)(box[1] + box[3]));
+    else
+        buf_add(b, S("[]"));
+}
+
 static void add_value(const struct run *r, struct buf *b, const struct result *one, str name)
 {
     const struct media_facts   *f = one ? &one->facts : &first_made(r)->facts;
@@ -749,6 +785,8 @@ static void add_value(const struct run *r, struct buf *b, const struct result *o
         json_add_str(b, (one ? one : first_made(r))->urls[0]);
     else if (str_eq(name, S("url2")))
         json_add_str(b, (one ? one : first_made(r))->urls[1]);
+    else if (str_eq(name, S("box")))
+        add_garment(r, b, one);
     else if (str_eq(name, S("count")))
         buf_add_i64(b, r->made);
     else if (str_eq(name, S("failed")))
@@ -841,7 +879,7 @@ static void fill(const struct run *r, struct buf *b, const struct result *one, s
 
                 if (i)
                     buf_add_char(b, ',');
-                if (each->urls[0].len || !ways_of(r->call).len) {
+                if (each->urls[0].len || each->absent || !ways_of(r->call).len) {
                     fill(r, b, each, str_of(text.ptr + 1, end - 1));
                     continue;
                 }
@@ -897,7 +935,7 @@ static void count_use(struct run *r)
     if (video)
         u->play_ms = r->made * length_ms(&first_made(r)->facts) + (all ? r->input_ms : 0);
     else
-        u->images = r->made;
+        u->images = media_call_value(r->call, MEDIA_ROLE_GARMENTS) ? 1 : r->made; /* cut out of one picture */
     if (r->call->service->tier_count)
         u->size = arena_printf(r->rq->arena, "%lld%s", (long long)tier_of(r), video ? "P" : "");
 }

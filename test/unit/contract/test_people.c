@@ -75,6 +75,42 @@ TEST(somebody_is_measured)
     assert_true(measure(PEOPLE_lean) > 44.9 && measure(PEOPLE_lean) < 45.1);
 }
 
+/* The edges of what is worn, with a fifth of the shoulders' width at the sides and a tenth above and below. */
+static void check_worn(str kind, double left, double top, double right, double end)
+{
+    struct people_picture p = { .facts = &facts, .width = 400, .height = 1000 };
+    struct people_box     box;
+
+    assert_true(people_garment(&p, kind, &box));
+    assert_true(box.x == left && box.y == top && box.x + box.width == right && box.y + box.height == end);
+}
+
+TEST(what_is_worn_lies_between_joints)
+{
+    struct people_picture p = { .facts = &facts, .width = 400, .height = 1000 };
+    struct people_box     box;
+    double                knees, ankles;
+
+    somebody();
+    for (enum people_joint j = JOINT_ELBOW_LEFT; j <= JOINT_WRIST_RIGHT; j++)
+        body->joints[j].score = 0;
+    knees = body->joints[JOINT_KNEE_LEFT].y;
+    ankles = body->joints[JOINT_ANKLE_LEFT].y;
+    assert_true(knees > 370 && ankles > knees);
+    check_worn(S("upper"), 116, 208, 284, 382);
+    assert_true(people_garment(&p, S("lower"), &box) && box.y == 358 && box.y + box.height == ankles + 12);
+    assert_true(people_garment(&p, S("dress"), &box) && box.y == 208 && box.y + box.height == ankles + 12);
+    body->joints[JOINT_ANKLE_LEFT].score = body->joints[JOINT_ANKLE_RIGHT].score = 0;
+    assert_true(people_garment(&p, S("lower"), &box) && box.y + box.height == knees + 12);
+    p.height = 380; /* it ends with the picture */
+    assert_true(people_garment(&p, S("upper"), &box) && box.y + box.height == 380);
+    body->joints[JOINT_KNEE_LEFT].score = body->joints[JOINT_KNEE_RIGHT].score = 0;
+    assert_false(people_garment(&p, S("lower"), &box));
+    assert_true(people_garment(&p, S("upper"), &box));
+    facts.body_count = 0;
+    assert_false(people_garment(&p, S("upper"), &box));
+}
+
 TEST(who_turns_the_back_has_her_left_at_the_left)
 {
     somebody();
@@ -327,6 +363,7 @@ static void pictures_are_judged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_worn_lies_between_joints),
         cmocka_unit_test(somebody_is_measured),     cmocka_unit_test(who_turns_the_back_has_her_left_at_the_left),
         cmocka_unit_test(nobody_is_counted_twice),  cmocka_unit_test(how_unlike_two_faces_are),
         cmocka_unit_test(a_rule_may_be_for_a_word), loop_test(pictures_are_judged),
