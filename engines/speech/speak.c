@@ -20,6 +20,8 @@ cst_voice *register_cmu_us_awb(const char *dir);
 cst_voice *register_cmu_us_slt(const char *dir);
 cst_voice *register_cmu_us_kal16(const char *dir);
 
+#undef srand /* not for our own chance: see say_flite() */
+
 enum { ESPEAK_WORDS_A_MINUTE = 175, PHONEMES_MAX = 64 };
 
 /* flite's voices, and how high they speak. */
@@ -262,6 +264,7 @@ static void say_flite(const struct speak *s, const struct speak_piece *piece, st
     played = fmax(0.5, fmin(2.5, played));
     feat_set_float(voice->features, "duration_stretch", (float)(played / fmax(0.3, fmin(3, rate))));
     text = plain_marks(m->a, text);
+    srand(1); /* its breath is made of chance: of the same each time */
     u = flite_synth_text(text.ptr, voice);
     wave = u ? utt_wave(u) : NULL;
     if (wave) {
