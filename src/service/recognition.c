@@ -32,12 +32,29 @@ static void inline_words(struct request *rq, yyjson_val *object, struct recognis
     o->words = words;
 }
 
-/* An object, or one written into a string. */
-static yyjson_val *filter_of(struct request *rq, yyjson_val *v)
+yyjson_val *recognition_filter(struct request *rq, yyjson_val *v)
 {
     if (yyjson_is_str(v))
         v = json_parse_copy(rq->arena, json_str(v));
     return yyjson_is_obj(v) ? v : NULL;
+}
+
+enum err recognition_words(struct request *rq, const struct model *m, str vocabulary_id, yyjson_val *resources,
+                           struct recogniser_options *o)
+{
+    (void)m;
+    size_t      i, n;
+    yyjson_val *v;
+
+    yyjson_arr_foreach(resources, i, n, v)
+    {
+        if (str_eq(json_str(json_get(v, "resource_type")), S("asr_phrase")))
+            vocabulary_id = json_str(json_get(v, "resource_id"));
+    }
+    if (!vocabulary_id.len)
+        return OK;
+    (void)o;
+    return fail_vocabulary_not_found(&rq->fault);
 }
 
 /* REF: W440, E271: the narrow-band models and the first generation hear one rate alone. */
@@ -58,7 +75,6 @@ enum err recognition_plan_make(struct request *rq, const struct model *m, const 
     struct recogniser_options *o = &ret->listener;
     enum err                 e;
 
-    (void)resources;
     *ret = (struct recognition_plan){ .gummy = str_starts(m->id, S("gummy")), .transcribed = true };
     ret->one_sentence = str_starts(m->id, S("gummy-chat"));
     ret->needs_speech = str_starts(m->id, S("paraformer"));
@@ -77,9 +93,12 @@ enum err recognition_plan_make(struct request *rq, const struct model *m, const 
         o->silence_ms = in->max_end_silence.set ? (int)in->max_end_silence.v : RECOGNITION_SILENCE_DEFAULT_GUMMY;
     if (in->semantic_punctuation_enabled.v)
         o->silence_ms = RECOGNITION_SILENCE_SEMANTIC;
+    e = recognition_words(rq, m, in->vocabulary_id, resources, o);
+    if (e)
+        return e;
     if (yyjson_is_obj(in->vocabulary))
         inline_words(rq, in->vocabulary, o);
-    ret->filter = filter_of(rq, in->special_word_filter);
+    ret->filter = recognition_filter(rq, in->special_word_filter);
     if (in->transcription_enabled.set)
         ret->transcribed = in->transcription_enabled.v;
     if (in->translation_enabled.v)

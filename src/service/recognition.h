@@ -23,6 +23,12 @@ struct recognition_plan {
 SUSPENDS enum err recognition_plan_make(struct request *rq, const struct model *m, const struct recognition_input *in,
                                         yyjson_val *resources, struct recognition_plan *ret);
 
+/* special_word_filter: an object, or one written into a string; NULL: it is none. */
+yyjson_val *recognition_filter(struct request *rq, yyjson_val *v);
+/* The words of that vocabulary (its id; empty: none), and of the phrases that `resources` names. REF: E167. */
+SUSPENDS enum err recognition_words(struct request *rq, const struct model *m, str vocabulary_id, yyjson_val *resources,
+                                    struct recogniser_options *o);
+
 /* What Gummy makes of a sentence, by the engine that translates. */
 SUSPENDS enum err recognition_translate(struct request *rq, const struct recognition_plan *plan, str text, str *ret);
 

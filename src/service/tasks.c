@@ -280,6 +280,8 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
                               .failed = t->failed };
     if (e) {
         fill_failure(run, t, e, row);
+        if (e == ERR_FAULT)
+            row->output = buf_str(&t->output); /* results of parts, each with its failure */
     } else {
         row->output = buf_str(&t->output);
         row->usage = t->usage;
