@@ -126,13 +126,6 @@ static enum err refuse_download(struct source *s)
     return fault_detail(&s->fault, fetch_error_text(s->file.fetch));
 }
 
-static bool is_matroska(const struct source *s)
-{
-    unsigned char head[4];
-
-    return pread(s->file.file.fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) && memcmp(head, "\x1a\x45\xdf\xa3", 4) == 0;
-}
-
 /* REF: E257, E261, E260, E269, E268. */
 static enum err check_file(struct source *s)
 {
@@ -140,12 +133,12 @@ static enum err check_file(struct source *s)
 
     if (s->file.inspected)
         return fail_asr_file_parse(&s->fault);
-    if (f->kind == MEDIA_UNKNOWN && is_matroska(s))
-        return fail_asr_mkv_parse(&s->fault);
-    if (f->kind == MEDIA_UNKNOWN && !str_eq(f->format, S("unknown")))
-        return fail_asr_file_parse(&s->fault); /* it begins as what it is not */
     if (f->kind == MEDIA_UNKNOWN || f->kind == MEDIA_IMAGE)
         return fail_asr_file_format(&s->fault);
+    if (!f->audio_codec.len && f->error.len) { /* it begins well, and cannot be opened */
+        (void)(str_eq(f->format, S("mkv")) || str_eq(f->format, S("webm")) ? fail_asr_mkv_parse(&s->fault) : fail_asr_file_parse(&s->fault));
+        return fault_detail(&s->fault, f->error);
+    }
     if (!f->audio_codec.len || f->sample_rate <= 0)
         return fail_asr_audio_probe(&s->fault);
     return f->duration_ms > TRANSCRIPTION_DURATION_MAX_MS ? fail_asr_audio_too_long(&s->fault) : OK;

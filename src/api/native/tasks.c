@@ -71,6 +71,15 @@ SUSPENDS static enum err query(struct request *rq, str id)
     buf_addf(&b, "{\"request_id\":\"%s\",\"output\":", rq->id);
     if (e)
         g.row = (struct task_row){ .id = id, .status = S("UNKNOWN") };
+    if (e && str_eq(http_request(rq->x)->method, S("POST"))) { /* as the SDK's transcription asks alone. REF: E262 */
+        struct fault      f = { 0 };
+        struct fault_view v;
+
+        (void)fail_asr_task_expired(&f);
+        fault_render(&f, &rq->settings->wording, rq->arena, &v);
+        g.row.code = v.code;
+        g.row.message = v.message;
+    }
     task_output_add(&b, &g.row);
     if (g.row.usage.len) {
         buf_add(&b, S(",\"usage\":"));
@@ -267,7 +276,7 @@ enum err handle_native_task(struct request *rq)
         return cancel(rq, id);
     if (posts && id.len && verb.len)
         return fail_operation_unsupported(&rq->fault); /* REF: E178: it cannot be paused, retried, … */
-    if (posts || verb.len)
+    if ((posts && !id.len) || verb.len) /* the Python SDK's transcription asks by POST (speech.md §3.1) */
         return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
     return query(rq, id);
 }
