@@ -140,7 +140,8 @@ def params(args):
             out.append(f'static const str {symbol}[] = {{ {", ".join(st.c_str(c) for c in choices)} }};\n')
     source = HEAD.format(args.data_name) + f'#include "{os.path.basename(args.header)}"\n\n' + ''.join(out)
     header = HEAD.format(args.data_name) + f'#ifndef {guard(args.header)}\n#define {guard(args.header)}\n\n' \
-        + (f'#include "contract/{args.name}.h"\n#include "contract/params.h"\n\n' if tables or out or reads else '')
+        + (f'#include "contract/{args.name}.h"\n' if tables or reads else '') \
+        + ('#include "contract/params.h"\n\n' if tables or out or reads else '')
     for name in sorted(reads):
         header += f'enum err {name}(struct request *rq, const struct param *p, yyjson_val *v, void *into);\n'
     header += '\n' + constants + '\n'

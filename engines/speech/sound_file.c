@@ -21,6 +21,7 @@ enum {
     PITCH_LOW = 60,      /* Hz */
     PITCH_HIGH = 420,
     PITCH_MAX = MEASURE_MAX_S * 100,
+    VOICED_SHARE = 4, /* one in so many frames of speech has a pitch, at least */
 };
 
 struct file {
@@ -344,7 +345,7 @@ bool sound_file_measure(int fd, int64_t bytes, struct buf *b)
     if (m.speech_frames)
         level = 10 * log10(m.power / (double)m.speech_frames / (32768.0 * 32768.0) + 1e-10);
     qsort(m.pitches, m.pitch_count, sizeof(double), by_size);
-    if (m.pitch_count)
+    if (m.pitch_count * VOICED_SHARE > (size_t)m.speech_frames) /* else it is chance */
         hz = m.pitches[m.pitch_count / 2];
     buf_addf(b,
              "{\"duration_ms\":%lld,\"speech_ms\":%lld,\"longest_ms\":%lld,\"sample_rate\":%d,\"channels\":%d,\"level_db\":%.1f,"

@@ -28,7 +28,7 @@ enum { ESPEAK_WORDS_A_MINUTE = 175, PHONEMES_MAX = 64 };
 static struct {
     cst_voice *voice;
     double     pitch_hz;
-} flites[4] = { { NULL, 100 }, { NULL, 110 }, { NULL, 170 }, { NULL, 105 } };
+} flites[4] = { { NULL, 99 }, { NULL, 127 }, { NULL, 168 }, { NULL, 87 } };
 enum { RMS, AWB, SLT, KAL };
 
 static int espeak_rate;

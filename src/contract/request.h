@@ -85,6 +85,11 @@ struct request_uploads {
     int64_t rate;               /* policies a second, of one model, under the published limits */
 };
 
+/* What the configuration says of speech: how many of each a workspace may have made. */
+struct request_speech {
+    int64_t voices_max, vocabularies_max;
+};
+
 /* What is done with media in chat (the option media.chat). */
 enum request_media { REQUEST_MEDIA_REACHABLE, REQUEST_MEDIA_ALL, REQUEST_MEDIA_OFF };
 
@@ -107,6 +112,7 @@ struct request_settings {
     struct request_guard   guard;
     struct request_tasks   tasks;
     struct request_uploads uploads;
+    struct request_speech  speech;
     int                    media_chat; /* enum request_media */
     int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;  /* the user's own, beside the catalogue's */

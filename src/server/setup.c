@@ -183,6 +183,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                      .inline_max = o->uploads_inline_max,
                      .coming_ms = o->uploads_time_ms,
                      .rate = o->uploads_rate },
+        .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,

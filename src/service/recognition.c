@@ -8,6 +8,7 @@
 #include "contract/translation.h"
 #include "engine/engine.h"
 #include "service/services.h"
+#include "service/vocabularies.h"
 
 static const enum sound_format formats[] = {
     [RECOGNITION_PCM] = SOUND_PCM,     [RECOGNITION_WAV] = SOUND_WAV, [RECOGNITION_MP3] = SOUND_MP3,
@@ -42,7 +43,7 @@ yyjson_val *recognition_filter(struct request *rq, yyjson_val *v)
 enum err recognition_words(struct request *rq, const struct model *m, str vocabulary_id, yyjson_val *resources,
                            struct recogniser_options *o)
 {
-    (void)m;
+    (void)m; /* of whatever model: the words are words */
     size_t      i, n;
     yyjson_val *v;
 
@@ -51,10 +52,7 @@ enum err recognition_words(struct request *rq, const struct model *m, str vocabu
         if (str_eq(json_str(json_get(v, "resource_type")), S("asr_phrase")))
             vocabulary_id = json_str(json_get(v, "resource_id"));
     }
-    if (!vocabulary_id.len)
-        return OK;
-    (void)o;
-    return fail_vocabulary_not_found(&rq->fault);
+    return vocabulary_words(rq, vocabulary_id, o);
 }
 
 /* REF: W440, E271: the narrow-band models and the first generation hear one rate alone. */

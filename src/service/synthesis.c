@@ -7,6 +7,7 @@
 #include "contract/params.h"
 #include "contract/synthesis_params.gen.h"
 #include "contract/voice.h"
+#include "service/voices.h"
 
 static bool is_family(const struct model *m, str family)
 {
@@ -14,17 +15,16 @@ static bool is_family(const struct model *m, str family)
 }
 
 /* REF: E087, E086, W446. */
-static enum err find_voice(struct request *rq, const struct model *m, str name, struct voice_sound *ret)
+SUSPENDS static enum err find_voice(struct request *rq, const struct model *m, str name, struct voice_sound *ret)
 {
-    const struct voice *v;
+    enum err e;
 
     if (!is_family(m, S("sambert")) && !name.len)
         return fail_tts_voice_missing(&rq->fault);
-    v = voice_find(m->id, name);
-    if (!v)
+    e = voices_find(rq, m->id, name, ret);
+    if (e == ERR_NOT_FOUND)
         return is_family(m, S("cosyvoice")) ? fail_tts_voice_mismatch(&rq->fault) : fail_tts_speak_failed(&rq->fault);
-    *ret = (struct voice_sound){ .languages = v->languages, .gender = voice_gender(v), .timbre = voice_timbre(v->name) };
-    return OK;
+    return e;
 }
 
 static enum sound_format format_of(int format, enum sound_format otherwise)

@@ -18,7 +18,7 @@ struct synthesis_plan {
 };
 
 /* REF: E087, E086, X070, W446. */
-enum err synthesis_plan_make(struct request *rq, const struct model *m, const struct synthesis_input *in,
+SUSPENDS enum err synthesis_plan_make(struct request *rq, const struct model *m, const struct synthesis_input *in,
                              struct synthesis_plan *ret);
 
 #endif

@@ -131,6 +131,12 @@ static const char *const migrations[] = {
     "ALTER TABLE tasks ADD COLUMN event_ms INTEGER;"
     "ALTER TABLE tasks ADD COLUMN event_tries INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX tasks_events ON tasks (event_ms) WHERE event_ms IS NOT NULL;",
+
+    /* Vocabularies, voices: store/assets.h. */
+    "CREATE TABLE assets ("
+    "  id TEXT PRIMARY KEY, kind TEXT NOT NULL, workspace TEXT NOT NULL, prefix TEXT NOT NULL, target_model TEXT NOT NULL,"
+    "  body TEXT NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX assets_by_owner ON assets (workspace, kind, created_ms);",
 };
 
 /* What the operator can do about it. */
