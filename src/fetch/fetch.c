@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "fetch/guard.h"
+#include "fetch/kept.h"
 #include "fetch/spool.h"
 #include "fetch/url.h"
 #include "loop/loop.h"
@@ -29,6 +30,7 @@ struct fetcher {
     struct guard         guard;
     struct store         *store;   /* NULL: oss:// is not taken */
     const struct results *uploads;
+    struct kept          kept;
     struct tls_context  *tls; /* NULL until the first https URL: reading the system's authorities takes its time */
 };
 
@@ -70,6 +72,7 @@ void fetcher_close(struct fetcher *f)
 {
     if (!f)
         return;
+    kept_clear(&f->kept);
     tls_context_free(f->tls);
     arena_free(&f->arena);
     free(f);
@@ -82,6 +85,8 @@ struct download {
     const struct fetch_request *rq;
     struct fetched             *ret;
     struct spool                spool;
+    struct kept_file            before; /* of the hop's URL, from an earlier download; fd -1: there was none */
+    struct kept_file            now;    /* what there is to keep of this one; no URL: nothing */
     int64_t                     deadline_us;
 };
 
@@ -166,9 +171,10 @@ SUSPENDS static enum fetch_error look_up(const struct download *d, const struct 
 SUSPENDS static enum err ask(const struct download *d, const struct url *u, const struct address *at,
                              struct http_pool **ret_pool, struct http_client **ret)
 {
-    static const struct http_field fields[] = { { S("accept"), S("*/*") },
-                                                { S("accept-encoding"), S("identity") },
-                                                { S("user-agent"), S("dashbox") } };
+    struct http_field              fields[5] = { { S("accept"), S("*/*") },
+                                                 { S("accept-encoding"), S("identity") },
+                                                 { S("user-agent"), S("dashbox") } };
+    size_t                         field_count = 3;
     int64_t                        left_ms = (d->deadline_us - loop_now_us(fiber_loop())) / 1000;
     struct http_pool_options       o = { .origin = { .port = u->port, .tls = u->tls, .fixed = true, .address = *at },
                                          .connection_max = 1,
@@ -176,12 +182,16 @@ SUSPENDS static enum err ask(const struct download *d, const struct url *u, cons
     struct http_client_request     rq = { .method = S("GET"),
                                           .target = u->target,
                                           .fields = fields,
-                                          .field_count = ARRAY_LEN(fields),
                                           .first_ms = left_ms,
                                           .total_ms = left_ms };
     struct http_pool              *pool;
     enum err                       e = left_ms > 0 ? OK : ERR_TIMEOUT;
 
+    if (d->before.fd >= 0 && d->before.etag.len)
+        fields[field_count++] = (struct http_field){ S("if-none-match"), d->before.etag };
+    if (d->before.fd >= 0 && d->before.modified.len)
+        fields[field_count++] = (struct http_field){ S("if-modified-since"), d->before.modified };
+    rq.field_count = field_count;
     if (!e && u->tls)
         e = want_tls(d->f);
     if (e)
@@ -239,6 +249,38 @@ static enum fetch_error check_head(const struct download *d, const struct http_h
     return h->content_length > d->rq->size_max ? FETCH_TOO_LARGE : FETCH_OK;
 }
 
+/* It is still what it was: checked as if it had come again. */
+static enum fetch_error take_before(struct download *d)
+{
+    const struct kept_file *k = &d->before;
+
+    d->ret->status = 200;
+    d->ret->type = k->type;
+    if (!type_taken(d->rq, k->type))
+        return FETCH_TYPE;
+    if (!k->has_length && d->rq->need_length)
+        return FETCH_NO_LENGTH;
+    if (k->size > d->rq->size_max)
+        return FETCH_TOO_LARGE;
+    memcpy(d->ret->hash, k->hash, sizeof(k->hash));
+    d->spool.fd = k->fd;
+    d->spool.size = k->size;
+    d->before.fd = -1;
+    return FETCH_OK;
+}
+
+/* What lets the next download of this URL ask whether it has changed. */
+static void note_validators(struct download *d, str url, const struct http_head *h)
+{
+    if (str_find_str_nocase(http_head_field(h, S("cache-control")), S("no-store")) != STR_NONE)
+        return;
+    d->now = (struct kept_file){ .url = url,
+                                 .etag = arena_str(d->arena, http_head_field(h, S("etag"))),
+                                 .modified = arena_str(d->arena, http_head_field(h, S("last-modified"))),
+                                 .type = d->ret->type,
+                                 .has_length = h->content_length >= 0 };
+}
+
 SUSPENDS static enum fetch_error take_body(struct download *d, struct http_client *c)
 {
     str      piece;
@@ -255,6 +297,15 @@ SUSPENDS static enum fetch_error take_body(struct download *d, struct http_clien
     return error_of(d, e);
 }
 
+static void close_before(void *download)
+{
+    struct download *d = download;
+
+    if (d->before.fd >= 0)
+        close(d->before.fd);
+    d->before.fd = -1;
+}
+
 /* A redirect gives the next URL in *url. */
 SUSPENDS static enum fetch_error one_hop(struct download *d, str *url)
 {
@@ -269,6 +320,9 @@ SUSPENDS static enum fetch_error one_hop(struct download *d, str *url)
 
     if (!url_parse(*url, d->arena, &u))
         return FETCH_URL;
+    close_before(d);
+    if (!kept_find(&d->f->kept, *url, d->arena, &d->before))
+        d->before.fd = -1;
     fe = look_up(d, &u, at, &count);
     for (size_t i = 0; !fe && i < count && (e == ERR_UNREACHABLE || e == ERR_REFUSED); i++)
         e = ask(d, &u, &at[i], &pool, &c);
@@ -277,13 +331,19 @@ SUSPENDS static enum fetch_error one_hop(struct download *d, str *url)
     if (is_redirect(http_client_head(c)->status)) {
         next = http_head_field(http_client_head(c), S("location"));
         *url = next.len ? arena_str(d->arena, url_join(&u, next, d->arena)) : (str){ 0 };
-    } else {
+    } else if (http_client_head(c)->status == 304 && d->before.fd >= 0) {
         *url = (str){ 0 };
+        fe = take_before(d);
+    } else {
         fe = check_head(d, http_client_head(c));
+        if (!fe)
+            note_validators(d, *url, http_client_head(c));
+        *url = (str){ 0 };
         if (!fe)
             fe = take_body(d, c);
     }
-    d->ret->status = http_client_head(c)->status;
+    if (http_client_head(c)->status != 304)
+        d->ret->status = http_client_head(c)->status;
     http_client_close(c);
     http_pool_close(pool);
     return fe;
@@ -445,9 +505,10 @@ enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_re
 
     might_suspend();
     *ret = (struct fetched){ .fd = -1 };
-    *d = (struct download){ .f = f, .arena = a, .rq = rq, .ret = ret, .spool.fd = -1 };
+    *d = (struct download){ .f = f, .arena = a, .rq = rq, .ret = ret, .spool.fd = -1, .before.fd = -1 };
     d->deadline_us = loop_now_us(fiber_loop()) + rq->time_ms * 1000;
     arena_defer(a, close_spool, &d->spool);
+    arena_defer(a, close_before, d);
     if (str_starts_nocase(rq->url, S("http://")) || str_starts_nocase(rq->url, S("https://")))
         fe = fetch_http(d);
     else if (str_starts_nocase(rq->url, S("data:")))
@@ -464,5 +525,11 @@ enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_re
         return fe;
     ret->fd = d->spool.fd;
     ret->size = d->spool.size;
+    if (d->now.url.len) {
+        d->now.fd = ret->fd;
+        d->now.size = ret->size;
+        memcpy(d->now.hash, ret->hash, sizeof(ret->hash));
+        kept_add(&f->kept, &d->now);
+    }
     return FETCH_OK;
 }

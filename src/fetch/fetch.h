@@ -6,6 +6,8 @@
  *                             +---------------- redirect, at most `redirects` ---------------+
  *                        → the body goes to a spool file as it comes, never more than `size_max` bytes of it
  *
+ * A file whose answer had an ETag or a Last-Modified is kept for a while, and asked for with them when its URL is named again (kept.h).
+ *
  * So nothing that a client names leads to this machine or its network (guard.h), by no spelling, redirect or change of a
  * name's address. The spool file has no name: it is gone when it is closed, also after kill -9.
  *
