@@ -17,6 +17,7 @@
 #include "net/tls.h"
 #include "server/server.h"
 #include "service/picture.h"
+#include "service/picture_memo.h"
 
 #include <stdlib.h>
 
@@ -269,6 +270,7 @@ static void setup_free(struct setup *s)
     free(s->series);
     fetcher_close(s->services.fetcher);
     media_close(s->services.media);
+    picture_memo_close(s->services.seen);
     ocr_close(s->services.ocr);
     people_close(s->services.people);
     speech_close(s->services.speech);
@@ -450,6 +452,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
     };
     open_fetcher(s);
     open_media(s);
+    s->services.seen = picture_memo_open();
     open_ocr(s);
     open_people(s);
     open_speech(s);

@@ -8,6 +8,7 @@
 #include "engine/media/media.h"
 #include "engine/ocr/ocr.h"
 #include "service/people.h"
+#include "service/picture_memo.h"
 #include "service/services.h"
 
 #include <sys/mman.h>
@@ -66,8 +67,12 @@ enum err picture_read(struct request *rq, struct media_file *f, const struct pic
     *ret_lines = f->lines;
     if (f->lines)
         return OK;
-    rq->action = "reading the text in a picture";
     lines = arena_new(rq->arena, struct picture_lines);
+    if (picture_memo_lines(rq->services->seen, str_from_cstr(f->file.hash), rq->arena, lines)) {
+        f->lines = *ret_lines = lines;
+        return OK;
+    }
+    rq->action = "reading the text in a picture";
     e = pixels_open(rq, f, SIDE_READ, &shown, &fd);
     if (e)
         return unseen(rq, "the text", e);
@@ -84,6 +89,7 @@ enum err picture_read(struct request *rq, struct media_file *f, const struct pic
         l->width = (int64_t)((double)l->width * by);
         l->height = (int64_t)((double)l->height * by);
     }
+    picture_memo_lines_add(rq->services->seen, str_from_cstr(f->file.hash), lines);
     f->lines = *ret_lines = lines;
     return OK;
 }
@@ -199,6 +205,22 @@ SUSPENDS static enum err see_faces(struct request *rq, const struct media_file *
     return e ? unseen(rq, "the faces", e) : OK;
 }
 
+SUSPENDS static enum err see_looks(struct request *rq, const struct media_file *f, struct picture *ret)
+{
+    str      hash = str_from_cstr(f->file.hash);
+    enum err e;
+
+    if (picture_memo_looks(rq->services->seen, hash, ret))
+        return OK;
+    rq->action = "looking at a picture";
+    e = see_colours(rq, f, ret);
+    if (!e)
+        e = see_faces(rq, f, ret);
+    if (!e)
+        picture_memo_looks_add(rq->services->seen, hash, ret);
+    return e;
+}
+
 enum err picture_see(struct request *rq, const struct chat_part *p, bool text_alone, struct picture *ret)
 {
     struct media_file          *f = p->file;
@@ -216,10 +238,7 @@ enum err picture_see(struct request *rq, const struct chat_part *p, bool text_al
     ret->duration_ms = f->facts.duration_ms;
     if (!is_picture(f))
         return OK;
-    rq->action = "looking at a picture";
-    e = text_alone ? OK : see_colours(rq, f, ret);
-    if (e != ERR_CANCELLED && !text_alone)
-        e = see_faces(rq, f, ret);
+    e = text_alone ? OK : see_looks(rq, f, ret);
     if (e != ERR_CANCELLED)
         e = picture_read(rq, f, &lines);
     if (e == ERR_CANCELLED)

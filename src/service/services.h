@@ -11,6 +11,7 @@ struct lane;
 struct media;
 struct ocr;
 struct people;
+struct picture_memo;
 struct results;
 struct speech;
 struct store;
@@ -28,6 +29,7 @@ struct services {
     struct media           *media;   /* looks into files and draws; NULL: this dashbox was built without it */
     struct speech          *speech;  /* speaks and listens; NULL: likewise */
     struct people          *people;  /* sees who is in pictures; NULL: likewise */
+    struct picture_memo    *seen;    /* in pictures, and what was read */
     struct ocr             *ocr;     /* reads the text in pictures; NULL: likewise */
     struct lane            *files; /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */
