@@ -6,5 +6,6 @@
 #include "loop/fiber.h"
 
 SUSPENDS enum err handle_ws_inference(struct request *rq);
+SUSPENDS enum err handle_ws_realtime(struct request *rq);
 
 #endif
