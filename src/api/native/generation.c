@@ -590,6 +590,8 @@ static enum err generate(struct request *rq, enum model_path path)
     in->model_name = rq->model_name;
     if (!e && media_service_find(in->model->id, path, root)) /* a picture is made of what the message asks for */
         return native_media(rq, root, in->model, path);
+    if (!e && in->model->task == MODEL_TASK_TTS)
+        return native_tts(rq, root, in->model);
     if (!e)
         e = admit(rq, in->model);
     if (e)

@@ -11,6 +11,7 @@ SUSPENDS enum err handle_openai_responses(struct request *rq);
 SUSPENDS enum err handle_openai_response(struct request *rq);
 SUSPENDS enum err handle_openai_conversations(struct request *rq);
 SUSPENDS enum err handle_openai_conversation(struct request *rq);
+SUSPENDS enum err handle_openai_speech(struct request *rq);
 SUSPENDS enum err handle_openai_embeddings(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);
