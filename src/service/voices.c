@@ -6,13 +6,9 @@
 #include "contract/customization_params.gen.h"
 #include "contract/errors.gen.h"
 #include "contract/voice.h"
-#include "loop/lane.h"
+#include "service/hearing.h"
 #include "service/media.h"
 #include "service/services.h"
-
-#include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 const str voice_kinds[VOICE_FAMILIES] = { S("voice-cosyvoice"), S("voice-qwen-clone"), S("voice-qwen-design") };
 
@@ -159,70 +155,19 @@ static size_t words_heard(str text, str heard, size_t *ret_words)
     return n;
 }
 
-struct reading {
-    int     fd;
-    char   *bytes;
-    int64_t size;
-    ssize_t count;
-};
-
-static void read_job(void *arg)
-{
-    struct reading *r = arg;
-
-    r->count = pread(r->fd, r->bytes, (size_t)r->size, 0);
-}
-
-/* What is said in it, as far as the recogniser hears. */
-SUSPENDS static enum err transcribe(struct request *rq, int fd, struct buf *heard)
-{
-    struct recogniser_options o = { .format = SOUND_PCM, .sample_rate = 16000, .silence_ms = 800 };
-    int                       pcm = memfd_create("sample", MFD_CLOEXEC);
-    struct reading            r = { .fd = pcm };
-    struct recogniser        *ear;
-    struct heard_piece        pieces[2] = { { 0 }, { 0 } };
-    int64_t                   ms;
-    enum err                  e = pcm < 0 ? ERR_IO : speech_decode(rq->services->speech, fd, 0, pcm, rq->arena, &ms);
-
-    if (!e) {
-        r.size = ms * 32;
-        r.bytes = arena_bytes(rq->arena, (size_t)r.size + 1);
-        lane_run(rq->services->files, read_job, &r);
-        e = r.count < 0 ? ERR_IO : recogniser_open(rq->services->speech, &o, rq->arena, &ear);
-    }
-    if (pcm >= 0)
-        close(pcm);
-    if (e)
-        return e;
-    e = recogniser_hear(ear, str_of(r.bytes, (size_t)r.count), rq->arena, &pieces[0]);
-    if (!e)
-        e = recogniser_end(ear, rq->arena, &pieces[1]);
-    recogniser_close(ear);
-    for (size_t k = 0; k < ARRAY_LEN(pieces); k++) {
-        for (size_t i = 0; i < pieces[k].count; i++) {
-            if (pieces[k].events[i].kind != HEARD_SENTENCE)
-                continue;
-            buf_add(heard, pieces[k].events[i].text);
-            buf_add_char(heard, ' ');
-        }
-    }
-    return e;
-}
-
 /* A text in English can be compared with what is heard. REF: E180. */
 SUSPENDS static enum err check_text(struct request *rq, int fd, str text)
 {
-    struct buf heard;
-    size_t     words, found;
-    enum err   e;
+    struct hearing heard;
+    size_t         words, found;
+    enum err       e;
 
     if (!text.len || !utf8_is_ascii(text))
         return OK;
-    buf_init(&heard, rq->arena, SIZE_MAX / 2);
-    e = transcribe(rq, fd, &heard);
+    e = hearing_listen(rq, fd, &heard);
     if (e)
         return e;
-    found = words_heard(text, buf_str(&heard), &words);
+    found = words_heard(text, heard.text, &words);
     return words && found * 3 < words ? fail_voice_audio_preprocess(&rq->fault) : OK;
 }
 

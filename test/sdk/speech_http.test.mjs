@@ -1,13 +1,14 @@
 // Speech over HTTP: CosyVoice's path, Qwen-TTS on the multimodal one, OpenAI's /v1/audio/speech through its SDK.
 // Spec: speech.md §3.4, §3.5, §4.5.
 
-import { describe, test } from 'node:test';
+import { describe, test, before } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import OpenAI from 'openai';
 import { serve, scratch, KEY } from './server.mjs';
+import { Tasks, tone, wav, wordErrors } from './speech_client.mjs';
 
 const box = await serve();
 const folder = scratch('speech-http');
@@ -108,5 +109,61 @@ describe('OpenAI', () => {
     test('a model that does not speak, a voice that is none', async () => {
         await assert.rejects(openai.audio.speech.create({ model: 'qwen-plus', voice: 'Cherry', input: 'x' }), e => e.status === 404 || e.status === 400);
         await assert.rejects(openai.audio.speech.create({ model: 'qwen3-tts-flash', voice: 'xxx', input: 'x' }), /The requested voice 'xxx' is not supported/);
+    });
+});
+
+describe('Qwen3-ASR', () => {
+    const PATH = 'aigc/multimodal-generation/generation', SAID = 'The weather is beautiful today. Thank you very much for your help.';
+    const openai = new OpenAI({ apiKey: KEY, baseURL: `${box.url}/compatible-mode/v1`, maxRetries: 0 });
+    let uri;
+    const ask = (audio, headers) => post(PATH, { model: 'qwen3-asr-flash', input: { messages: [{ role: 'system', content: [{ text: '' }] }, { role: 'user', content: [{ audio }] }] },
+        parameters: { asr_options: { language: 'en' } } }, headers);
+    before(async () => {
+        const c = await Tasks.open(box), parts = [];
+        for (const text of SAID.split(/(?<=\.) /))
+            parts.push((await c.speak({ model: 'cosyvoice-v2', voice: 'loongdavid_v2', parameters: { format: 'pcm', sample_rate: 16000 } }, [text])).sound, tone(1200));
+        await c.close();
+        fs.writeFileSync(path.join(folder, 'said.wav'), wav(Buffer.concat(parts), 16000));
+        uri = `data:audio/wav;base64,${fs.readFileSync(path.join(folder, 'said.wav')).toString('base64')}`;
+    });
+    test('native: whole, and as events', async () => {
+        const body = await (await ask(uri)).json();
+        const [choice] = body.output.choices;
+        assert.ok(wordErrors(SAID, choice.message.content[0].text).errors <= 2, choice.message.content[0].text);
+        assert.deepEqual([choice.finish_reason, choice.message.role, choice.message.annotations], ['stop', 'assistant', [{ type: 'audio_info', language: 'en', emotion: 'neutral' }]]);
+        assert.ok(body.usage.seconds >= 6 && body.usage.output_tokens_details.text_tokens > 5);
+        const all = await events(await ask(uri, SSE));
+        assert.equal(all.at(-1).output.choices[0].message.content[0].text, choice.message.content[0].text);
+        assert.deepEqual(all.map(e => e.output.choices[0].finish_reason), ['null', 'null', 'stop']);
+    });
+    test('as chat of OpenAI, whole and streamed', async () => {
+        const messages = [{ role: 'user', content: [{ type: 'input_audio', input_audio: { data: uri } }] }];
+        const r = await openai.chat.completions.create({ model: 'qwen3-asr-flash', messages });
+        assert.ok(wordErrors(SAID, r.choices[0].message.content).errors <= 2);
+        assert.equal(r.usage.total_tokens, r.usage.prompt_tokens + r.usage.completion_tokens);
+        let text = '', usage;
+        for await (const chunk of await openai.chat.completions.create({ model: 'qwen3-asr-flash', messages, stream: true, stream_options: { include_usage: true } })) {
+            text += chunk.choices[0]?.delta.content ?? '';
+            usage = chunk.usage ?? usage;
+        }
+        assert.equal(text, r.choices[0].message.content);
+        assert.deepEqual(usage, r.usage);
+    });
+    test('audio.transcriptions.create, in each form', async () => {
+        const file = () => fs.createReadStream(path.join(folder, 'said.wav'));
+        const make = response_format => openai.audio.transcriptions.create({ model: 'qwen3-asr-flash', file: file(), response_format });
+        const { text } = await make('json');
+        assert.ok(wordErrors(SAID, text).errors <= 2);
+        const verbose = await make('verbose_json');
+        assert.equal(verbose.segments.length, 2);
+        assert.ok(verbose.words.length > 8 && verbose.duration > 6);
+        assert.match(await make('srt'), /^1\n00:00:00,\d{3} --> 00:00:0\d,\d{3}\nThe weather .*\.\n\n2\n/);
+        assert.match(await make('vtt'), /^WEBVTT\n\n00:00:00\.\d{3} --> /);
+        assert.match(await make('text'), /^The weather/);
+    });
+    test('a sound that is none, or too short', async () => {
+        await refused(await ask('data:audio/wav;base64,aGVsbG8gd29ybGQ='), 400, 'InvalidParameter', 'The audio format is illegal and cannot be opened.');
+        await refused(await ask(`data:audio/wav;base64,${wav(tone(500), 16000).toString('base64')}`), 400, 'InvalidFile.AudioLengthError', 'Audio length must be between 1s and 300s.');
+        await refused(await post(PATH, { model: 'qwen3-asr-flash', input: { messages: [{ role: 'user', content: [{ text: 'x' }] }] } }), 400, 'InvalidParameter', 'The audio is empty');
     });
 });

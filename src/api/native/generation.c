@@ -592,6 +592,8 @@ static enum err generate(struct request *rq, enum model_path path)
         return native_media(rq, root, in->model, path);
     if (!e && in->model->task == MODEL_TASK_TTS)
         return native_tts(rq, root, in->model);
+    if (!e && in->model->task == MODEL_TASK_ASR_SYNC)
+        return native_asr(rq, root, in->model);
     if (!e)
         e = admit(rq, in->model);
     if (e)

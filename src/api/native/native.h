@@ -19,6 +19,8 @@ SUSPENDS enum err handle_native_voices(struct request *rq);
 SUSPENDS enum err handle_native_speech_synthesizer(struct request *rq);
 /* A text to be read aloud, for a model of that. */
 SUSPENDS enum err native_tts(struct request *rq, struct yyjson_val *root, const struct model *m);
+/* A sound to be written down, likewise. */
+SUSPENDS enum err native_asr(struct request *rq, struct yyjson_val *root, const struct model *m);
 SUSPENDS enum err handle_native_text_embedding(struct request *rq);
 SUSPENDS enum err handle_native_multimodal_embedding(struct request *rq);
 SUSPENDS enum err handle_native_rerank(struct request *rq);

@@ -1,6 +1,6 @@
-/* speech.c - speech over HTTP: CosyVoice's own path, and Qwen-TTS on the multimodal one; whole or as a stream of events.
+/* speech.c - speech over HTTP: CosyVoice's own path, Qwen-TTS and Qwen-ASR on the multimodal one; whole or as a stream of events.
  *
- * Spec: speech.md §3.4, §3.5, §4.5.
+ * Spec: speech.md §3.2, §3.4, §3.5, §4.5.
  */
 #include "access/admission.h"
 #include "api/body_model.h"
@@ -13,6 +13,7 @@
 #include "contract/params.h"
 #include "contract/synthesis_params.gen.h"
 #include "net/http_server.h"
+#include "service/hearing.h"
 #include "service/reading.h"
 #include "service/services.h"
 #include "service/voices.h"
@@ -262,4 +263,92 @@ enum err native_tts(struct request *rq, yyjson_val *root, const struct model *m)
         return e;
     plan.speaker.language = language_of(json_str(json_get(input, "language_type")));
     return run(rq, m, &plan, text, false);
+}
+
+/* ---- Qwen-ASR ---- */
+
+/* The sound of the last message that has one: {"audio": "…"}. */
+static str sound_of(yyjson_val *messages)
+{
+    size_t      i, n, k, m;
+    yyjson_val *message, *part;
+    str         url = { 0 };
+
+    yyjson_arr_foreach(messages, i, n, message)
+    {
+        yyjson_arr_foreach(json_get(message, "content"), k, m, part)
+        {
+            if (yyjson_is_str(json_get(part, "audio")))
+                url = json_str(json_get(part, "audio"));
+        }
+    }
+    return url;
+}
+
+static void add_heard(struct request *rq, struct buf *b, str text, const struct hearing *h, bool last, int64_t tokens)
+{
+    buf_addf(b, "{\"output\":{\"choices\":[{\"finish_reason\":\"%s\",\"message\":{\"role\":\"assistant\",\"content\":[{\"text\":", last ? "stop" : "null");
+    json_add_str(b, text);
+    buf_add(b, S("}],\"annotations\":[{\"type\":\"audio_info\",\"language\":\"en\",\"emotion\":\"neutral\"}]}}]},\"usage\":{\"input_tokens_details\":{\"text_tokens\":0},"));
+    buf_addf(b, "\"output_tokens_details\":{\"text_tokens\":%lld},\"seconds\":%lld}", (long long)tokens, (long long)((h->audio_ms + 999) / 1000));
+    reply_add_request_id(b, rq);
+}
+
+/* A sentence an event; each has all that was heard by then, unless increments are asked for. */
+SUSPENDS static enum err stream_heard(struct request *rq, yyjson_val *parameters, const struct hearing *h, int64_t tokens)
+{
+    bool       increments = yyjson_is_true(json_get(parameters, "incremental_output"));
+    struct buf all;
+
+    buf_init(&all, rq->arena, SIZE_MAX / 2);
+    request_phase(rq, PHASE_STREAM);
+    reply_stream_begin(rq, 200);
+    for (size_t i = 0; i <= h->count; i++) {
+        struct buf *b = http_stream_buf(rq->x);
+        bool        last = i == h->count;
+        str         piece = last ? (str){ 0 } : h->sentences[i].text;
+        enum err    e;
+
+        if (all.len && piece.len)
+            buf_add_char(&all, ' ');
+        buf_add(&all, piece);
+        reply_native_event(b, (int64_t)i + 1, S("result"), 200);
+        add_heard(rq, b, increments ? (i && piece.len ? arena_printf(rq->arena, " %.*s", STR_ARG(piece)) : piece) : buf_str(&all), h, last, tokens);
+        buf_add(b, S("\n\n"));
+        e = http_stream_flush(rq->x);
+        if (e)
+            return e;
+    }
+    return http_stream_end(rq->x);
+}
+
+/* REF: E103, E042 and what hearing_fetch() refuses. */
+enum err native_asr(struct request *rq, yyjson_val *root, const struct model *m)
+{
+    yyjson_val    *input = json_get(root, "input");
+    struct hearing h;
+    struct buf     b;
+    int64_t        tokens;
+    str            url;
+    enum err       e = admit(rq, m);
+
+    might_suspend();
+    if (e)
+        return e;
+    if (!yyjson_is_obj(input))
+        return input ? fail_input_not_object(&rq->fault) : fail_input_missing(&rq->fault);
+    url = sound_of(json_get(input, "messages"));
+    e = url.len ? hearing_fetch(rq, m, url, &h) : fail_audio_empty(&rq->fault);
+    if (e)
+        return e;
+    tokens = (int64_t)count_memo_get(rq->services->memo, rq->services->tokenizer, h.text);
+    rq->usage.play_ms = h.audio_ms;
+    e = admit_charge(rq);
+    if (e)
+        return e;
+    if (rq->stream)
+        return stream_heard(rq, json_get(root, "parameters"), &h, tokens);
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    add_heard(rq, &b, h.text, &h, true, tokens);
+    return reply_json(rq, buf_str(&b));
 }

@@ -337,6 +337,8 @@ enum err handle_openai_chat_completions(struct request *rq)
         return e;
     e = body_model_openai(rq, root, MODEL_PATH_OPENAI, &in->model);
     in->model_name = rq->model_name;
+    if (!e && in->model->task == MODEL_TASK_ASR_SYNC)
+        return openai_asr(rq, root, in->model);
     if (!e)
         e = admit(rq, in->model);
     if (!e)

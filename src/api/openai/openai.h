@@ -12,6 +12,10 @@ SUSPENDS enum err handle_openai_response(struct request *rq);
 SUSPENDS enum err handle_openai_conversations(struct request *rq);
 SUSPENDS enum err handle_openai_conversation(struct request *rq);
 SUSPENDS enum err handle_openai_speech(struct request *rq);
+SUSPENDS enum err handle_openai_transcriptions(struct request *rq);
+/* A chat with a model that writes down what is said. */
+struct yyjson_val;
+SUSPENDS enum err openai_asr(struct request *rq, struct yyjson_val *root, const struct model *m);
 SUSPENDS enum err handle_openai_embeddings(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);
