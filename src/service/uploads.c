@@ -300,8 +300,9 @@ void upload_drop(struct upload *u)
 
     if (!u->id.len)
         return;
-    lane_run(u->services->files, drop_job, &j);
+    /* First its key and its place: where the file has gone, another may come. A file that nobody knows is swept (service/tasks.c). */
     (void)store_run(u->services->store, upload_drop_job, &u->id); /* else it goes when its time is over */
+    lane_run(u->services->files, drop_job, &j);
     u->id = (str){ 0 };
 }
 
