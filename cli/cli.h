@@ -39,6 +39,9 @@ int cli_rerank(int argc, char **argv);
 int cli_tasks(int argc, char **argv);
 int cli_image(int argc, char **argv);
 int cli_video(int argc, char **argv);
+int cli_say(int argc, char **argv);
+int cli_listen(int argc, char **argv);
+int cli_voices(int argc, char **argv);
 int cli_tokens(int argc, char **argv);
 
 /* What is in images, videos and audio, told by the media engine. */
