@@ -1,7 +1,7 @@
 // The benches. Each is a function (options, report) that starts what it needs, measures, stops it, and reports rows
 // {setting, candidate, value, unit, cpu_us, ratio, cpu_ratio, yardstick, goal, reached, note}.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
@@ -484,6 +484,106 @@ async function downloads(options, report) {
     await stop([box]);
 }
 
+// ---- speech: beside the bare libraries, by the programs that come with them ----
+
+const SENTENCES = ['The weather is beautiful today.', 'Please open the window and close the door.', 'I would like to have a cup of coffee.',
+    'She is reading a book about the history of science.', 'Can you tell me where the train station is?', 'We are going to visit our friends next week.'];
+const MANDARIN = ['床前明月光，疑是地上霜。', '举头望明月，低头思故乡。', '今天的天气非常好，我们去公园散步吧。'];
+
+// Wall time of a program, on the server's core.
+const timed = (command, input) => {
+    const began = performance.now();
+    execFileSync('taskset', ['-c', cores.server, ...command], { input, stdio: ['pipe', 'pipe', 'ignore'], maxBuffer: 1 << 28 });
+    return performance.now() - began;
+};
+const seconds_of = file => (fs.statSync(file).size - 44) / 2 / fs.readFileSync(file).readUInt32LE(24);
+
+async function speech(options, report) {
+    const missing = ['flite', 'espeak-ng', 'pocketsphinx_continuous'].find(name => spawnSync(name, ['--help']).error);
+    if (missing) return report.say(`${missing} is not here`);
+    const box = await dashbox('dashbox');
+    const url = `http://127.0.0.1:${box.port}`, headers = { Authorization: `Bearer ${KEY}`, 'content-type': 'application/json' };
+    const say = async (model, voice, input) => {
+        const r = await fetch(`${url}/v1/audio/speech`, { method: 'POST', headers, body: JSON.stringify({ model, voice, input, response_format: 'pcm' }) });
+        if (r.status !== 200) throw new Error(await r.text());
+        return Buffer.from(await r.arrayBuffer());
+    };
+    const times_real = (name, texts, model, voice, bare) => async () => {
+        const ours = [], theirs = [];
+        await say(model, voice, texts[0]);
+        for (let round = 0; round < options.count; round++) {
+            report.progress(`${name}, round ${round + 1} of ${options.count}`);
+            let ms = 0, seconds = 0, bare_ms = 0, bare_seconds = 0;
+            for (const text of texts) {
+                const began = performance.now();
+                const pcm = await say(model, voice, text);
+                ms += performance.now() - began;
+                seconds += pcm.length / 48000;
+                const out = path.join(folder, 'bare.wav');
+                bare_ms += timed(bare(text, out));
+                bare_seconds += seconds_of(out);
+            }
+            ours.push(seconds * 1000 / ms);
+            theirs.push(bare_seconds * 1000 / bare_ms);
+        }
+        const value = median(ours), ratio = median(ours.map((v, i) => v / theirs[i]));
+        report.rows(`${name}: seconds of sound a second, one sentence at a time`, [
+            { candidate: bare('', '')[0], value: median(theirs), unit: '×' },
+            { candidate: 'dashbox', value, unit: '×', ratio, goal: '≥ 40', reached: value >= 40, measured: value.toFixed(0) },
+        ]);
+    };
+    await times_real('English', SENTENCES, 'cosyvoice-v2', 'loongandy_v2', (text, out) => ['flite', '-voice', 'rms', '-t', text, '-o', out])();
+    await times_real('Mandarin', MANDARIN, 'cosyvoice-v2', 'longxiaochun_v2', (text, out) => ['espeak-ng', '-v', 'cmn', '-w', out, text])();
+
+    const firsts = [];
+    for (let i = 0; i < 10 * options.count; i++) {
+        const began = performance.now();
+        const r = await fetch(`${url}/api/v1/services/audio/tts/SpeechSynthesizer`, { method: 'POST', headers: { ...headers, 'x-dashscope-sse': 'enable' },
+            body: JSON.stringify({ model: 'cosyvoice-v2', input: { text: SENTENCES[i % SENTENCES.length], voice: 'loongandy_v2', format: 'pcm' } }) });
+        let text = '';
+        for await (const piece of r.body) {
+            text += Buffer.from(piece).toString();
+            if (/"data":"[^"]/.test(text)) break;
+        }
+        firsts.push(performance.now() - began);
+    }
+    const first = median(firsts);
+    report.rows('first sound after the text', [{ candidate: 'dashbox', value: first, unit: 'ms', goal: '≤ 60', reached: first <= 60, measured: first.toFixed(0) }]);
+
+    const wavs = SENTENCES.map((text, i) => {
+        const file = path.join(folder, `said-${i}.wav`);
+        timed(['flite', '-voice', 'rms', '-t', text, '-o', file]);
+        return file;
+    });
+    const sound = wavs.reduce((sum, file) => sum + seconds_of(file), 0), ours = [], theirs = [];
+    const listen = async file => {
+        const form = new FormData();
+        form.set('model', 'qwen3-asr-flash');
+        form.set('file', new Blob([fs.readFileSync(file)]), 'a.wav');
+        const r = await fetch(`${url}/v1/audio/transcriptions`, { method: 'POST', headers: { Authorization: headers.Authorization }, body: form });
+        if (r.status !== 200) throw new Error(await r.text());
+    };
+    await listen(wavs[0]);
+    for (let round = 0; round < options.count; round++) {
+        report.progress(`listening, round ${round + 1} of ${options.count}`);
+        const began = performance.now();
+        for (const file of wavs) await listen(file);
+        ours.push(sound * 1000 / (performance.now() - began));
+        // Its model is read each time: what that takes is measured with silence and left out.
+        const silence = path.join(folder, 'silence.wav');
+        fs.writeFileSync(silence, Buffer.concat([fs.readFileSync(wavs[0]).subarray(0, 44), Buffer.alloc(3200)]));
+        const bare = file => timed(['pocketsphinx_continuous', '-infile', file, '-logfn', '/dev/null']);
+        const load = bare(silence);
+        theirs.push(sound * 1000 / (wavs.reduce((sum, file) => sum + bare(file) - load, 0)));
+    }
+    const value = median(ours), ratio = median(ours.map((v, i) => v / theirs[i]));
+    report.rows('listening: seconds of sound a second', [
+        { candidate: 'pocketsphinx_continuous', value: median(theirs), unit: '×' },
+        { candidate: 'dashbox', value, unit: '×', ratio, goal: '≥ 2.5', reached: value >= 2.5, measured: value.toFixed(1) },
+    ]);
+    await stop([box]);
+}
+
 // ---- ws: WebSocket messages there and back, beside libwebsockets ----
 
 async function ws(options, report) {
@@ -697,5 +797,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, downloads, ws, media, embed, access, peers };
-export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, downloads, speech, ws, media, embed, access, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'speech', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
