@@ -24,8 +24,8 @@ after(() => { files.closeAllConnections(); files.close(); });
 const at = name => `http://127.0.0.1:${files.address().port}/${name}`;
 const data = name => `data:audio/wav;base64,${fs.readFileSync(file(name)).toString('base64')}`;
 
-const call = (kind, model) => async (action, input, parameters) => {
-    const r = await fetch(`${box.url}/api/v1/services/audio/${kind}/customization`, { method: 'POST',
+const call = (kind, model, where = box) => async (action, input, parameters) => {
+    const r = await fetch(`${where.url}/api/v1/services/audio/${kind}/customization`, { method: 'POST',
         headers: { Authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }, body: JSON.stringify({ model, input: { action, ...input }, parameters }) });
     return { status: r.status, ...await r.json() };
 };
@@ -225,4 +225,14 @@ describe("Qwen's voices", () => {
         refusal(await make({ language: 'xx' }), 400, 'InvalidParameter', invalid('language'));
         refusal(await clone('list', { page_size: 0 }), 400, 'InvalidParameter', invalid('page_size'));
     });
+});
+
+test('they outlive the server that is killed', async () => {
+    const args = ['--data', path.join(folder, 'data')], first = await serve({ args });
+    const word = await call('asr', 'speech-biasing', first)('create_vocabulary', { target_model: 'fun-asr', prefix: 'kept', vocabulary: WORDS });
+    const voice = await call('tts', 'qwen-voice-design', first)('create', { target_model: VD, preferred_name: 'kept', voice_prompt: 'a bright voice of a woman', preview_text: 'Hello.' });
+    await first.kill();
+    const second = await serve({ args });
+    assert.deepEqual((await call('asr', 'speech-biasing', second)('query_vocabulary', { vocabulary_id: word.output.vocabulary_id })).output.vocabulary, WORDS);
+    assert.equal((await call('tts', 'qwen-voice-design', second)('query', { voice: voice.output.voice })).output.preview_text, 'Hello.');
 });

@@ -109,7 +109,7 @@ static enum err read_page(struct call *c, struct asset_list *l)
     if (size && (!json_to_i64(size, &rows) || rows < 1 || rows > 1000000))
         return refuse(c, "page_size");
     l->limit = min_i64(rows, CUSTOMIZATION_PAGE_SIZE_MAX);
-    l->offset = page * rows;
+    l->offset = page * l->limit; /* a page that is cut leaves out nothing: the next goes on behind it */
     return OK;
 }
 
@@ -294,22 +294,24 @@ SUSPENDS static enum err preview(struct call *c, str id, yyjson_val *body, str w
     return OK;
 }
 
-static str languages_of(struct call *c)
+static str languages_of(struct call *c, yyjson_val *before)
 {
     str hint = json_str(yyjson_arr_get_first(json_get(c->input, "language_hints"))), language = text(c, "language");
 
     language = language.len ? language : hint;
+    if (!language.len && before)
+        return json_str(json_get(before, "languages"));
     return language.len && !str_eq(language, S("zh")) ? arena_printf(c->rq->arena, "%.*s+zh+en", STR_ARG(language)) : S("zh+en");
 }
 
-/* The body of the asset: what its sound is, and what was said of it. */
-SUSPENDS static enum err make_body(struct call *c, str url, str said, str prompt, struct buf *b)
+/* The body of the asset: what its sound is, and what was said of it. `before`: the one that it takes the place of, or NULL. */
+SUSPENDS static enum err make_body(struct call *c, str url, str said, str prompt, yyjson_val *before, struct buf *b)
 {
     enum err e = OK;
 
     buf_init(b, c->rq->arena, SIZE_MAX / 2);
     buf_add(b, S("{\"languages\":"));
-    json_add_str(b, languages_of(c));
+    json_add_str(b, languages_of(c, before));
     if (prompt.len) {
         voices_design(prompt, b);
         buf_add(b, S(",\"voice_prompt\":"));
@@ -324,7 +326,7 @@ SUSPENDS static enum err make_body(struct call *c, str url, str said, str prompt
         }
     }
     buf_add(b, S(",\"language\":"));
-    json_add_str(b, text(c, "language"));
+    json_add_str(b, text(c, "language").len ? text(c, "language") : json_str(json_get(before, "language")));
     buf_add_char(b, '}');
     return e;
 }
@@ -344,7 +346,7 @@ SUSPENDS static enum err create_voice(struct call *c)
         return refuse(c, "url");
     if (prompt.len && !text(c, "preview_text").len)
         return refuse(c, "preview_text");
-    e = make_body(c, url, (str){ 0 }, prompt, &body);
+    e = make_body(c, url, (str){ 0 }, prompt, NULL, &body);
     if (e)
         return e;
     id = arena_printf(c->rq->arena, "%.*s-%.*s-%.*s", STR_ARG(model), STR_ARG(prefix), STR_ARG(unique(c)));
@@ -397,7 +399,7 @@ SUSPENDS static enum err update_voice(struct call *c)
         return refuse(c, "url");
     e = find(c, u.id, &a);
     if (!e)
-        e = make_body(c, text(c, "url"), (str){ 0 }, (str){ 0 }, &body);
+        e = make_body(c, text(c, "url"), (str){ 0 }, (str){ 0 }, json_parse_copy(c->rq->arena, a.body), &body);
     if (e)
         return e;
     u.body = buf_str(&body);
@@ -450,7 +452,7 @@ SUSPENDS static enum err create_qwen(struct call *c)
         return refuse(c, "voice_prompt");
     if (!clone && !text(c, "preview_text").len)
         return refuse(c, "preview_text");
-    e = make_body(c, url, text(c, "text"), clone ? (str){ 0 } : prompt, &body);
+    e = make_body(c, url, text(c, "text"), clone ? (str){ 0 } : prompt, NULL, &body);
     if (e)
         return e;
     voice = qwen_name(c, name);
