@@ -97,8 +97,9 @@ struct source {
     bool              spoken, worded;
 };
 
-/* REF: E263, E266, E265, E267, E256, E264, E258. */
-static enum err refuse_download(struct source *s)
+/* Fun-ASR says of a download that fails in words what Paraformer says in its code. REF: E263, E266, E265, E267, E103, E256, E264,
+ * E258. */
+static enum err refuse_download(struct source *s, const struct model *m)
 {
     switch (s->file.fetch) {
     case FETCH_URL:
@@ -122,7 +123,7 @@ static enum err refuse_download(struct source *s)
     default:
         break;
     }
-    (void)fail_asr_download_failed(&s->fault);
+    (void)(str_starts(m->id, S("fun-asr")) ? fail_asr_file_download(&s->fault) : fail_asr_download_failed(&s->fault));
     return fault_detail(&s->fault, fetch_error_text(s->file.fetch));
 }
 
@@ -364,7 +365,7 @@ SUSPENDS static enum err one_file(struct run *r, str url, struct source *s)
     if (e)
         return e;
     if (s->file.fetch)
-        return refuse_download(s);
+        return refuse_download(s, r->model);
     e = check_file(s);
     if (e)
         return e;

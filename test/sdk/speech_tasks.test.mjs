@@ -294,13 +294,13 @@ describe('recognition', () => {
         assert.match(having.sentences.map(s => s.text).join(' '), /dashbox/i);
         await c.close();
     });
-    test('with a heartbeat silence goes on for ever; W443: without it for a minute', async () => {
+    test('with a heartbeat silence goes on for ever; E230b: without it for a minute', async () => {
         const c = await Tasks.open(box);
         const { end, results } = await c.listen({ model: 'fun-asr-realtime', parameters: { ...PCM, heartbeat: true } }, tone(75_000), 64_000);
         assert.equal(end.header.event, 'task-finished');
         assert.ok(results.length >= 6 && results.every(p => p.output.sentence.heartbeat === true && p.output.sentence.sentence_id === 0));
         await c.close();
-        await refused(c => c.listen({ model: 'fun-asr-realtime', parameters: PCM }, tone(61_000), 64_000).catch(() => {}), 'ResponseTimeout', 'Response timeout!');
+        await refused(c => c.listen({ model: 'fun-asr-realtime', parameters: PCM }, tone(61_000), 64_000).catch(() => {}), 'RequestTimeOut', 'Response timeout!');
     });
     test('E253: nobody speaks', async () => {
         for (const sound of [tone(1500, 440), tone(1500), Buffer.alloc(0)])

@@ -143,6 +143,10 @@ describe('a file that cannot be', () => {
         const task = await transcribe(['no url', 'ftp://127.0.0.1/x.wav', url]);
         assert.deepEqual(task.output.results.map(r => r.code), ['REQUEST_INVALID_FILE_URL_VALUE', 'REQUEST_INVALID_FILE_URL_VALUE', 'FILE_DOWNLOAD_FAILED']);
     });
+    test('E103: Fun-ASR says it in words', async () => {
+        const task = await transcribe([at('418')], {}, 'fun-asr');
+        assert.deepEqual([task.output.results[0].code, task.output.results[0].message], ['InvalidFile.DownloadFailed', 'The audio file cannot be downloaded.']);
+    });
     test('E255: nothing is left of what was said', async () => {
         const task = await transcribe([at('0.wav')], { special_word_filter: { filter_with_empty: { word_list:
             (await (await fetch((await transcribe([at('0.wav')])).output.results[0].transcription_url)).json()).transcripts[0].text.toLowerCase().replace(/[.]/g, '').split(' ') } } });

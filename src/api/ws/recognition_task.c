@@ -174,7 +174,7 @@ SUSPENDS static enum err take_events(struct recognition_task *s, const struct he
     return e;
 }
 
-/* What is wrong with the sound as a whole. REF: E271, W444, W443, E268. */
+/* What is wrong with the sound as a whole. REF: E271, W444, E230b, E268. */
 SUSPENDS static enum err check_sound(struct recognition_task *s, const struct heard_piece *p)
 {
     struct fault *f = &s->task.rq->fault;
@@ -185,7 +185,7 @@ SUSPENDS static enum err check_sound(struct recognition_task *s, const struct he
         return fail_asr_audio_too_long(f);
     if (s->in.heartbeat.v)
         return s->audio_ms - max_i64(s->shown_ms, s->loud_ms) >= RECOGNITION_HEARTBEAT_MS ? show_heartbeat(s) : OK;
-    return s->audio_ms - s->loud_ms >= RECOGNITION_SILENT_MAX_MS ? fail_task_silent(f) : OK;
+    return s->audio_ms - s->loud_ms >= RECOGNITION_SILENT_MAX_MS ? fail_stream_response_timeout(f) : OK;
 }
 
 SUSPENDS static enum err took(struct recognition_task *s, enum err e, const struct heard_piece *p)
