@@ -34,7 +34,8 @@ function chat(words, { input = '', signal_after } = {}) {
 
 // What is typed, piece by piece: each when the screen shows what it waits for, behind what was there before.
 async function on_terminal(words, script) {
-    const command = [binary, 'chat', ...words].map(word => `'${word}'`).join(' ');
+    // in the shell's place: one that stayed would get the Ctrl-C too, and end by it when the program has ended
+    const command = `exec ${[binary, 'chat', ...words].map(word => `'${word}'`).join(' ')}`;
     const child = spawn('script', ['-qec', command, '/dev/null'], { env, cwd: folder });
     let screen = '', seen = 0;
     child.stdout.on('data', piece => { screen += piece; });
