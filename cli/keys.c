@@ -49,7 +49,8 @@ static enum err create(struct cli *c)
     } else {
         printf("%.*s\n", STR_ARG(secret));
         fflush(stdout);
-        fprintf(stderr, "%.*s%s%.*s\n", STR_ARG(k.id), k.name.len ? ", " : "", STR_ARG(k.name)); /* beside the key, which $(…) takes */
+        fprintf(stderr, "%.*s%s%.*s\n", STR_ARG(k.id), k.name.len ? ", " : "",
+                STR_ARG(k.name)); /* beside the key, which $(…) takes */
     }
     return OK;
 }

@@ -76,7 +76,8 @@ static enum err list(struct cli *c)
             cli_table_add(&t, admin_client_cell(c, one, "id"));
             cli_table_add(&t, admin_client_cell(c, one, "workspace"));
             cli_table_add(&t, admin_client_cell(c, one, "kind"));
-            cli_table_add(&t, yyjson_is_true(json_get(one, "is_regex")) ? arena_printf(a, "/%.*s/", STR_ARG(pattern)) : pattern);
+            cli_table_add(&t, yyjson_is_true(json_get(one, "is_regex")) ? arena_printf(a, "/%.*s/", STR_ARG(pattern))
+                                                                        : pattern);
             cli_table_add(&t, admin_client_cell(c, one, "created"));
         }
         after = json_str(json_get(answer, "next"));
@@ -93,8 +94,8 @@ static enum err remove_each(struct cli *c)
 
     for (size_t i = 0; cli_word(c, i).len && !e; i++)
         e = admin_client_call(c, "DELETE",
-                              arena_printf(c->edit.arena, "/admin/v1/policies/%.*s", STR_ARG(cli_word(c, i))), (str){ 0 },
-                              &nothing);
+                              arena_printf(c->edit.arena, "/admin/v1/policies/%.*s", STR_ARG(cli_word(c, i))),
+                              (str){ 0 }, &nothing);
     return e;
 }
 

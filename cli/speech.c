@@ -89,7 +89,8 @@ static int play(struct say *s, const char *path)
         if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
             return CLI_DONE;
     }
-    return cli_client_complain(&s->client, CLI_FAILED, "no player is here (paplay, aplay, ffplay, play); --output FILE saves it");
+    return cli_client_complain(&s->client, CLI_FAILED,
+                               "no player is here (paplay, aplay, ffplay, play); --output FILE saves it");
 }
 
 static int save(struct say *s, const char *url)
@@ -102,7 +103,8 @@ static int save(struct say *s, const char *url)
     int  status = CLI_DONE;
 
     if (fd < 0)
-        return cli_client_complain(&s->client, CLI_FAILED, "%s: %s", s->output ? s->output : temporary, strerror(errno));
+        return cli_client_complain(&s->client, CLI_FAILED, "%s: %s", s->output ? s->output : temporary,
+                                   strerror(errno));
     if (dashscope_download(s->client.handle, url, fd))
         status = cli_client_failed(&s->client);
     if (to_stdout)
@@ -130,7 +132,8 @@ static int say(struct say *s, str text)
     size_t                   count;
 
     if (!format)
-        return cli_client_complain(&s->client, CLI_USAGE, "%s: its ending is no format: wav, mp3, opus or pcm", s->output);
+        return cli_client_complain(&s->client, CLI_USAGE, "%s: its ending is no format: wav, mp3, opus or pcm",
+                                   s->output);
     if (!is_number(s->rate) || !is_number(s->pitch) || !is_number(s->volume))
         return cli_client_complain(&s->client, CLI_USAGE, "--rate, --pitch and --volume take numbers");
     buf_init(&b, a, SIZE_MAX / 2);
@@ -157,8 +160,8 @@ int cli_say(int argc, char **argv)
 {
     struct say              s = { .model = "cosyvoice-v3-flash" };
     const struct cli_option options[] = {
-        { "--output", &s.output, NULL, NULL }, { "-o", &s.output, NULL, NULL },     { "--model", &s.model, NULL, NULL },
-        { "--voice", &s.voice, NULL, NULL },   { "--rate", &s.rate, NULL, NULL },   { "--pitch", &s.pitch, NULL, NULL },
+        { "--output", &s.output, NULL, NULL }, { "-o", &s.output, NULL, NULL },   { "--model", &s.model, NULL, NULL },
+        { "--voice", &s.voice, NULL, NULL },   { "--rate", &s.rate, NULL, NULL }, { "--pitch", &s.pitch, NULL, NULL },
         { "--volume", &s.volume, NULL, NULL },
     };
     struct buf text;
@@ -174,7 +177,8 @@ int cli_say(int argc, char **argv)
     }
     if (!text.len && cli_client_read(&s.client, "-", &all))
         buf_add(&text, all);
-    status = str_trim(buf_str(&text)).len ? say(&s, buf_str(&text)) : cli_client_complain(&s.client, CLI_USAGE, "there is nothing to say");
+    status = str_trim(buf_str(&text)).len ? say(&s, buf_str(&text))
+                                          : cli_client_complain(&s.client, CLI_USAGE, "there is nothing to say");
     return cli_client_end(&s.client, status);
 }
 
@@ -197,7 +201,8 @@ struct listen {
 
 static void print_clock(int64_t ms, char point)
 {
-    printf("%02d:%02d:%02d%c%03d", (int)(ms / 3600000), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), point, (int)(ms % 1000));
+    printf("%02d:%02d:%02d%c%03d", (int)(ms / 3600000), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), point,
+           (int)(ms % 1000));
 }
 
 static void print_subtitles(yyjson_val *sentences, bool vtt)
@@ -265,7 +270,8 @@ static int show_results(struct listen *l, const char *json)
         if (url.len)
             one = show_result(l, str_to_cstr(a, url));
         else
-            one = cli_client_complain(&l->client, CLI_FAILED, "%s: %.*s", i < l->client.word_count ? l->client.words[i] : "a file", STR_ARG(code));
+            one = cli_client_complain(&l->client, CLI_FAILED, "%s: %.*s",
+                                      i < l->client.word_count ? l->client.words[i] : "a file", STR_ARG(code));
         status = status ? status : one;
     }
     return status;
@@ -358,13 +364,18 @@ int cli_listen(int argc, char **argv)
 
 /* ---- voices ---- */
 
-static const char voices_usage[] = "usage: dashbox voices [MODEL]\n"
-                                   "\n"
-                                   "The stock voices of a model, or of all; those that you have made are lists of the API.\n";
+static const char voices_usage[] =
+    "usage: dashbox voices [MODEL]\n"
+    "\n"
+    "The stock voices of a model, or of all; those that you have made are lists of the API.\n";
 
 static const char *gender_word(char gender)
 {
-    return gender == 'F' ? "female" : gender == 'M' ? "male" : gender == 'C' ? "child" : gender == 'N' ? "neutral" : "-";
+    return gender == 'F'   ? "female"
+           : gender == 'M' ? "male"
+           : gender == 'C' ? "child"
+           : gender == 'N' ? "neutral"
+                           : "-";
 }
 
 int cli_voices(int argc, char **argv)
@@ -387,7 +398,8 @@ int cli_voices(int argc, char **argv)
     }
     arena_init(&a, 0);
     cli_table_begin(&table, &a, heads, ARRAY_LEN(heads));
-    for (v = model.len ? voice_next(model, NULL) : voice_rows; v && v < voice_rows + voice_count; v = model.len ? voice_next(model, v) : v + 1) {
+    for (v = model.len ? voice_next(model, NULL) : voice_rows; v && v < voice_rows + voice_count;
+         v = model.len ? voice_next(model, v) : v + 1) {
         cli_table_add(&table, v->name);
         cli_table_add(&table, str_from_cstr(gender_word(v->gender)));
         cli_table_add(&table, v->languages);

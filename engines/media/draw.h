@@ -11,7 +11,7 @@
 
 struct canvas {
     int      width, height;
-    uint8_t *rgb; /* rows without gaps, in memory of av_malloc() */
+    uint8_t *rgb;   /* rows without gaps, in memory of av_malloc() */
     uint8_t *alpha; /* a byte a pixel, likewise; NULL: all of it is opaque */
 };
 

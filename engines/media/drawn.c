@@ -13,21 +13,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SIDE_MAX     10000
-#define TEXTS_MAX    8
+#define SIDE_MAX        10000
+#define TEXTS_MAX       8
 #define CUTOUT_DISTANCE 90 /* of colours that count as one: with light and shadow on cloth */
-#define PICTURES_MAX 2 /* that an operation reads */
+#define PICTURES_MAX    2  /* that an operation reads */
 
 struct job {
-    yyjson_val   *json;
-    str           op, format, watermark;
-    int64_t       width, height; /* 0: not said */
-    uint64_t      seed;
-    str           texts[TEXTS_MAX];
-    size_t        text_count;
+    yyjson_val               *json;
+    str                       op, format, watermark;
+    int64_t                   width, height; /* 0: not said */
+    uint64_t                  seed;
+    str                       texts[TEXTS_MAX];
+    size_t                    text_count;
     const struct render_file *sound; /* of a video; NULL: none */
-    int           out;
-    struct canvas in[PICTURES_MAX];
+    int                       out;
+    struct canvas             in[PICTURES_MAX];
 };
 
 static const struct color white = { 255, 255, 255 }, black = { 0, 0, 0 };
@@ -83,7 +83,8 @@ static void draw_watermark(struct canvas *c, str text)
 /* The texts on a dark panel, so that they can be read on any pattern. */
 static void draw_card(struct canvas *c, const struct job *j)
 {
-    int        side = min_int(c->width, c->height), margin = side / 12, large = max_int(8, side / 16), small = max_int(7, side / 32);
+    int side = min_int(c->width, c->height), margin = side / 12, large = max_int(8, side / 16),
+        small = max_int(7, side / 32);
     int        left = margin + small, width = c->width - 2 * left, y = margin + small;
     struct box panel = { margin, margin, c->width - 2 * margin, c->height - 2 * margin };
 
@@ -97,8 +98,8 @@ static void draw_card(struct canvas *c, const struct job *j)
 
 static bool scale_into(const struct canvas *from, struct box part, struct canvas *to)
 {
-    struct SwsContext *sws = sws_getContext(part.width, part.height, AV_PIX_FMT_RGB24, to->width, to->height, AV_PIX_FMT_RGB24,
-                                            SWS_BICUBIC, NULL, NULL, NULL);
+    struct SwsContext *sws = sws_getContext(part.width, part.height, AV_PIX_FMT_RGB24, to->width, to->height,
+                                            AV_PIX_FMT_RGB24, SWS_BICUBIC, NULL, NULL, NULL);
     const uint8_t     *rows[] = { canvas_at(from, part.x, part.y) };
     int                in[] = { 3 * from->width }, out[] = { 3 * to->width };
     bool               good = sws && sws_scale(sws, rows, in, 0, part.height, &to->rgb, out) == to->height;
@@ -182,7 +183,8 @@ static const char *op_caption(struct job *j)
     high = min_int(c.height, size * 4);
     panel = (struct box){ 0, c.height - high, c.width, high };
     draw_box(&c, panel, black, 120);
-    draw_text(&c, size, panel.y + size / 2, c.width - 2 * size, c.height, size, white, j->text_count ? j->texts[0] : (str){ 0 });
+    draw_text(&c, size, panel.y + size / 2, c.width - 2 * size, c.height, size, white,
+              j->text_count ? j->texts[0] : (str){ 0 });
     return finish(j, &c);
 }
 
@@ -344,7 +346,8 @@ static const char *op_scale(struct job *j)
 {
     double        factor = number_of(j, "upscale_factor", 1);
     struct canvas c;
-    const char   *problem = factor > 0 && factor <= 100 ? new_result(j, &c, (int64_t)(j->in[0].width * factor), (int64_t)(j->in[0].height * factor))
+    const char   *problem = factor > 0 && factor <= 100 ? new_result(j, &c, (int64_t)(j->in[0].width * factor),
+                                                                     (int64_t)(j->in[0].height * factor))
                                                         : "upscale_factor is out of range";
 
     if (problem)
@@ -362,7 +365,8 @@ static double ratio_of(str text)
     int64_t wide, high;
     str     first = str_cut(&text, ':');
 
-    return str_to_i64(first, &wide) && str_to_i64(text, &high) && wide > 0 && high > 0 ? (double)wide / (double)high : 0;
+    return str_to_i64(first, &wide) && str_to_i64(text, &high) && wide > 0 && high > 0 ? (double)wide / (double)high
+                                                                                       : 0;
 }
 
 /* By how much each side grows. */
@@ -416,8 +420,9 @@ static const char *op_expand(struct job *j)
         for (int x = 0; x < c.width; x++) {
             const uint8_t *from = canvas_at(in, mirrored(x - by.x, in->width), from_y);
             /* what is new fades with the distance, so that it is seen to be new */
-            int     away = max_int(max_int(by.x - x, x - by.x - in->width + 1), max_int(by.y - y, y - by.y - in->height + 1));
-            int     light = away > 0 ? max_int(120, 255 - away / 4) : 255;
+            int away =
+                max_int(max_int(by.x - x, x - by.x - in->width + 1), max_int(by.y - y, y - by.y - in->height + 1));
+            int      light = away > 0 ? max_int(120, 255 - away / 4) : 255;
             uint8_t *to = canvas_at(&c, x, y);
 
             for (int i = 0; i < 3; i++)
@@ -458,7 +463,7 @@ static const char *op_tint(struct job *j)
 /* Passes over the picture: each unknown point becomes the mean of its known neighbours, from all four sides inwards. */
 static void fill_from_around(struct canvas *c, uint8_t *unknown)
 {
-    int  stride = c->width, left = 1;
+    int stride = c->width, left = 1;
 
     for (int pass = 0; left && pass < c->width + c->height; pass++) {
         left = 0;
@@ -571,7 +576,8 @@ static const char *op_video_between(struct job *j)
 
     if (!problem && !canvas_new(&e.to, e.from.width, e.from.height))
         problem = "no memory";
-    if (!problem && (!scale_into(&j->in[0], cover(&j->in[0], &e.from, 1), &e.from) || !scale_into(&j->in[1], cover(&j->in[1], &e.to, 1), &e.to)))
+    if (!problem && (!scale_into(&j->in[0], cover(&j->in[0], &e.from, 1), &e.from) ||
+                     !scale_into(&j->in[1], cover(&j->in[1], &e.to, 1), &e.to)))
         problem = "the pictures cannot be scaled";
     if (!problem)
         problem = video_drawn(j->json, draw_between, &e, j->sound, j->out);

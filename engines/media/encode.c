@@ -73,7 +73,8 @@ const char *encode_picture(int fd, const struct canvas *c, str format)
     e = codec ? avcodec_alloc_context3(codec) : NULL;
     pixels = c->alpha && pictures[i].pixels == AV_PIX_FMT_RGB24 ? AV_PIX_FMT_RGBA : pictures[i].pixels;
     f = frame_new(c->width, c->height, pixels);
-    sws = sws_getContext(c->width, c->height, AV_PIX_FMT_RGB24, c->width, c->height, pixels, SWS_BILINEAR, NULL, NULL, NULL);
+    sws = sws_getContext(c->width, c->height, AV_PIX_FMT_RGB24, c->width, c->height, pixels, SWS_BILINEAR, NULL, NULL,
+                         NULL);
     if (e && f && sws) {
         e->width = c->width;
         e->height = c->height;
@@ -85,7 +86,8 @@ const char *encode_picture(int fd, const struct canvas *c, str format)
         e->global_quality = 3 * FF_QP2LAMBDA;
         f->quality = e->global_quality;
         if (avcodec_open2(e, codec, NULL) >= 0 && fill_frame(sws, c, f) && avcodec_send_frame(e, f) >= 0 &&
-            avcodec_send_frame(e, NULL) >= 0 && avcodec_receive_packet(e, p) >= 0 && write_all(fd, p->data, (size_t)p->size))
+            avcodec_send_frame(e, NULL) >= 0 && avcodec_receive_packet(e, p) >= 0 &&
+            write_all(fd, p->data, (size_t)p->size))
             problem = NULL;
     }
     sws_freeContext(sws);

@@ -257,7 +257,8 @@ static void tone_write(struct video *v)
 {
     float block[1024], *planes[1] = { block };
 
-    v->samples_max = av_rescale(v->count_max, (int64_t)SAMPLE_RATE * v->pictures->time_base.num, v->pictures->time_base.den);
+    v->samples_max =
+        av_rescale(v->count_max, (int64_t)SAMPLE_RATE * v->pictures->time_base.num, v->pictures->time_base.den);
     v->fifo = av_audio_fifo_alloc(v->sound->sample_fmt, 1, v->sound->frame_size);
     v->failed = v->failed || !v->fifo;
     for (int64_t at = 0; at < v->samples_max && !v->failed; at += (int64_t)ARRAY_LEN(block)) {

@@ -52,8 +52,10 @@ static bool receive(char *text, size_t cap, size_t *ret_len, int *ret_fd)
         struct cmsghdr align;
         char           bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec    part = { .iov_base = text, .iov_len = cap };
-    struct msghdr   m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
+    struct iovec  part = { .iov_base = text, .iov_len = cap };
+    struct msghdr m = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+    };
     struct cmsghdr *head;
     ssize_t         n;
 
@@ -92,7 +94,8 @@ static unsigned char *doubled(const unsigned char *rgb, int width, int height)
 
     for (int y = 0; y < 2 * height; y++)
         for (int x = 0; x < 2 * width; x++)
-            memcpy(big + 3 * ((size_t)y * 2 * (size_t)width + (size_t)x), rgb + 3 * ((size_t)(y / 2) * (size_t)width + (size_t)(x / 2)), 3);
+            memcpy(big + 3 * ((size_t)y * 2 * (size_t)width + (size_t)x),
+                   rgb + 3 * ((size_t)(y / 2) * (size_t)width + (size_t)(x / 2)), 3);
     return big;
 }
 
@@ -139,12 +142,13 @@ static bool tell_line(struct arena *a, TessResultIterator *at, int scale)
 
     line = str_first(line, utf8_cut(line, min_size(line.len, TEXT_MAX)));
     if (confidence >= CONFIDENT && says_something(line) &&
-        TessPageIteratorBoundingBox(TessResultIteratorGetPageIteratorConst(at), RIL_TEXTLINE, &left, &top, &right, &bottom)) {
+        TessPageIteratorBoundingBox(TessResultIteratorGetPageIteratorConst(at), RIL_TEXTLINE, &left, &top, &right,
+                                    &bottom)) {
         buf_init(&b, a, MESSAGE_MAX);
         buf_add(&b, S("{\"text\":"));
         json_add_str(&b, line);
-        buf_addf(&b, ",\"box\":[%d,%d,%d,%d],\"confidence\":%d}", left / scale, top / scale, (right - left) / scale, (bottom - top) / scale,
-                 (int)confidence);
+        buf_addf(&b, ",\"box\":[%d,%d,%d,%d],\"confidence\":%d}", left / scale, top / scale, (right - left) / scale,
+                 (bottom - top) / scale, (int)confidence);
         told = reply(&b);
     }
     TessDeleteText(text);
@@ -189,8 +193,8 @@ static bool serve_one(struct arena *a)
     rest = str_of(text, len);
     verb = str_cut(&rest, ' ');
     number = str_cut(&rest, ' ');
-    if (fd < 0 || !str_eq(verb, S("read")) || !str_to_i64(number, &width) || !str_to_i64(rest, &height) || width <= 0 || height <= 0 ||
-        width > SIDE_MAX || height > SIDE_MAX || !picture_read(fd, width, height, &p)) {
+    if (fd < 0 || !str_eq(verb, S("read")) || !str_to_i64(number, &width) || !str_to_i64(rest, &height) || width <= 0 ||
+        height <= 0 || width > SIDE_MAX || height > SIDE_MAX || !picture_read(fd, width, height, &p)) {
         fprintf(stderr, "dashbox-ocr: not a request: %.*s\n", STR_ARG(str_of(text, len)));
         return false;
     }
@@ -215,7 +219,8 @@ static const char *begin(void)
         (void)TessBaseAPISetVariable(tesseract, "debug_file", "/dev/null");
         if (TessBaseAPIInit3(tesseract, NULL, languages[i]) == 0) {
             TessBaseAPISetPageSegMode(tesseract, PSM_AUTO);
-            (void)TessBaseAPISetVariable(tesseract, "preserve_interword_spaces", "1"); /* else there are some between Chinese characters */
+            (void)TessBaseAPISetVariable(tesseract, "preserve_interword_spaces",
+                                         "1"); /* else there are some between Chinese characters */
             TessBaseAPISetImage(tesseract, nothing, 64, 64, 3, 3 * 64);
             TessBaseAPISetSourceResolution(tesseract, RESOLUTION);
             (void)TessBaseAPIRecognize(tesseract, NULL);

@@ -122,8 +122,12 @@ static bool folders_enter(const char *const *folders)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_CREATE_RULESET_VERSION);
     /* By the version of the kernel's interface: 1 has the first 13 rights, 2 and 3 one more each (landlock.h). */
-    struct landlock_ruleset_attr attr = { .handled_access_fs = ((uint64_t)1 << (version >= 3 ? 15 : version == 2 ? 14 : 13)) - 1 };
-    struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR };
+    struct landlock_ruleset_attr      attr = { .handled_access_fs = ((uint64_t)1 << (version >= 3   ? 15
+                                                                                     : version == 2 ? 14
+                                                                                                    : 13)) -
+                                                                    1 };
+    struct landlock_path_beneath_attr rule = { .allowed_access =
+                                                   LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR };
     int                               set;
     bool                              ok = version >= 1;
 

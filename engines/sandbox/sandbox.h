@@ -11,12 +11,12 @@
 #include "base/defs.h"
 
 struct sandbox_limits {
-    const char *program;      /* its name, for messages */
-    uint64_t    memory_bytes; /* of address space */
-    uint64_t    cpu_s;        /* of the process's whole life */
-    uint64_t    fd_count;     /* descriptors below this number alone */
-    uint64_t    file_bytes;   /* of a file that it writes */
-    const char *const *folders; /* whose files it may still open to read; ends with NULL. NULL: none */
+    const char        *program;      /* its name, for messages */
+    uint64_t           memory_bytes; /* of address space */
+    uint64_t           cpu_s;        /* of the process's whole life */
+    uint64_t           fd_count;     /* descriptors below this number alone */
+    uint64_t           file_bytes;   /* of a file that it writes */
+    const char *const *folders;      /* whose files it may still open to read; ends with NULL. NULL: none */
 };
 
 /* NULL when all of it holds; else what this system lacks: "seccomp", "landlock". Ends the process when a limit cannot be set. */

@@ -19,18 +19,18 @@
 #include <stdlib.h>
 
 enum {
-    BEFORE_FRAMES = 25,     /* that an utterance begins before its speech */
-    BLOCK_FRAMES = 10,      /* that the decoder gets at once */
-    LONG_FRAMES = 2000,     /* of an utterance: then the next pause ends it, */
-    PAUSE_FRAMES = 15,      /* so short */
-    LONGEST_FRAMES = 3000,  /* or none does */
+    BEFORE_FRAMES = 25,    /* that an utterance begins before its speech */
+    BLOCK_FRAMES = 10,     /* that the decoder gets at once */
+    LONG_FRAMES = 2000,    /* of an utterance: then the next pause ends it, */
+    PAUSE_FRAMES = 15,     /* so short */
+    LONGEST_FRAMES = 3000, /* or none does */
 };
 
 enum state { QUIET, WANTED, UNDER_WAY };
 
 struct listen {
     struct sound_in       *in;
-    struct samples         pcm;   /* from frame `base` on */
+    struct samples         pcm; /* from frame `base` on */
     int64_t                base;
     int64_t                frame; /* the next for the voice activity */
     int64_t                fed;   /* the next for the decoder */
@@ -98,7 +98,8 @@ static void add_words(struct out *o, const struct decoded_word *words, size_t co
     for (size_t i = 0; i < count; i++) {
         buf_add(o->b, i ? S(",[") : S("["));
         json_add_str(o->b, words[i].text);
-        buf_addf(o->b, ",%lld,%lld,", (long long)ms(o->l->first + words[i].begin), (long long)ms(o->l->first + words[i].end));
+        buf_addf(o->b, ",%lld,%lld,", (long long)ms(o->l->first + words[i].begin),
+                 (long long)ms(o->l->first + words[i].end));
         json_add_num(o->b, round(words[i].confidence * 1000) / 1000);
         buf_add_char(o->b, ']');
     }
@@ -250,7 +251,9 @@ static bool run(struct out *o)
 /* Gives back what nobody needs any more. */
 static void forget(struct listen *l)
 {
-    int64_t needed = l->state == UNDER_WAY ? l->fed : l->state == WANTED ? l->first : l->frame - BEFORE_FRAMES - VAD_WINDOW;
+    int64_t needed = l->state == UNDER_WAY ? l->fed
+                     : l->state == WANTED  ? l->first
+                                           : l->frame - BEFORE_FRAMES - VAD_WINDOW;
     size_t  n = needed > l->base ? (size_t)(needed - l->base) * VAD_FRAME : 0;
 
     if (n < 8 * VAD_FRAME * BLOCK_FRAMES)
@@ -292,7 +295,8 @@ static struct vocabulary vocabulary_of(struct arena *a, const struct recogniser_
         if (w->weight < 1)
             continue;
         for (size_t k = 0; k < w->text.len; k++)
-            text[k] = w->text.ptr[k] >= 'A' && w->text.ptr[k] <= 'Z' ? (char)(w->text.ptr[k] - 'A' + 'a') : w->text.ptr[k];
+            text[k] =
+                w->text.ptr[k] >= 'A' && w->text.ptr[k] <= 'Z' ? (char)(w->text.ptr[k] - 'A' + 'a') : w->text.ptr[k];
         text[w->text.len] = 0;
         words[v.count++] = (struct decoder_word){ text, pronounce(a, w->text), weights[min_i64(w->weight, 5) - 1] };
         v.id = hash_u64(hash_bytes(w->text, v.id), (uint64_t)w->weight);

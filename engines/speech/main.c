@@ -186,7 +186,8 @@ static bool do_listen(struct question *q)
 
     yyjson_arr_foreach(words, i, n, v)
     {
-        list[o.word_count++] = (struct boosted_word){ json_str(yyjson_arr_get_first(v)), (int)yyjson_get_sint(yyjson_arr_get_last(v)) };
+        list[o.word_count++] =
+            (struct boosted_word){ json_str(yyjson_arr_get_first(v)), (int)yyjson_get_sint(yyjson_arr_get_last(v)) };
     }
     q->stream->listen = listen_open(&o);
     buf_add_char(&q->answer, '{');
@@ -238,8 +239,8 @@ static const struct {
     bool (*answer)(struct question *q); /* false: it could not be done with what was sent */
     enum { NO_STREAM, OPENS, OF_STREAM } stream;
 } verbs[] = {
-    { "speak", do_speak, OPENS },        { "say", do_say, OF_STREAM },       { "say_end", do_say_end, OF_STREAM },
-    { "listen", do_listen, OPENS },      { "hear", do_hear, OF_STREAM },     { "commit", do_commit, OF_STREAM },
+    { "speak", do_speak, OPENS },           { "say", do_say, OF_STREAM },       { "say_end", do_say_end, OF_STREAM },
+    { "listen", do_listen, OPENS },         { "hear", do_hear, OF_STREAM },     { "commit", do_commit, OF_STREAM },
     { "hear_end", do_hear_end, OF_STREAM }, { "decode", do_decode, NO_STREAM }, { "measure", do_measure, NO_STREAM },
 };
 
@@ -345,8 +346,8 @@ static bool reply(struct question *q, int work, bool ok, int64_t us)
         buf_add_char(&q->answer, '}');
     if (ok && !(write_all(work, buf_str(&q->answer), 0) && write_all(work, buf_str(&q->made), (int64_t)q->answer.len)))
         return false;
-    n = snprintf(text, sizeof(text), "%s %zu %zu %lld", ok ? "ok" : "invalid", ok ? q->answer.len : 0, ok ? q->made.len : 0,
-                 (long long)us);
+    n = snprintf(text, sizeof(text), "%s %zu %zu %lld", ok ? "ok" : "invalid", ok ? q->answer.len : 0,
+                 ok ? q->made.len : 0, (long long)us);
     return send_text(text, (size_t)n);
 }
 
@@ -432,8 +433,8 @@ int main(int argc, char **argv)
         folders[n++] = POCKETSPHINX_MODEL;
     lacks = sandbox_enter(&limits);
     arena_init(&arena, 0);
-    n = (size_t)snprintf(text, sizeof(text), "{\"ready\":true,\"sandbox\":%s,\"lacks\":\"%s\"}", lacks ? "false" : "true",
-                         lacks ? lacks : "");
+    n = (size_t)snprintf(text, sizeof(text), "{\"ready\":true,\"sandbox\":%s,\"lacks\":\"%s\"}",
+                         lacks ? "false" : "true", lacks ? lacks : "");
     if (!send_text(text, n))
         _exit(1);
     do {

@@ -18,7 +18,7 @@ struct decoder {
     ps_decoder_t *ps; /* NULL: not made yet */
     uint64_t      vocabulary;
     bool          lent;
-    uint64_t      used; /* the turn in which it was given back */
+    uint64_t      used;     /* the turn in which it was given back */
     mfcc_t        mean[13]; /* as the model has it */
 };
 
@@ -50,8 +50,8 @@ static void make(struct decoder *d)
     snprintf(hmm, sizeof(hmm), "%s/en-us", folder);
     snprintf(lm, sizeof(lm), "%s/en-us.lm.bin", folder);
     snprintf(dict, sizeof(dict), "%s/cmudict-en-us.dict", folder);
-    config = cmd_ln_init(NULL, ps_args(), TRUE, "-hmm", hmm, "-lm", lm, "-dict", dict,
-                         "-remove_silence", "no", /* so that frames are time: vad.h has found the speech */
+    config = cmd_ln_init(NULL, ps_args(), TRUE, "-hmm", hmm, "-lm", lm, "-dict", dict, "-remove_silence",
+                         "no", /* so that frames are time: vad.h has found the speech */
                          NULL);
     err_set_logfp(NULL);
     d->ps = config ? ps_init(config) : NULL;
@@ -67,7 +67,7 @@ static void make(struct decoder *d)
 /* The dictionary's own sounds of a text: several words one after the other. NULL: one is not there. */
 static char *known_sounds(struct decoder *d, const char *text)
 {
-    char  word[128], *all = NULL;
+    char   word[128], *all = NULL;
     size_t at = 0, len = 0;
 
     while (text[at]) {

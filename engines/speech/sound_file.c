@@ -132,14 +132,16 @@ static bool resampler(struct reader *r, int channel)
     av_channel_layout_default(&from, r->channels);
     for (int i = 0; i < r->channels; i++)
         matrix[i] = channel < 0 ? 1.0 / r->channels : i == channel;
-    ok = swr_alloc_set_opts2(&r->swr, &mono, AV_SAMPLE_FMT_S16, RATE, &from, r->codec->sample_fmt, r->rate, 0, NULL) >= 0 &&
+    ok = swr_alloc_set_opts2(&r->swr, &mono, AV_SAMPLE_FMT_S16, RATE, &from, r->codec->sample_fmt, r->rate, 0, NULL) >=
+             0 &&
          swr_set_matrix(r->swr, matrix, r->channels) >= 0 && swr_init(r->swr) >= 0;
     av_channel_layout_uninit(&from);
     return ok;
 }
 
 /* What the frame has, or with NULL what the resampler has left, in pieces to `take`; false: that has had enough. */
-static bool take_frame(struct reader *r, const AVFrame *frame, bool (*take)(void *arg, const int16_t *at, size_t count), void *arg)
+static bool take_frame(struct reader *r, const AVFrame *frame, bool (*take)(void *arg, const int16_t *at, size_t count),
+                       void *arg)
 {
     int      room = swr_get_out_samples(r->swr, frame ? frame->nb_samples : 0), n;
     int16_t *to;
@@ -152,7 +154,8 @@ static bool take_frame(struct reader *r, const AVFrame *frame, bool (*take)(void
     if (!to)
         abort();
     planes[0] = (uint8_t *)to;
-    n = swr_convert(r->swr, planes, room, frame ? (const uint8_t **)frame->extended_data : NULL, frame ? frame->nb_samples : 0);
+    n = swr_convert(r->swr, planes, room, frame ? (const uint8_t **)frame->extended_data : NULL,
+                    frame ? frame->nb_samples : 0);
     if (n > 0)
         more = take(arg, to, (size_t)n);
     free(to);
@@ -220,7 +223,8 @@ bool sound_file_decode(int fd, int64_t bytes, int channel, int out, int64_t *ret
 {
     struct reader r;
     struct sink   sink = { .fd = out };
-    bool          ok = reader_open(&r, fd, bytes) && resampler(&r, channel) && read_all(&r, write_samples, &sink) && !sink.failed;
+    bool          ok =
+        reader_open(&r, fd, bytes) && resampler(&r, channel) && read_all(&r, write_samples, &sink) && !sink.failed;
 
     reader_close(&r);
     *ret_ms = sink.samples * 1000 / RATE;
@@ -335,7 +339,8 @@ bool sound_file_measure(int fd, int64_t bytes, struct buf *b)
     struct measure m = { .pitches = malloc(PITCH_MAX * sizeof(double)) };
     struct vad     v;
     double         level = -99, hz = 0;
-    bool           ok = m.pitches && reader_open(&r, fd, bytes) && resampler(&r, -1) && read_all(&r, keep_samples, &s) && s.count > 0;
+    bool           ok =
+        m.pitches && reader_open(&r, fd, bytes) && resampler(&r, -1) && read_all(&r, keep_samples, &s) && s.count > 0;
 
     vad_init(&v, 0, 300);
     for (size_t at = 0; ok && at + VAD_FRAME <= s.count; at += VAD_FRAME) {
@@ -347,13 +352,14 @@ bool sound_file_measure(int fd, int64_t bytes, struct buf *b)
     qsort(m.pitches, m.pitch_count, sizeof(double), by_size);
     if (m.pitch_count * VOICED_SHARE > (size_t)m.speech_frames) /* else it is chance */
         hz = m.pitches[m.pitch_count / 2];
-    buf_addf(b,
-             "{\"duration_ms\":%lld,\"speech_ms\":%lld,\"longest_ms\":%lld,\"sample_rate\":%d,\"channels\":%d,\"level_db\":%.1f,"
-             "\"pitch_hz\":%.1f,\"syllables_s\":%.2f,\"brightness_hz\":%.0f",
-             (long long)(s.count * 1000 / RATE), (long long)m.speech_frames * VAD_FRAME_MS, (long long)m.longest * VAD_FRAME_MS,
-             ok ? r.rate : 0, ok ? r.channels : 0, level, hz,
-             m.speech_frames ? (double)m.peaks * 100 / (double)m.speech_frames : 0,
-             m.speech_frames ? m.bright / (double)m.speech_frames : 0);
+    buf_addf(
+        b,
+        "{\"duration_ms\":%lld,\"speech_ms\":%lld,\"longest_ms\":%lld,\"sample_rate\":%d,\"channels\":%d,\"level_db\":%.1f,"
+        "\"pitch_hz\":%.1f,\"syllables_s\":%.2f,\"brightness_hz\":%.0f",
+        (long long)(s.count * 1000 / RATE), (long long)m.speech_frames * VAD_FRAME_MS,
+        (long long)m.longest * VAD_FRAME_MS, ok ? r.rate : 0, ok ? r.channels : 0, level, hz,
+        m.speech_frames ? (double)m.peaks * 100 / (double)m.speech_frames : 0,
+        m.speech_frames ? m.bright / (double)m.speech_frames : 0);
     reader_close(&r);
     free(m.pitches);
     free(s.at);

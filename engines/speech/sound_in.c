@@ -11,7 +11,7 @@
 
 enum {
     RATE = 16000,
-    BROKEN_MAX = 8,         /* packets in a row that cannot be decoded */
+    BROKEN_MAX = 8,          /* packets in a row that cannot be decoded */
     UNHEARD_MAX = 32 * 1024, /* bytes without a single frame: it is something else */
     WAV_HEAD_MAX = 64 * 1024,
     AMR_MAGIC = 6, /* "#!AMR\n" */
@@ -78,7 +78,8 @@ static void bytes_take(struct bytes *b, size_t count)
 /* ---- samples ---- */
 
 /* To 16 kHz, one channel. `in` NULL: what the resampler still has. */
-static void resample(struct sound_in *s, const uint8_t **in, int count, int format, int rate, int channels, struct samples *out)
+static void resample(struct sound_in *s, const uint8_t **in, int count, int format, int rate, int channels,
+                     struct samples *out)
 {
     uint8_t *to;
     int      room, n;
@@ -88,7 +89,8 @@ static void resample(struct sound_in *s, const uint8_t **in, int count, int form
 
         swr_free(&s->swr);
         av_channel_layout_default(&from, channels);
-        if (swr_alloc_set_opts2(&s->swr, &mono, AV_SAMPLE_FMT_S16, RATE, &from, format, rate, 0, NULL) < 0 || swr_init(s->swr) < 0) {
+        if (swr_alloc_set_opts2(&s->swr, &mono, AV_SAMPLE_FMT_S16, RATE, &from, format, rate, 0, NULL) < 0 ||
+            swr_init(s->swr) < 0) {
             swr_free(&s->swr);
             return;
         }
@@ -129,8 +131,8 @@ static void decode(struct sound_in *s, const uint8_t *at, size_t count, struct s
         s->unheard = 0;
         s->broken_packets = 0;
         if (s->frame->ch_layout.nb_channels > 0 && s->frame->sample_rate > 0)
-            resample(s, (const uint8_t **)s->frame->extended_data, s->frame->nb_samples, s->frame->format, s->frame->sample_rate,
-                     s->frame->ch_layout.nb_channels, out);
+            resample(s, (const uint8_t **)s->frame->extended_data, s->frame->nb_samples, s->frame->format,
+                     s->frame->sample_rate, s->frame->ch_layout.nb_channels, out);
         av_frame_unref(s->frame);
     }
     if (s->broken_packets >= BROKEN_MAX)
@@ -210,8 +212,8 @@ static void read_wav_head(struct sound_in *s)
 
             s->channels = f[2] | f[3] << 8;
             s->rate = (int)le32(f + 4);
-            format = (kind == 1 || kind == 0xfffe) && bits == 16 && s->channels >= 1 && s->channels <= 8 && s->rate >= 1000 &&
-                     s->rate <= 384000;
+            format = (kind == 1 || kind == 0xfffe) && bits == 16 && s->channels >= 1 && s->channels <= 8 &&
+                     s->rate >= 1000 && s->rate <= 384000;
             s->broken = !format;
         }
         at += 8 + (size_t)len + (len & 1);
@@ -326,7 +328,8 @@ static void feed_parsed(struct sound_in *s, const uint8_t *bytes, size_t count, 
     count = s->rest.count;
     while (count && !s->broken) {
         uint8_t *packet;
-        int      size, used = av_parser_parse2(s->parser, s->codec, &packet, &size, bytes, (int)count, AV_NOPTS_VALUE, AV_NOPTS_VALUE, 0);
+        int      size, used = av_parser_parse2(s->parser, s->codec, &packet, &size, bytes, (int)count, AV_NOPTS_VALUE,
+                                               AV_NOPTS_VALUE, 0);
 
         if (used < 0)
             s->broken = true;
@@ -344,10 +347,11 @@ static void feed_parsed(struct sound_in *s, const uint8_t *bytes, size_t count, 
 
 struct sound_in *sound_in_open(enum sound_format format, int rate)
 {
-    static const enum AVCodecID codecs[] = {
-        [SOUND_MP3] = AV_CODEC_ID_MP3, [SOUND_AAC] = AV_CODEC_ID_AAC, [SOUND_FLAC] = AV_CODEC_ID_FLAC, [SOUND_AMR] = AV_CODEC_ID_AMR_NB
-    };
-    struct sound_in *s = calloc(1, sizeof(*s));
+    static const enum AVCodecID codecs[] = { [SOUND_MP3] = AV_CODEC_ID_MP3,
+                                             [SOUND_AAC] = AV_CODEC_ID_AAC,
+                                             [SOUND_FLAC] = AV_CODEC_ID_FLAC,
+                                             [SOUND_AMR] = AV_CODEC_ID_AMR_NB };
+    struct sound_in            *s = calloc(1, sizeof(*s));
 
     if (!s)
         abort();

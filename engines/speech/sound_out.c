@@ -15,7 +15,7 @@ struct sound_out {
     int               rate;
     bool              begun; /* its head is out */
     bool              failed;
-    struct buf       *to;    /* where the muxer writes, while it may */
+    struct buf       *to; /* where the muxer writes, while it may */
     AVFormatContext  *muxer;
     AVCodecContext   *codec;
     AVStream         *stream;
@@ -42,7 +42,7 @@ static int codec_rate(const AVCodec *codec, int rate)
     for (const int *r = codec->supported_samplerates; r && *r; r++) {
         if (*r == rate)
             return rate;
-        if (!best || (*r > rate && (best < rate || *r < best)) || (best < rate && *r > best))
+        if (!best || (*r > rate && (best < rate || *r < best)) || (best<rate && * r> best))
             best = *r;
     }
     return best ? best : rate;
@@ -69,8 +69,8 @@ static bool open_codec(struct sound_out *s, enum AVCodecID id, int bit_rate)
         s->codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     if (avcodec_open2(s->codec, codec, NULL) < 0)
         return false;
-    return swr_alloc_set_opts2(&s->swr, &mono, s->codec->sample_fmt, s->codec->sample_rate, &mono, AV_SAMPLE_FMT_S16, s->rate, 0,
-                               NULL) >= 0 &&
+    return swr_alloc_set_opts2(&s->swr, &mono, s->codec->sample_fmt, s->codec->sample_rate, &mono, AV_SAMPLE_FMT_S16,
+                               s->rate, 0, NULL) >= 0 &&
            swr_init(s->swr) >= 0;
 }
 
@@ -106,8 +106,10 @@ struct sound_out *sound_out_open(enum sound_format format, int sample_rate, int 
         const char    *muxer;
         enum AVCodecID codec;
     } how[] = {
-        [SOUND_MP3] = { "mp3", AV_CODEC_ID_MP3 },    [SOUND_OPUS] = { "ogg", AV_CODEC_ID_OPUS },
-        [SOUND_AAC] = { "adts", AV_CODEC_ID_AAC },   [SOUND_FLAC] = { "flac", AV_CODEC_ID_FLAC },
+        [SOUND_MP3] = { "mp3", AV_CODEC_ID_MP3 },
+        [SOUND_OPUS] = { "ogg", AV_CODEC_ID_OPUS },
+        [SOUND_AAC] = { "adts", AV_CODEC_ID_AAC },
+        [SOUND_FLAC] = { "flac", AV_CODEC_ID_FLAC },
     };
     struct sound_out *s = calloc(1, sizeof(*s));
 
@@ -117,7 +119,8 @@ struct sound_out *sound_out_open(enum sound_format format, int sample_rate, int 
     s->rate = sample_rate;
     if (format == SOUND_PCM || format == SOUND_WAV)
         return s;
-    if ((size_t)format >= ARRAY_LEN(how) || !how[format].muxer || !open_muxer(s, how[format].muxer, how[format].codec, bit_rate)) {
+    if ((size_t)format >= ARRAY_LEN(how) || !how[format].muxer ||
+        !open_muxer(s, how[format].muxer, how[format].codec, bit_rate)) {
         sound_out_close(s);
         return NULL;
     }

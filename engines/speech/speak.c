@@ -35,7 +35,8 @@ static int espeak_rate;
 
 bool speak_begin(void)
 {
-    espeak_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, espeakINITIALIZE_PHONEME_EVENTS | espeakINITIALIZE_DONT_EXIT);
+    espeak_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL,
+                                    espeakINITIALIZE_PHONEME_EVENTS | espeakINITIALIZE_DONT_EXIT);
     flite_init();
     flites[RMS].voice = register_cmu_us_rms(NULL);
     flites[AWB].voice = register_cmu_us_awb(NULL);
@@ -56,12 +57,12 @@ const char *speak_data(void)
 
 /* What distinguishes voices, from what is known of one and from its timbre. */
 struct rendition {
-    int         flite;
-    double      size;       /* of the throat: 1.1 is a tenth shorter, all formants higher */
-    double      pitch;      /* of espeak-ng, times its ordinary; flite's goes with the size */
-    double      tempo;
-    double      brightness; /* −1 … 1 */
-    char        variant[8]; /* espeak-ng's: "+f2" */
+    int    flite;
+    double size;  /* of the throat: 1.1 is a tenth shorter, all formants higher */
+    double pitch; /* of espeak-ng, times its ordinary; flite's goes with the size */
+    double tempo;
+    double brightness; /* −1 … 1 */
+    char   variant[8]; /* espeak-ng's: "+f2" */
 };
 
 struct speak {
@@ -82,7 +83,10 @@ static double trait(uint32_t timbre, int i)
 static struct rendition rendition_of(const struct voice_sound *v)
 {
     bool             male = v->gender == 'M', child = v->gender == 'C';
-    struct rendition r = { .flite = child || v->gender == 'F' ? SLT : v->gender == 'N' ? KAL : v->timbre & 1 ? AWB : RMS };
+    struct rendition r = { .flite = child || v->gender == 'F' ? SLT
+                                    : v->gender == 'N'        ? KAL
+                                    : v->timbre & 1           ? AWB
+                                                              : RMS };
     double           tempo = v->tempo > 0 ? v->tempo : 1;
 
     r.size = (child ? 1.2 : 1) * (1 + 0.05 * trait(v->timbre, 1));
@@ -189,7 +193,8 @@ static double end_of_segment(const cst_item *segment)
 /* The segments of a word of the relation "Word", by way of its syllables. */
 static void flite_segments(struct made *m, struct made_word *w, const cst_item *word)
 {
-    for (const cst_item *syllable = item_daughter(item_as(word, "SylStructure")); syllable; syllable = item_next(syllable)) {
+    for (const cst_item *syllable = item_daughter(item_as(word, "SylStructure")); syllable;
+         syllable = item_next(syllable)) {
         int stress = item_feat_present(syllable, "stress") ? item_feat_int(syllable, "stress") : 0;
 
         for (const cst_item *segment = item_daughter(syllable); segment; segment = item_next(segment)) {
@@ -200,7 +205,8 @@ static void flite_segments(struct made *m, struct made_word *w, const cst_item *
                 w->begin = flite_samples(m, begin);
             w->end = flite_samples(m, end);
             if (m->phonemes)
-                add_phoneme(w, item_feat_string(segment, "name"), stress, flite_samples(m, begin), flite_samples(m, end));
+                add_phoneme(w, item_feat_string(segment, "name"), stress, flite_samples(m, begin),
+                            flite_samples(m, end));
         }
     }
 }
@@ -322,7 +328,8 @@ static int on_sound(short *wav, int count, espeak_EVENT *events)
     return 0;
 }
 
-static void say_espeak(const struct speak *s, const struct speak_piece *piece, str text, const char *language, struct made *m)
+static void say_espeak(const struct speak *s, const struct speak_piece *piece, str text, const char *language,
+                       struct made *m)
 {
     const struct rendition *r = &s->r;
     char                    name[32];
@@ -374,7 +381,8 @@ static void resample(const struct made *m, int rate, struct samples *out)
     int             room, n;
     uint8_t        *to;
 
-    if (swr_alloc_set_opts2(&swr, &mono, AV_SAMPLE_FMT_S16, rate, &mono, AV_SAMPLE_FMT_S16, m->rate, 0, NULL) < 0 || swr_init(swr) < 0)
+    if (swr_alloc_set_opts2(&swr, &mono, AV_SAMPLE_FMT_S16, rate, &mono, AV_SAMPLE_FMT_S16, m->rate, 0, NULL) < 0 ||
+        swr_init(swr) < 0)
         abort();
     room = swr_get_out_samples(swr, (int)m->pcm.count) + 256;
     out->at = malloc((size_t)room * sizeof(*out->at));
@@ -421,14 +429,15 @@ static void add_words(struct speak *s, const struct made *m, str run, size_t ind
 
         buf_add(json, (*count)++ ? S(",[") : S("["));
         json_add_str(json, word_text(run, w->index, w->length));
-        buf_addf(json, ",%zu,%zu,%lld,%lld,[", index + w->index, index + w->index + w->length, (long long)placed(s, m, w->begin),
-                 (long long)placed(s, m, w->end));
+        buf_addf(json, ",%zu,%zu,%lld,%lld,[", index + w->index, index + w->index + w->length,
+                 (long long)placed(s, m, w->begin), (long long)placed(s, m, w->end));
         for (size_t k = 0; k < w->phoneme_count; k++) {
             const struct made_phoneme *p = &w->phonemes[k];
 
             buf_add(json, k ? S(",[") : S("["));
             json_add_lossy(json, str_from_cstr(p->text));
-            buf_addf(json, ",%lld,%lld,%d]", (long long)placed(s, m, p->begin), (long long)placed(s, m, p->end), p->tone);
+            buf_addf(json, ",%lld,%lld,%d]", (long long)placed(s, m, p->begin), (long long)placed(s, m, p->end),
+                     p->tone);
         }
         buf_add(json, S("]]"));
     }
@@ -468,8 +477,8 @@ static str spelled(struct arena *a, str text)
     return buf_str(&b);
 }
 
-static void say_piece(struct speak *s, const struct speak_piece *piece, struct arena *a, struct buf *sound, struct buf *json,
-                      size_t *words)
+static void say_piece(struct speak *s, const struct speak_piece *piece, struct arena *a, struct buf *sound,
+                      struct buf *json, size_t *words)
 {
     str    rest = piece->spelled ? spelled(a, piece->text) : piece->text;
     size_t index = piece->index;
@@ -517,7 +526,8 @@ bool speak_say(struct speak *s, str text, struct arena *a, struct buf *sound, st
 void speak_end(struct speak *s, struct buf *sound, struct buf *json)
 {
     sound_out_end(s->out, sound);
-    buf_addf(json, "{\"begin\":%lld,\"words\":[],\"end\":%lld", (long long)ms(s, s->samples), (long long)ms(s, s->samples));
+    buf_addf(json, "{\"begin\":%lld,\"words\":[],\"end\":%lld", (long long)ms(s, s->samples),
+             (long long)ms(s, s->samples));
 }
 
 void speak_close(struct speak *s)

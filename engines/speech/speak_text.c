@@ -34,8 +34,13 @@ struct reader {
 static void end_piece(struct reader *r)
 {
     const struct manner *m = &r->stack[r->depth];
-    struct speak_piece   p = { .text = arena_str(r->a, buf_str(&r->text)), .index = r->index, .rate = m->rate, .pitch = m->pitch,
-                               .volume = m->volume, .pause_ms = r->pause_ms, .spelled = m->spelled };
+    struct speak_piece   p = { .text = arena_str(r->a, buf_str(&r->text)),
+                               .index = r->index,
+                               .rate = m->rate,
+                               .pitch = m->pitch,
+                               .volume = m->volume,
+                               .pause_ms = r->pause_ms,
+                               .spelled = m->spelled };
 
     if (!p.text.len && !p.pause_ms)
         return;
@@ -70,9 +75,9 @@ static double factor(const char *text, double otherwise)
     static const struct {
         const char *word;
         double      value;
-    } words[] = { { "x-slow", 0.5 }, { "slow", 0.75 }, { "medium", 1 }, { "default", 1 }, { "fast", 1.4 }, { "x-fast", 1.8 },
-                  { "x-low", 0.6 },  { "low", 0.8 },   { "high", 1.25 }, { "x-high", 1.6 }, { "silent", 0 }, { "x-soft", 0.3 },
-                  { "soft", 0.6 },   { "loud", 1.5 },  { "x-loud", 2 } };
+    } words[] = { { "x-slow", 0.5 }, { "slow", 0.75 },  { "medium", 1 }, { "default", 1 }, { "fast", 1.4 },
+                  { "x-fast", 1.8 }, { "x-low", 0.6 },  { "low", 0.8 },  { "high", 1.25 }, { "x-high", 1.6 },
+                  { "silent", 0 },   { "x-soft", 0.3 }, { "soft", 0.6 }, { "loud", 1.5 },  { "x-loud", 2 } };
     str    s = str_from_cstr(text);
     bool   relative = s.len && (s.ptr[0] == '+' || s.ptr[0] == '-'), percent = str_ends(s, S("%"));
     double v;
@@ -216,10 +221,10 @@ static enum script script_of(uint32_t c)
         uint32_t    from, to;
         enum script script;
     } ranges[] = {
-        { 'A', 'Z', LATIN },           { 'a', 'z', LATIN },           { 0xc0, 0x24f, LATIN },       { 0x1e00, 0x1eff, LATIN },
-        { 0x370, 0x3ff, GREEK },       { 0x400, 0x52f, CYRILLIC },    { 0x590, 0x5ff, HEBREW },     { 0x600, 0x6ff, ARABIC },
-        { 0x900, 0x97f, DEVANAGARI },  { 0xe00, 0xe7f, THAI },        { 0x1100, 0x11ff, HANGUL },   { 0x3040, 0x30ff, KANA },
-        { 0x3400, 0x9fff, HAN },       { 0xac00, 0xd7af, HANGUL },    { 0xf900, 0xfaff, HAN },      { 0xff66, 0xff9f, KANA },
+        { 'A', 'Z', LATIN },          { 'a', 'z', LATIN },        { 0xc0, 0x24f, LATIN },     { 0x1e00, 0x1eff, LATIN },
+        { 0x370, 0x3ff, GREEK },      { 0x400, 0x52f, CYRILLIC }, { 0x590, 0x5ff, HEBREW },   { 0x600, 0x6ff, ARABIC },
+        { 0x900, 0x97f, DEVANAGARI }, { 0xe00, 0xe7f, THAI },     { 0x1100, 0x11ff, HANGUL }, { 0x3040, 0x30ff, KANA },
+        { 0x3400, 0x9fff, HAN },      { 0xac00, 0xd7af, HANGUL }, { 0xf900, 0xfaff, HAN },    { 0xff66, 0xff9f, KANA },
         { 0x20000, 0x3134f, HAN },
     };
 
@@ -237,11 +242,12 @@ static const char *espeak_name(str language)
         str         name;
         const char *espeak;
     } names[] = {
-        { S("zh"), "cmn" }, { S("yue"), "yue" }, { S("en-GB"), "en-gb" }, { S("en-US"), "en-us" }, { S("ja"), "ja" }, { S("ko"), "ko" },
-        { S("fr"), "fr" },  { S("de"), "de" },   { S("es"), "es" },       { S("it"), "it" },       { S("pt"), "pt" }, { S("ru"), "ru" },
-        { S("id"), "id" },  { S("th"), "th" },   { S("vi"), "vi" },       { S("ms"), "ms" },       { S("ar"), "ar" }, { S("tr"), "tr" },
-        { S("nl"), "nl" },  { S("sv"), "sv" },   { S("da"), "da" },       { S("fi"), "fi" },       { S("pl"), "pl" }, { S("cs"), "cs" },
-        { S("hu"), "hu" },  { S("el"), "el" },   { S("hi"), "hi" },       { S("uk"), "uk" },       { S("ro"), "ro" }, { S("fil"), "id" },
+        { S("zh"), "cmn" }, { S("yue"), "yue" }, { S("en-GB"), "en-gb" }, { S("en-US"), "en-us" }, { S("ja"), "ja" },
+        { S("ko"), "ko" },  { S("fr"), "fr" },   { S("de"), "de" },       { S("es"), "es" },       { S("it"), "it" },
+        { S("pt"), "pt" },  { S("ru"), "ru" },   { S("id"), "id" },       { S("th"), "th" },       { S("vi"), "vi" },
+        { S("ms"), "ms" },  { S("ar"), "ar" },   { S("tr"), "tr" },       { S("nl"), "nl" },       { S("sv"), "sv" },
+        { S("da"), "da" },  { S("fi"), "fi" },   { S("pl"), "pl" },       { S("cs"), "cs" },       { S("hu"), "hu" },
+        { S("el"), "el" },  { S("hi"), "hi" },   { S("uk"), "uk" },       { S("ro"), "ro" },       { S("fil"), "id" },
         { S("no"), "nb" },  { S("is"), "is" },   { S("he"), "he" },
     };
 
@@ -256,7 +262,8 @@ static const char *espeak_name(str language)
 
 static bool is_latin(str language)
 {
-    static const str others[] = { S("zh"), S("yue"), S("ja"), S("ko"), S("ru"), S("th"), S("ar"), S("el"), S("hi"), S("uk"), S("he") };
+    static const str others[] = { S("zh"), S("yue"), S("ja"), S("ko"), S("ru"), S("th"),
+                                  S("ar"), S("el"),  S("hi"), S("uk"), S("he") };
 
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
         if (str_starts(language, others[i]))

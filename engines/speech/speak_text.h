@@ -5,11 +5,11 @@
 #include "base/arena.h"
 
 struct speak_piece {
-    str     text;
-    size_t  index;               /* characters of the text, without tags, before it */
-    double  rate, pitch, volume; /* times what is ordinary */
-    int     pause_ms;            /* before it */
-    bool    spelled;             /* letter by letter */
+    str    text;
+    size_t index;               /* characters of the text, without tags, before it */
+    double rate, pitch, volume; /* times what is ordinary */
+    int    pause_ms;            /* before it */
+    bool   spelled;             /* letter by letter */
 };
 
 /* `ssml`: a document of markup, with or without <speak>. False: it cannot be read. */

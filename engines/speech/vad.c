@@ -7,13 +7,15 @@ enum {
     START = 12,      /* loud frames of a window that are speech */
     SLOT_FRAMES = 10 /* of one slot of the background */
 };
-static const double SILENCE_DB = -62; /* of full scale: nothing quieter is loud */
+static const double SILENCE_DB = -62;                   /* of full scale: nothing quieter is loud */
 static const double MARGIN_DB = 10, MARGIN_SPAN_DB = 9; /* at threshold 0, and by how much 1 moves it */
 static const double CHANGE_DB = 1.8; /* the spread of loud frames' levels that syllables have and tones have not */
 
 void vad_init(struct vad *v, double threshold, int silence_ms)
 {
-    *v = (struct vad){ .margin_db = MARGIN_DB + threshold * MARGIN_SPAN_DB, .silence_frames = silence_ms / VAD_FRAME_MS, .loud = -1 };
+    *v = (struct vad){ .margin_db = MARGIN_DB + threshold * MARGIN_SPAN_DB,
+                       .silence_frames = silence_ms / VAD_FRAME_MS,
+                       .loud = -1 };
     for (size_t i = 0; i < VAD_FLOOR_SLOTS; i++)
         v->floor[i] = 0;
 }

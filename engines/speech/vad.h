@@ -16,20 +16,20 @@
 #define VAD_RATE        16000
 #define VAD_FRAME       160 /* samples */
 #define VAD_FRAME_MS    10
-#define VAD_WINDOW      30  /* frames that are looked at for a beginning */
-#define VAD_FLOOR_SLOTS 16  /* of 100 ms: whose quietest frames are the background */
+#define VAD_WINDOW      30 /* frames that are looked at for a beginning */
+#define VAD_FLOOR_SLOTS 16 /* of 100 ms: whose quietest frames are the background */
 
 struct vad {
-    double   margin_db; /* that a loud frame stands out by */
-    int64_t  silence_frames;
-    bool     speaking;
-    int64_t  frame;      /* of the next one */
-    int64_t  begin, loud; /* frames: where the speech began; the last loud one */
-    int64_t  speech_frames; /* all in all */
-    double   floor[VAD_FLOOR_SLOTS];
-    double   level[VAD_WINDOW]; /* of the last frames, dB */
-    bool     is_loud[VAD_WINDOW];
-    double   energy_db; /* of all speech: a running mean of the loud frames */
+    double  margin_db; /* that a loud frame stands out by */
+    int64_t silence_frames;
+    bool    speaking;
+    int64_t frame;         /* of the next one */
+    int64_t begin, loud;   /* frames: where the speech began; the last loud one */
+    int64_t speech_frames; /* all in all */
+    double  floor[VAD_FLOOR_SLOTS];
+    double  level[VAD_WINDOW]; /* of the last frames, dB */
+    bool    is_loud[VAD_WINDOW];
+    double  energy_db; /* of all speech: a running mean of the loud frames */
 };
 
 enum vad_event { VAD_NOTHING, VAD_BEGIN, VAD_END };

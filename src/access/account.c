@@ -52,15 +52,15 @@ struct snapshot {
 };
 
 struct account_source {
-    struct store     *store;
-    struct arena      extra_arena;
-    str              *extra; /* read and replaced on the store's lane, or before there is one */
-    size_t            extra_count;
+    struct store          *store;
+    struct arena           extra_arena;
+    str                   *extra; /* read and replaced on the store's lane, or before there is one */
+    size_t                 extra_count;
     struct moderation_set *rules; /* of the configuration; on the lane, as the above */
-    pthread_mutex_t   lock; /* guards `current` and the refs of all snapshots */
-    struct snapshot  *current;
-    _Atomic uint64_t  generation;   /* of `current` */
-    int64_t           data_version; /* SQLite's, when it was read; on the lane */
+    pthread_mutex_t        lock;  /* guards `current` and the refs of all snapshots */
+    struct snapshot       *current;
+    _Atomic uint64_t       generation;   /* of `current` */
+    int64_t                data_version; /* SQLite's, when it was read; on the lane */
 };
 
 /* SHA-256 of the key at every request would cost as much as reading the request. A view remembers which key a text was,

@@ -13,8 +13,8 @@
 #include "loop/loop.h"
 #include "net/http_server.h"
 
-#define MINUTE_MS    INT64_C(60000)
-#define DAY_MS       (INT64_C(24) * 3600000)
+#define MINUTE_MS INT64_C(60000)
+#define DAY_MS    (INT64_C(24) * 3600000)
 
 /* ---- step 7 and 8: standing and free quota ---- */
 
@@ -201,13 +201,15 @@ static enum err check_plan(struct request *rq)
 
         limits[i] = (struct rate_limits){ 0 };
         add_limit(limits[i].requests, &limits[i].request_windows,
-                  max_i64(1, w->requests * rq->settings->limits.plan_percent / 100), w->seconds ? w->seconds * 1000 : 31 * DAY_MS);
+                  max_i64(1, w->requests * rq->settings->limits.plan_percent / 100),
+                  w->seconds ? w->seconds * 1000 : 31 * DAY_MS);
         claims[i] = (struct rate_claim){ .subject = rq->key_id, .limits = &limits[i] };
         claims[i].model = w->seconds ? arena_printf(rq->arena, "plan %.*s", STR_ARG(w->name))
                                      : arena_printf(rq->arena, "plan %.*s %lld", STR_ARG(w->name),
                                                     (long long)calendar_number(plan, w->name, now_ms));
     }
-    limits[0].concurrency = rq->settings->limits.plan_calls; /* the first window slides: its claim is always of the same name */
+    limits[0].concurrency =
+        rq->settings->limits.plan_calls; /* the first window slides: its claim is always of the same name */
     e = rates_admit(rq->access->rates, claims, plan->window_count, now_ms, &ad->plan, &ad->rates);
     if (e == ERR_LIMIT && ad->rates.refusal == RATE_CONCURRENCY)
         return fail_plan_concurrency(&rq->fault); /* REF: X101 */

@@ -520,9 +520,11 @@ static enum err policy_fits(struct edit *e, const struct policy *p)
 {
     sqlite3_stmt *st;
     int64_t       count, bytes;
-    enum err      r = edit_query(e, &st,
-                                 "SELECT COUNT(*), COALESCE(SUM(CASE is_regex WHEN 0 THEN LENGTH(CAST(pattern AS BLOB)) END), 0) "
-                                 "FROM policies WHERE workspace = ?", "s", p->workspace);
+    enum err      r =
+        edit_query(e, &st,
+                   "SELECT COUNT(*), COALESCE(SUM(CASE is_regex WHEN 0 THEN LENGTH(CAST(pattern AS BLOB)) END), 0) "
+                   "FROM policies WHERE workspace = ?",
+                   "s", p->workspace);
 
     if (r)
         return r;
@@ -536,19 +538,22 @@ static enum err policy_fits(struct edit *e, const struct policy *p)
     if (count >= MODERATION_RULES_MAX)
         return edit_refuse(e, ERR_LIMIT, "the workspace has %d policies, and that is the limit", MODERATION_RULES_MAX);
     if (bytes > MODERATION_WORDS_MAX)
-        return edit_refuse(e, ERR_LIMIT, "the words of the workspace's policies would be %lld bytes, and %d are the limit",
+        return edit_refuse(e, ERR_LIMIT,
+                           "the words of the workspace's policies would be %lld bytes, and %d are the limit",
                            (long long)bytes, MODERATION_WORDS_MAX);
     return OK;
 }
 
 enum err policy_create(struct edit *e, struct policy *p)
 {
-    struct moderation_policy policy = {
-        .workspace = p->workspace, .id = S("the pattern"), .kind = p->kind, .pattern = p->pattern, .is_regex = p->is_regex
-    };
-    char     hex[8];
-    str      problem = { 0 };
-    enum err r;
+    struct moderation_policy policy = { .workspace = p->workspace,
+                                        .id = S("the pattern"),
+                                        .kind = p->kind,
+                                        .pattern = p->pattern,
+                                        .is_regex = p->is_regex };
+    char                     hex[8];
+    str                      problem = { 0 };
+    enum err                 r;
 
     if (!exists(e, "SELECT 1 FROM workspaces WHERE id = ?", p->workspace))
         return refuse_workspace(e, p->workspace);
@@ -561,8 +566,9 @@ enum err policy_create(struct edit *e, struct policy *p)
     rand_hex(hex, sizeof(hex));
     p->id = arena_printf(e->arena, "policy-%.8s", hex);
     p->created_ms = clock_unix_ms();
-    return edit_run(e, NULL, "INSERT INTO policies (id, workspace, kind, pattern, is_regex, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
-                    "ssssii", p->id, p->workspace, p->kind, p->pattern, (int64_t)p->is_regex, p->created_ms);
+    return edit_run(
+        e, NULL, "INSERT INTO policies (id, workspace, kind, pattern, is_regex, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        "ssssii", p->id, p->workspace, p->kind, p->pattern, (int64_t)p->is_regex, p->created_ms);
 }
 
 enum err policy_delete(struct edit *e, str id)

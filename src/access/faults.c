@@ -121,13 +121,13 @@ enum err fault_plan_parse(str text, struct arena *a, struct fault_plan *ret, str
 
         if (!good) {
             *ret_problem = arena_printf(
-                a,
-                "\"%.*s\" is not understood: first=, between=, for= with times such as 50ms or 2s, or args=", STR_ARG(word));
+                a, "\"%.*s\" is not understood: first=, between=, for= with times such as 50ms or 2s, or args=",
+                STR_ARG(word));
             e = ERR_INVALID;
         }
         if (!e && !word_matters(name, ret->act)) {
-            *ret_problem = arena_printf(a, "\"%.*s=\" does nothing here: first= and between= are for slow, for= is for stall",
-                                        STR_ARG(name));
+            *ret_problem = arena_printf(
+                a, "\"%.*s=\" does nothing here: first= and between= are for slow, for= is for stall", STR_ARG(name));
             e = ERR_INVALID;
         }
     }

@@ -46,12 +46,12 @@ enum err fault_plan_parse(str text, struct arena *a, struct fault_plan *ret, str
 /* ---- rules ---- */
 
 struct fault_rule {
-    str      id;    /* "fault-3f9a01c2" */
-    str      fault; /* the text */
+    str      id;               /* "fault-3f9a01c2" */
+    str      fault;            /* the text */
     str      model, key, path; /* patterns with *, of the model's id, the key's id, the path; empty: all */
-    int64_t  times; /* how often it still acts; -1: always */
-    int64_t  every; /* acts on every Nth call that fits; 1: on all */
-    double   share; /* of the calls that fit, 0 … 1, drawn by `seed` */
+    int64_t  times;            /* how often it still acts; -1: always */
+    int64_t  every;            /* acts on every Nth call that fits; 1: on all */
+    double   share;            /* of the calls that fit, 0 … 1, drawn by `seed` */
     uint64_t seed;
     int64_t  fitted, acted; /* calls so far */
 };

@@ -16,8 +16,8 @@ struct journal_entry {
     str     request_id, method, path, query;
     str     headers; /* lines "name: value" */
     str     body;    /* as it came; in memory of its own */
-    int     status; /* 0: the client had gone, or was cut off */
-    str     error;  /* id of the row that refused it */
+    int     status;  /* 0: the client had gone, or was cut off */
+    str     error;   /* id of the row that refused it */
     str     model, key, workspace, fault;
     bool    stream;
     int64_t prompt_tokens, completion_tokens;
@@ -37,7 +37,8 @@ void            journal_close(struct journal *j);
 /* All texts are copied but the body, which is from xmalloc() and becomes the journal's. */
 void journal_add(struct journal *j, const struct journal_entry *e);
 /* Copies in the arena, oldest first: the newest `limit` of them, or with `after` the first behind that. */
-void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret, size_t *ret_count);
+void journal_list(struct journal *j, const struct journal_filter *f, struct arena *a, struct journal_entry **ret,
+                  size_t *ret_count);
 void journal_clear(struct journal *j);
 
 #endif

@@ -176,8 +176,9 @@ enum err key_revoke(struct edit *e, str id_or_secret)
     r = edit_run(e, &changed, "UPDATE keys SET revoked_ms = ? WHERE revoked_ms IS NULL AND (id = ? OR hash = ?)", "isb",
                  clock_unix_ms(), id_or_secret, str_of((char *)hash, sizeof(hash)));
     if (!r && !changed) /* the text may be a key: it is not repeated */
-        return edit_refuse(e, ERR_NOT_FOUND, "there is no good key \"%.*s\"",
-                           STR_ARG(str_starts(id_or_secret, S("sk-")) ? key_hint(e->arena, id_or_secret) : id_or_secret));
+        return edit_refuse(
+            e, ERR_NOT_FOUND, "there is no good key \"%.*s\"",
+            STR_ARG(str_starts(id_or_secret, S("sk-")) ? key_hint(e->arena, id_or_secret) : id_or_secret));
     return r;
 }
 

@@ -67,7 +67,7 @@ SUSPENDS enum err ledger_wait(struct ledger_log *log, uint64_t ticket);
 /* A charge in a transaction of the caller's own, on the store's lane: it is booked if, and only if, that is committed. So
  * what is done once is charged once, whatever is killed when. After the commit, or the rollback, ledger_booked() says so. */
 enum err ledger_book(struct ledger *l, sqlite3 *db, const struct charge *c, struct charged *ret);
-void     ledger_booked(struct ledger *l, sqlite3 *db, const struct charge *c, const struct charged *done, bool committed);
+void ledger_booked(struct ledger *l, sqlite3 *db, const struct charge *c, const struct charged *done, bool committed);
 
 /* Until all that has been charged so far is in the tables: before they are asked for an exact answer. */
 SUSPENDS enum err ledger_flush(struct ledger *l);

@@ -23,8 +23,8 @@
 
 #include <stdatomic.h>
 
-#define DEPTH_MAX 4 /* sets on top of each other */
-#define SPARES    8 /* caches kept for the next text */
+#define DEPTH_MAX 4    /* sets on top of each other */
+#define SPARES    8    /* caches kept for the next text */
 #define CLEAN     4096 /* texts known as clean, a power of two */
 #define CLEAN_MIN 64   /* bytes: shorter ones are looked at sooner than they are looked up */
 

@@ -89,8 +89,8 @@ uint32_t fold_next(uint32_t cp)
 static inline bool fold_sixteen(const char *p, char *to)
 {
     typedef unsigned char sixteen __attribute__((vector_size(16)));
-    sixteen  v, is_capital;
-    uint64_t halves[2];
+    sixteen               v, is_capital;
+    uint64_t              halves[2];
 
     memcpy(halves, p, 16);
     if ((halves[0] | halves[1]) & 0x8080808080808080u)

@@ -21,7 +21,7 @@
 #define ROWS_MAX      4096       /* states that have rows */
 #define ROW_CELLS     (1u << 19) /* in all rows together */
 #define FILTER_BYTES  4
-#define FILTER_LEAST  3 /* a word shorter than that, and there is no filter */
+#define FILTER_LEAST  3     /* a word shorter than that, and there is no filter */
 #define FILTER_PLACES 8     /* that one look is for, at most */
 #define FILTER_BITS   14    /* of a hash, at least */
 #define FILTER_SPREAD 16    /* bits for one that is set, at least */
@@ -55,8 +55,8 @@ struct words {
     uint32_t           filter_places;
     uint32_t           shallow; /* the states before this one stand on fewer bytes than filter_bytes; 0: no filter */
     unsigned char      classes[256]; /* 0: in no word */
-    uint64_t     *filter, *filter_second;
-    uint32_t      filter_shift; /* of a product of 64 bits, to the number of its bit */
+    uint64_t          *filter, *filter_second;
+    uint32_t           filter_shift; /* of a product of 64 bits, to the number of its bit */
 };
 
 static int compare_words(const void *a, const void *b)

@@ -512,11 +512,12 @@ static enum err set_grant(sqlite3 *db, const struct quota_setting *s)
         return e;
     if (!s->quota || s->quota->grants)
         grant_of(s->model, activated_ms, &grant); /* what a new row has besides */
-    e = store_prepare(db,
-                      "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
-                      " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"
-                      " expires_ms = nullif(coalesce(?4, expires_ms), 0)",
-                      &st);
+    e = store_prepare(
+        db,
+        "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
+        " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"
+        " expires_ms = nullif(coalesce(?4, expires_ms), 0)",
+        &st);
     if (e)
         return e;
     store_bind_str(st, 1, s->model->id);
@@ -535,8 +536,8 @@ static enum err set_mode(sqlite3 *db, const struct quota_setting *s)
     sqlite3_stmt *st;
     enum err      e = store_prepare(db,
                                     "INSERT INTO account_models (model, free_only, payable)"
-                                    " VALUES (?1, coalesce(?2, 0), coalesce(?3, 1)) ON CONFLICT (model) DO UPDATE"
-                                    " SET free_only = coalesce(?2, free_only), payable = coalesce(?3, payable)",
+                                         " VALUES (?1, coalesce(?2, 0), coalesce(?3, 1)) ON CONFLICT (model) DO UPDATE"
+                                         " SET free_only = coalesce(?2, free_only), payable = coalesce(?3, payable)",
                                     &st);
 
     if (e)

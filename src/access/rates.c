@@ -80,9 +80,9 @@ struct rates {
 
 /* A call under way that counts against a limit of calls at once, in the server. */
 struct rate_lease {
-    struct rate_lease  *next, **prev;
-    struct rate_ticket  ticket;
-    uint64_t            renewed; /* in that round last */
+    struct rate_lease *next, **prev;
+    struct rate_ticket ticket;
+    uint64_t           renewed; /* in that round last */
 };
 
 struct rates_view {

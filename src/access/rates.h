@@ -70,8 +70,8 @@ struct rate_left {
 
 struct rate_state {
     enum rate_refusal refusal;
-    size_t  claim;    /* which of the claims was refused so, the first of them; of rates_admit() alone */
-    int64_t retry_ms; /* when it would be admitted at the earliest, for Retry-After; 0: nobody knows, or never */
+    size_t            claim; /* which of the claims was refused so, the first of them; of rates_admit() alone */
+    int64_t retry_ms;        /* when it would be admitted at the earliest, for Retry-After; 0: nobody knows, or never */
     struct rate_left requests, tokens;
 };
 
@@ -87,10 +87,10 @@ struct rate_ticket {
         bool               counts_calls;
         int64_t            admitted_ms, reserved_ms; /* when it was counted there */
     } claims[RATE_CLAIMS_MAX];
-    unsigned count; /* 0: holds nothing */
-    int64_t  reserved;
-    char     id[24]; /* in the shared server */
-    struct rate_lease *lease; /* of its place there */
+    unsigned           count; /* 0: holds nothing */
+    int64_t            reserved;
+    char               id[24]; /* in the shared server */
+    struct rate_lease *lease;  /* of its place there */
 };
 
 /* ---- life ---- */
@@ -102,7 +102,7 @@ struct rates_options {
     str             url;
     enum rates_away away;
     int64_t         timeout_ms; /* of a question to the server; 0: 100 */
-    int64_t lease_ms; /* a call counts so long after its process was last heard of; 0: a minute */
+    int64_t         lease_ms;   /* a call counts so long after its process was last heard of; 0: a minute */
 };
 
 struct rates;

@@ -57,12 +57,12 @@ struct redis {
     struct loop               *loop;
     enum redis_state           state;
     struct link               *link;
-    struct fiber              *opener;   /* NULL when none is opening */
-    struct waiter             *waiters;  /* for the first connection */
-    unsigned                   failures; /* since the server last answered */
-    bool                       told;     /* that it is away, in the log */
+    struct fiber              *opener;     /* NULL when none is opening */
+    struct waiter             *waiters;    /* for the first connection */
+    unsigned                   failures;   /* since the server last answered */
+    bool                       told;       /* that it is away, in the log */
     bool                       told_error; /* that it answers with an error */
-    bool                       overdue;  /* the oldest call was late when the timer last looked */
+    bool                       overdue;    /* the oldest call was late when the timer last looked */
     bool                       closing;
     struct timer               answer_timer, pause_timer;
     char                       sha[SHA_LEN];

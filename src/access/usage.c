@@ -52,7 +52,7 @@ enum err usage_query_job(sqlite3 *db, void *usage_query)
     struct usage_query *q = usage_query;
     sqlite3_stmt       *st;
     enum err            e;
-    size_t               room = 0;
+    size_t              room = 0;
     int                 r;
 
     ASSERT(q->by < ARRAY_LEN(by_columns));

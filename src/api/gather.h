@@ -6,7 +6,7 @@
 #include "contract/chat.h"
 
 #define GATHER_MAX       ((size_t)64 << 20) /* bytes of a text */
-#define GATHER_CALLS_MAX 128 /* of one choice; what an engine says of further ones is dropped */
+#define GATHER_CALLS_MAX 128                /* of one choice; what an engine says of further ones is dropped */
 
 struct gathered_call {
     str        id, name;

@@ -52,10 +52,10 @@ static void left_fields(struct request *rq, struct fields *f, const struct rate_
 /* What clients of OpenAI read; the service itself sends none of it (access.md §7.3). */
 static void rate_fields(struct request *rq, struct fields *f)
 {
-    static const str requests[] = { S("x-ratelimit-limit-requests"), S("x-ratelimit-remaining-requests"),
-                                    S("x-ratelimit-reset-requests") };
-    static const str tokens[] = { S("x-ratelimit-limit-tokens"), S("x-ratelimit-remaining-tokens"),
-                                  S("x-ratelimit-reset-tokens") };
+    static const str         requests[] = { S("x-ratelimit-limit-requests"), S("x-ratelimit-remaining-requests"),
+                                            S("x-ratelimit-reset-requests") };
+    static const str         tokens[] = { S("x-ratelimit-limit-tokens"), S("x-ratelimit-remaining-tokens"),
+                                          S("x-ratelimit-reset-tokens") };
     const struct rate_state *st;
 
     if (!rq->settings->limits.headers || !rq->admission)
@@ -322,5 +322,6 @@ enum err reply_fault(struct request *rq, bool as_event)
     else
         reply_native_fault(rq, &b, 1, &v);
     common_fields(rq, &f, S("text/event-stream;charset=UTF-8"));
-    return http_answer(rq->x, rq->surface == SURFACE_NATIVE && rq->settings->sse_error_status_200 ? 200 : v.status, f.at, f.count, buf_str(&b));
+    return http_answer(rq->x, rq->surface == SURFACE_NATIVE && rq->settings->sse_error_status_200 ? 200 : v.status,
+                       f.at, f.count, buf_str(&b));
 }

@@ -22,10 +22,10 @@
 #define CACHE_MAX 64
 #endif
 
-#define BLOCK_SIZE ((size_t)4096)
+#define BLOCK_SIZE        ((size_t)4096)
 #define BLOCK_SIZE_CACHED ARENA_REQUEST /* what an ordinary request needs in all */
-#define BLOCK_SIZE_MAX ((size_t)256 * 1024)
-#define ALIGNMENT _Alignof(max_align_t)
+#define BLOCK_SIZE_MAX    ((size_t)256 * 1024)
+#define ALIGNMENT         _Alignof(max_align_t)
 
 struct arena_block {
     struct arena_block *older;

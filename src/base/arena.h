@@ -14,9 +14,9 @@ struct arena_deferred;
 
 struct arena {
     char                  *next, *end;
-    struct arena_block    *blocks;    /* newest first; NULL before the first allocation */
-    struct arena_deferred *deferred;  /* newest first */
-    size_t                 used;      /* bytes in all blocks but the newest */
+    struct arena_block    *blocks;     /* newest first; NULL before the first allocation */
+    struct arena_deferred *deferred;   /* newest first */
+    size_t                 used;       /* bytes in all blocks but the newest */
     size_t                 first_size; /* of the first block; later ones double up to a bound */
 };
 
@@ -37,7 +37,7 @@ char *arena_bytes(struct arena *a, size_t size) __attribute__((malloc, alloc_siz
 /* Grows or moves the block at `ptr`; in place when it is the newest allocation. */
 void *arena_realloc(struct arena *a, void *ptr, size_t old_size, size_t new_size);
 
-#define arena_new(a, type) ((type *)arena_alloc_zero((a), sizeof(type)))
+#define arena_new(a, type)      ((type *)arena_alloc_zero((a), sizeof(type)))
 #define arena_array(a, type, n) ((type *)arena_alloc_zero((a), mul_size_or_die((n), sizeof(type))))
 
 size_t mul_size_or_die(size_t a, size_t b);

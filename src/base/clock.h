@@ -20,10 +20,10 @@ struct clock_state {
     int64_t offset_ms; /* against the machine's clock */
     bool    stopped;
 };
-void clock_set(int64_t unix_ms); /* and goes on, or stands still, from there */
-void clock_advance(int64_t ms);  /* negative: back */
-void clock_stop(bool stopped);
-void clock_reset(void); /* the machine's time, running */
+void               clock_set(int64_t unix_ms); /* and goes on, or stands still, from there */
+void               clock_advance(int64_t ms);  /* negative: back */
+void               clock_stop(bool stopped);
+void               clock_reset(void); /* the machine's time, running */
 struct clock_state clock_state_now(void);
 
 /* Stops the wall clock at this time; 0 is clock_reset(). */

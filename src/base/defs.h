@@ -7,23 +7,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define BIT(n) (1u << (n))
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define ARRAY_LEN(a)           (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)                 (1u << (n))
+#define LIKELY(x)              __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)            __builtin_expect(!!(x), 0)
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
-#define NORETURN __attribute__((noreturn))
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define NORETURN               __attribute__((noreturn))
+#define MUST_CHECK             __attribute__((warn_unused_result))
 
 /* The object that holds `member`, from the member's address. */
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* For our own mistakes only, and kept in release builds: a stopped process is better than a wrong answer. Nothing that
  * a peer, a file or a database sends may trip one. */
-#define ASSERT(cond)                                          \
-    do {                                                      \
-        if (UNLIKELY(!(cond)))                                \
-            panic(__FILE__, __LINE__, __func__, #cond);       \
+#define ASSERT(cond)                                    \
+    do {                                                \
+        if (UNLIKELY(!(cond)))                          \
+            panic(__FILE__, __LINE__, __func__, #cond); \
     } while (0)
 
 /* Marks a path that is on purpose unwritten. */

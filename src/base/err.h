@@ -7,19 +7,19 @@
 #ifndef DASHBOX_BASE_ERR_H
 #define DASHBOX_BASE_ERR_H
 
-#define ERRS(X)                                                         \
-    X(OK, "no error")                                                   \
-    X(ERR_FAULT, "refused; see the fault")                              \
-    X(ERR_EOF, "the peer closed the connection")                        \
-    X(ERR_TIMEOUT, "the deadline passed")                               \
-    X(ERR_CANCELLED, "cancelled")                                       \
-    X(ERR_LIMIT, "a limit was reached")                                 \
-    X(ERR_PROTOCOL, "the peer broke the protocol")                      \
-    X(ERR_REFUSED, "connection refused")                                \
-    X(ERR_UNREACHABLE, "cannot be reached")                             \
-    X(ERR_NOT_FOUND, "not found")                                       \
-    X(ERR_EXISTS, "exists already")                                     \
-    X(ERR_INVALID, "malformed")                                         \
+#define ERRS(X)                                    \
+    X(OK, "no error")                              \
+    X(ERR_FAULT, "refused; see the fault")         \
+    X(ERR_EOF, "the peer closed the connection")   \
+    X(ERR_TIMEOUT, "the deadline passed")          \
+    X(ERR_CANCELLED, "cancelled")                  \
+    X(ERR_LIMIT, "a limit was reached")            \
+    X(ERR_PROTOCOL, "the peer broke the protocol") \
+    X(ERR_REFUSED, "connection refused")           \
+    X(ERR_UNREACHABLE, "cannot be reached")        \
+    X(ERR_NOT_FOUND, "not found")                  \
+    X(ERR_EXISTS, "exists already")                \
+    X(ERR_INVALID, "malformed")                    \
     X(ERR_IO, "input/output error")
 
 #define ERR_ENUM(name, text) name,

@@ -5,7 +5,8 @@
  */
 #include "base/hash.h"
 
-static const uint64_t secret[4] = { 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, 0xD6E8FEB86659FD93u };
+static const uint64_t secret[4] = { 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u,
+                                    0xD6E8FEB86659FD93u };
 
 /* With the factors themselves mixed in, a zero (which a peer could arrange) does not wipe out what came before. */
 static uint64_t fold(uint64_t a, uint64_t b)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define LOG_BATCH 16384
-#define MSG_MAX 1024
+#define MSG_MAX   1024
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -104,8 +104,8 @@ void log_msg(enum log_level level, const char *fmt, ...)
     if (out_json) {
         clock_iso(when, clock_unix_ms());
         escape(escaped, sizeof(escaped), text);
-        len = snprintf(line, sizeof(line), "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":\"%s\"}\n", when, level_names[level],
-                       escaped);
+        len = snprintf(line, sizeof(line), "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":\"%s\"}\n", when,
+                       level_names[level], escaped);
     } else {
         len = snprintf(line, sizeof(line), "dashbox: %s%s%s\n", level == LOG_INFO ? "" : level_names[level],
                        level == LOG_INFO ? "" : ": ", text);

@@ -51,7 +51,7 @@ static inline str str_first(str s, size_t len)
 }
 
 /* ASCII letters compare equal in both cases; other bytes as they are. */
-bool bytes_eq_nocase(const char *a, const char *b, size_t n);
+bool               bytes_eq_nocase(const char *a, const char *b, size_t n);
 static inline bool str_eq_nocase(str a, str b)
 {
     return a.len == b.len && bytes_eq_nocase(a.ptr, b.ptr, a.len);

@@ -105,8 +105,7 @@ static size_t parts_most(yyjson_val *blocks)
     size_t      i, n, most = yyjson_arr_size(blocks);
     yyjson_val *block;
 
-    yyjson_arr_foreach(blocks, i, n, block)
-        most += yyjson_arr_size(json_get(block, "content"));
+    yyjson_arr_foreach(blocks, i, n, block) most += yyjson_arr_size(json_get(block, "content"));
     return most;
 }
 
@@ -167,7 +166,8 @@ static enum err read_result(struct request *rq, yyjson_val *block, const struct 
     return OK;
 }
 
-static enum err read_user(struct request *rq, yyjson_val *blocks, const struct chat_input *in, struct chat_message **next)
+static enum err read_user(struct request *rq, yyjson_val *blocks, const struct chat_input *in,
+                          struct chat_message **next)
 {
     struct parts rest = parts_new(rq, blocks);
     size_t       i, n, results = 0;
@@ -211,7 +211,8 @@ static enum err read_call(struct request *rq, yyjson_val *block, struct chat_mes
     return OK;
 }
 
-static enum err read_assistant(struct request *rq, yyjson_val *blocks, const struct chat_input *in, struct chat_message *m)
+static enum err read_assistant(struct request *rq, yyjson_val *blocks, const struct chat_input *in,
+                               struct chat_message *m)
 {
     struct parts texts = parts_new(rq, blocks);
     size_t       i, n;
@@ -293,8 +294,7 @@ static size_t messages_most(yyjson_val *messages)
     size_t      i, n, most = 0;
     yyjson_val *v;
 
-    yyjson_arr_foreach(messages, i, n, v)
-        most += 1 + yyjson_arr_size(json_get(v, "content"));
+    yyjson_arr_foreach(messages, i, n, v) most += 1 + yyjson_arr_size(json_get(v, "content"));
     return most;
 }
 

@@ -35,7 +35,7 @@ struct error_row {
     enum error_level  level;
     str               anchor; /* section of the help page; empty: no link */
     int               older;  /* index of the row used under EDITION_2024; -1: none */
-    str               words; /* what else it is called, parted by blanks; may be empty */
+    str               words;  /* what else it is called, parted by blanks; may be empty */
     str               cause, fix, cause_zh, fix_zh;
 };
 
@@ -51,7 +51,7 @@ struct error_code {
     str native;
     struct {
         str code, type;
-    } compat[2];    /* by enum wording */
+    } compat[2];   /* by enum wording */
     str anthropic; /* error.type of the Anthropic-compatible protocol; empty: the status says it */
 };
 

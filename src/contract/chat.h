@@ -34,8 +34,8 @@ enum chat_part_kind { CHAT_PART_TEXT, CHAT_PART_IMAGE, CHAT_PART_VIDEO, CHAT_PAR
 /* One item of a message whose content is an array. */
 struct chat_part {
     enum chat_part_kind kind;
-    str                 text; /* the text, or the URL or data URI of the medium */
-    struct yyjson_val  *urls; /* a video given as a list of frames, or documents: the array of URLs, else NULL */
+    str                 text;  /* the text, or the URL or data URI of the medium */
+    struct yyjson_val  *urls;  /* a video given as a list of frames, or documents: the array of URLs, else NULL */
     bool                cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
     struct media_input  options;
     str                 file_parsing_strategy; /* CHAT_PART_FILE */
@@ -154,26 +154,28 @@ struct chat_input {
     opt_bool                incremental;   /* native incremental_output */
     enum chat_result_format result_format; /* native */
 
-    struct yyjson_val       *translation; /* translation_options, or NULL */
-    struct translation_input translate;   /* the same, read by contract/translation.c */
-    struct yyjson_val       *ocr_options; /* or NULL */
-    struct ocr_input         ocr;         /* the same, read by contract/ocr.c */
-    struct yyjson_val       *skill;       /* of a document model, or NULL */
+    struct yyjson_val       *translation;     /* translation_options, or NULL */
+    struct translation_input translate;       /* the same, read by contract/translation.c */
+    struct yyjson_val       *ocr_options;     /* or NULL */
+    struct ocr_input         ocr;             /* the same, read by contract/ocr.c */
+    struct yyjson_val       *skill;           /* of a document model, or NULL */
     int                      research_format; /* enum chat_research_format */
 
-    bool audio_out; /* modalities asks for speech */
-    str  voice;     /* audio.voice */
+    bool audio_out;    /* modalities asks for speech */
+    str  voice;        /* audio.voice */
     int  audio_format; /* audio.format: 1 is wav, 0 not said */
 
     bool    thinking;     /* decided by service/chat.c: what enable_thinking and the model come to */
     int64_t thinking_max; /* the same of thinking_budget and reasoning_effort: tokens; 0: no limit is known */
     bool    multimodal;   /* native multimodal endpoint: content of answers is an array */
 
-    int64_t  window_percent; /* a longer prompt loses its oldest turns (Responses); 0: it is taken as it is, or refused */
+    int64_t
+        window_percent;   /* a longer prompt loses its oldest turns (Responses); 0: it is taken as it is, or refused */
     unsigned cache_marks; /* how many cache_control a prompt has that is long enough for the cache */
-    int64_t  prompt_tokens; /* of the rendered prompt, set by service/chat.c */
+    int64_t  prompt_tokens;                            /* of the rendered prompt, set by service/chat.c */
     int64_t  image_tokens, video_tokens, audio_tokens; /* parts of it: media that were looked at (service/vision.c) */
-    int64_t *prompt_ends; /* how many of them [i] messages come to, and [0] tools before them; NULL: nobody needs them */
+    int64_t
+        *prompt_ends; /* how many of them [i] messages come to, and [0] tools before them; NULL: nobody needs them */
 };
 
 /* How an answer ended, in the words of the wire. */
@@ -242,13 +244,13 @@ enum chat_event_kind {
     CHAT_EV_TEXT,      /* text */
     CHAT_EV_TOOL_CALL, /* a call begins: tool_index, tool_id, tool_name */
     CHAT_EV_TOOL_ARGS, /* text: a piece of the call's JSON arguments */
-    CHAT_EV_SEARCH,    /* sources: what a web search found; text: what was asked, may be empty; before the text that uses it */
-    CHAT_EV_IMAGES,    /* pictures were searched for: they stand in the text that follows, as HTML */
-    CHAT_EV_CODE,      /* text: code that the code interpreter ran, whole; output: what it printed, may be empty */
-    CHAT_EV_AUDIO,     /* text: a piece of base64 PCM */
-    CHAT_EV_STEP,      /* step: what a research model does; text: what it says of it */
-    CHAT_EV_FINISH,    /* finish; last of its choice */
-    CHAT_EV_USAGE,     /* usage: the engine's own count, replaces ours */
+    CHAT_EV_SEARCH, /* sources: what a web search found; text: what was asked, may be empty; before the text that uses it */
+    CHAT_EV_IMAGES, /* pictures were searched for: they stand in the text that follows, as HTML */
+    CHAT_EV_CODE,   /* text: code that the code interpreter ran, whole; output: what it printed, may be empty */
+    CHAT_EV_AUDIO,  /* text: a piece of base64 PCM */
+    CHAT_EV_STEP,   /* step: what a research model does; text: what it says of it */
+    CHAT_EV_FINISH, /* finish; last of its choice */
+    CHAT_EV_USAGE,  /* usage: the engine's own count, replaces ours */
 };
 
 /* One step of an answer. Texts are valid until the next event is asked for. */

@@ -483,7 +483,7 @@ enum err chat_read_audio(struct request *rq, const struct param *p, yyjson_val *
             return OK;
     }
     if (in->model->voice_refusal == MODEL_VOICE_OTHER)
-        return fail_voice_unsupported(&rq->fault, in->voice);                              /* REF: E098 */
+        return fail_voice_unsupported(&rq->fault, in->voice);                            /* REF: E098 */
     return fail_omni_voice_invalid(&rq->fault, param_choices(rq->arena, voices, count)); /* REF: E046 */
 }
 

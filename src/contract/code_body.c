@@ -26,7 +26,8 @@ static str scene_instruction(enum code_scene scene)
     case CODE_CODEQA:
         return S("Answer the question about the code.");
     case CODE_NL2SQL:
-        return S("Write the SQL statement that answers the question, for the tables below, and answer with that alone.");
+        return S(
+            "Write the SQL statement that answers the question, for the tables below, and answer with that alone.");
     }
     return S("You help with programming.");
 }

@@ -55,8 +55,8 @@ struct fault_view {
     str  compat_code; /* OpenAI-compatible, "invalid_parameter_error"; empty: none on the wire */
     str  compat_type; /* "invalid_request_error" */
     str  message;
-    str  id;      /* "E010a", or "" when foreign; for the log */
-    bool engine;  /* decided behind the gateway: the body of the compatible protocol has an "id" */
+    str  id;     /* "E010a", or "" when foreign; for the log */
+    bool engine; /* decided behind the gateway: the body of the compatible protocol has an "id" */
 };
 
 bool fault_is_set(const struct fault *f);

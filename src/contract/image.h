@@ -5,7 +5,7 @@
 #include "base/str.h"
 
 struct image_input {
-    str     model_name; /* as the client spelt it */
+    str     model_name;              /* as the client spelt it */
     str     prompt, negative_prompt; /* the second may be empty */
     int64_t width, height, seed;
 };

@@ -90,8 +90,8 @@ static str bound_text(struct arena *a, double v)
     return buf_str(&b);
 }
 
-static str arg_text(struct request *rq, const struct media_refusal *r, const struct media_member *m, str url, const struct media_value *v,
-                    str name)
+static str arg_text(struct request *rq, const struct media_refusal *r, const struct media_member *m, str url,
+                    const struct media_value *v, str name)
 {
     for (unsigned i = 0; i < r->arg_count; i++)
         if (str_eq(r->args[i].name, name))
@@ -106,8 +106,8 @@ static str arg_text(struct request *rq, const struct media_refusal *r, const str
     if (str_eq(name, S("detail")) && m && m->range.set) {
         str low = bound_text(rq->arena, m->range.low), high = bound_text(rq->arena, m->range.high);
 
-        return arena_printf(rq->arena, "%.*s must be in %s%.*s, %.*s%s", STR_ARG(m->name), m->range.low_open ? "(" : "[", STR_ARG(low),
-                            STR_ARG(high), m->range.high_open ? ")" : "]");
+        return arena_printf(rq->arena, "%.*s must be in %s%.*s, %.*s%s", STR_ARG(m->name),
+                            m->range.low_open ? "(" : "[", STR_ARG(low), STR_ARG(high), m->range.high_open ? ")" : "]");
     }
     if (str_eq(name, S("detail")) && m && m->choice_count)
         return arena_printf(rq->arena, "%.*s is not a value of it", STR_ARG(m->name));
@@ -140,8 +140,8 @@ enum err media_refuse(struct request *rq, const struct media_refusal *r, const s
     return fault_raise(&rq->fault, row, args, row->arg_count);
 }
 
-static enum err refuse_or(struct request *rq, const struct media_refusal *r, enum error_number fallback, const struct media_member *m,
-                          str url, const struct media_value *v)
+static enum err refuse_or(struct request *rq, const struct media_refusal *r, enum error_number fallback,
+                          const struct media_member *m, str url, const struct media_value *v)
 {
     struct media_refusal other = { .error = fallback, .set = true };
 
@@ -165,7 +165,8 @@ static enum err refuse_range(struct request *rq, const struct media_member *m, c
 
 static enum err refuse_count(struct request *rq, const struct media_member *m, const struct media_value *v)
 {
-    return refuse_or(rq, m->wrong_count.set ? &m->wrong_count : &m->out_of_range, ERROR_IMAGE_PARAMETERS_MISSING_RANGE, m, (str){ 0 }, v);
+    return refuse_or(rq, m->wrong_count.set ? &m->wrong_count : &m->out_of_range, ERROR_IMAGE_PARAMETERS_MISSING_RANGE,
+                     m, (str){ 0 }, v);
 }
 
 /* ---- where a member stands ---- */
@@ -292,7 +293,8 @@ static enum err check_urls(struct request *rq, const struct media_member *m, con
 {
     for (size_t i = 0; i < v->url_count; i++) {
         if (!is_url(v->urls[i]))
-            return m->faults[MEDIA_FAULT_URL].set ? media_refuse(rq, &m->faults[MEDIA_FAULT_URL], m, v->urls[i], v) : refuse_type(rq, m, v);
+            return m->faults[MEDIA_FAULT_URL].set ? media_refuse(rq, &m->faults[MEDIA_FAULT_URL], m, v->urls[i], v)
+                                                  : refuse_type(rq, m, v);
     }
     return OK;
 }
@@ -304,8 +306,8 @@ static bool read_size(str text, int64_t *ret_width, int64_t *ret_height)
 
     if (at == STR_NONE)
         at = str_find(text, 'x');
-    return at != STR_NONE && str_to_i64(str_first(text, at), ret_width) && str_to_i64(str_from(text, at + 1), ret_height) &&
-           *ret_width > 0 && *ret_height > 0;
+    return at != STR_NONE && str_to_i64(str_first(text, at), ret_width) &&
+           str_to_i64(str_from(text, at + 1), ret_height) && *ret_width > 0 && *ret_height > 0;
 }
 
 static bool is_choice(const struct media_member *m, str text)
@@ -429,7 +431,8 @@ static enum err read_value(struct request *rq, const struct media_member *m, yyj
 }
 
 /* Members called message.text and message.image. */
-static enum err read_part(struct request *rq, const struct media_member *m, const struct message *msg, struct media_value *v)
+static enum err read_part(struct request *rq, const struct media_member *m, const struct message *msg,
+                          struct media_value *v)
 {
     bool   file = m->type == MEDIA_FILE;
     size_t n = file ? msg->image_count : msg->text_count;

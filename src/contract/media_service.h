@@ -41,8 +41,8 @@ enum media_type {
     MEDIA_LIST,   /* an array; of `choices`, or of what is not looked at */
     MEDIA_OBJECT,
     MEDIA_ANY,
-    MEDIA_BOX,    /* left, upper, right and lower edge, whole numbers */
-    MEDIA_FILE,   /* a URL, or with count_max > 1 an array of them */
+    MEDIA_BOX,  /* left, upper, right and lower edge, whole numbers */
+    MEDIA_FILE, /* a URL, or with count_max > 1 an array of them */
 };
 
 /* What the runner itself needs a member for. */
@@ -58,15 +58,15 @@ enum media_role {
     MEDIA_ROLE_DURATION, /* seconds of the result */
     MEDIA_ROLE_FPS,
     MEDIA_ROLE_WATERMARK,
-    MEDIA_ROLE_EXTEND, /* whether the prompt may be rewritten */
-    MEDIA_ROLE_SOUND,  /* whether a video has sound */
+    MEDIA_ROLE_EXTEND,      /* whether the prompt may be rewritten */
+    MEDIA_ROLE_SOUND,       /* whether a video has sound */
     MEDIA_ROLE_BOX,         /* whose shape, as a row of the size table, the result has */
     MEDIA_ROLE_TEMPLATE,    /* of movements */
     MEDIA_ROLE_ASKED_RATIO, /* whether MEDIA_ROLE_RATIO counts */
     MEDIA_ROLE_LENGTHEN,    /* a video to its sound, where it would be as long as the shorter of both */
     MEDIA_ROLE_THRESHOLD,   /* of faces that are one person's */
-    MEDIA_ROLE_GARMENTS, /* a list: a result each, which shows where it is worn */
-    MEDIA_ROLE_SIDE,   /* the shorter side of the result */
+    MEDIA_ROLE_GARMENTS,    /* a list: a result each, which shows where it is worn */
+    MEDIA_ROLE_SIDE,        /* the shorter side of the result */
 };
 
 /* A row of the error reference with what its words are filled with; `error` 0 (no row): there is no such rule. */
@@ -91,7 +91,7 @@ enum media_fault {
     MEDIA_FAULT_REFUSED,
     MEDIA_FAULT_TIMEOUT,
     MEDIA_FAULT_DENIED,
-    MEDIA_FAULT_GONE,    /* 404 */
+    MEDIA_FAULT_GONE,       /* 404 */
     MEDIA_FAULT_UNKNOWN,    /* it is no medium at all */
     MEDIA_FAULT_UNREADABLE, /* it cannot be decoded */
     MEDIA_FAULT_FORMAT,
@@ -110,38 +110,38 @@ enum media_fault {
 };
 
 struct media_member {
-    str             path; /* "input.image_url", "message.image" */
-    str             name; /* its last part */
-    enum media_type type;
-    enum media_role role;
-    bool            required;
-    str             as; /* what the render request calls it; empty: not there */
-    str             default_text; /* in JSON; empty: none */
-    struct media_range range;     /* of numbers; of the pixels of a size: `pixels` */
-    const str      *choices;      /* of MEDIA_CHOICE; words of MEDIA_SIZE */
-    unsigned        choice_count;
-    int64_t         length_max;   /* code points of a text, which is cut behind them; 0: any */
-    int64_t         count_min, count_max; /* of an array, or of parts of a message */
+    str                  path; /* "input.image_url", "message.image" */
+    str                  name; /* its last part */
+    enum media_type      type;
+    enum media_role      role;
+    bool                 required;
+    str                  as;           /* what the render request calls it; empty: not there */
+    str                  default_text; /* in JSON; empty: none */
+    struct media_range   range;        /* of numbers; of the pixels of a size: `pixels` */
+    const str           *choices;      /* of MEDIA_CHOICE; words of MEDIA_SIZE */
+    unsigned             choice_count;
+    int64_t              length_max;           /* code points of a text, which is cut behind them; 0: any */
+    int64_t              count_min, count_max; /* of an array, or of parts of a message */
     struct media_refusal missing, wrong_type, out_of_range, wrong_count;
     /* files, and sizes */
-    enum media_kind kind;
-    const str      *formats;
-    unsigned        format_count;
-    const str      *codecs;
-    unsigned        codec_count;
-    const str      *content_types; /* of an answer to http; none: any */
-    unsigned        content_type_count;
-    bool            length_needed; /* Content-Length must be there */
-    struct media_range bytes, sides, pixels, ratio, seconds, fps, brightness;
-    int             alpha; /* 1: must have it, -1: must not */
-    bool            unread; /* it is not handed to the renderer */
-    bool            array;      /* or an array of URLs */
-    bool            joined;     /* of a list: not each item is one of the choices, but all with commas between them */
-    bool            first_only; /* of several only the first is */
-    bool            leads;      /* the result follows its ratio */
-    bool            beside;     /* of media.x: stands beside the "url" of an item, and does not count for the set */
-    unsigned        same_count; /* the member, from 1, that has as many; 0: any. wrong_count is its row too */
-    unsigned        same_size; /* the member, from 1, whose picture is as large; 0: none */
+    enum media_kind      kind;
+    const str           *formats;
+    unsigned             format_count;
+    const str           *codecs;
+    unsigned             codec_count;
+    const str           *content_types; /* of an answer to http; none: any */
+    unsigned             content_type_count;
+    bool                 length_needed; /* Content-Length must be there */
+    struct media_range   bytes, sides, pixels, ratio, seconds, fps, brightness;
+    int                  alpha;  /* 1: must have it, -1: must not */
+    bool                 unread; /* it is not handed to the renderer */
+    bool                 array;  /* or an array of URLs */
+    bool                 joined; /* of a list: not each item is one of the choices, but all with commas between them */
+    bool                 first_only; /* of several only the first is */
+    bool                 leads;      /* the result follows its ratio */
+    bool                 beside; /* of media.x: stands beside the "url" of an item, and does not count for the set */
+    unsigned             same_count; /* the member, from 1, that has as many; 0: any. wrong_count is its row too */
+    unsigned             same_size;  /* the member, from 1, whose picture is as large; 0: none */
     struct media_refusal other_size;
     struct media_refusal faults[MEDIA_FAULT_COUNT];
     str                  people;    /* the list of contract/people.h; empty: nobody is looked for */
@@ -152,7 +152,13 @@ struct media_member {
 };
 
 /* What a video's length is that of, when no member says it. */
-enum media_length { MEDIA_LENGTH_NONE, MEDIA_LENGTH_VIDEO, MEDIA_LENGTH_SOUND, MEDIA_LENGTH_SHORTER, MEDIA_LENGTH_TEMPLATE };
+enum media_length {
+    MEDIA_LENGTH_NONE,
+    MEDIA_LENGTH_VIDEO,
+    MEDIA_LENGTH_SOUND,
+    MEDIA_LENGTH_SHORTER,
+    MEDIA_LENGTH_TEMPLATE
+};
 
 /* A row of a size table: "720P" and "16:9" are 1280*720. */
 struct media_tier {
@@ -166,51 +172,51 @@ struct media_way {
 };
 
 struct media_service {
-    str                        name;
-    str                        models; /* patterns, parted by blanks */
-    enum model_path            path;
-    str                        case_path, case_value; /* it is for bodies that have this value there; empty: for all */
-    enum media_mode            mode;
-    enum media_body            body;
-    bool                       parameters_required;
-    str                        output, usage; /* templates: service/media_run.c */
-    str                        refused;       /* the output of a file that was refused; empty: the call is refused */
-    str                        reason;        /* each file is judged for itself: what is said of one that was refused */
-    double                     area;          /* of ext_bbox, in faces */
-    enum media_length          length;
-    str                        render;        /* the operations, parted by blanks: each makes a file; empty: nothing is made */
-    bool                       by_media;      /* the types in input.media, parted by dots, decide; others are refused */
-    unsigned                   by;            /* the member that decides among `ways` instead */
-    const struct media_way    *ways;
-    unsigned                   way_count;
-    str                        file;          /* "png", "jpeg", "mp4" */
-    str                        watermark;     /* its text */
-    int64_t                    size_width, size_height; /* when nothing says it */
-    int64_t                    follow_pixels; /* the size has the last picture's ratio, and about so many pixels; 0: no */
-    int64_t                    short_side;    /* the size has the first picture's ratio and this shorter side; 0: no */
-    int64_t                    at_most;       /* pixels: that of the leading file, unless it has more; 0: no */
-    bool                       floor;         /* sides are rounded down */
-    bool                       sound, keep_sound; /* a video has it always; has that of its clip */
-    int64_t                    seconds_max;   /* a video is as long as the leading one, at most so long; 0: no */
-    bool                       exact;         /* a tier is its size whatever the ratio of the pictures */
-    int64_t                    multiple;      /* of which sides are */
-    int64_t                    fps, seconds;  /* of a video, when nothing says it */
-    const struct media_tier   *tiers;
-    unsigned                   tier_count;
+    str                      name;
+    str                      models; /* patterns, parted by blanks */
+    enum model_path          path;
+    str                      case_path, case_value; /* it is for bodies that have this value there; empty: for all */
+    enum media_mode          mode;
+    enum media_body          body;
+    bool                     parameters_required;
+    str                      output, usage; /* templates: service/media_run.c */
+    str                      refused;       /* the output of a file that was refused; empty: the call is refused */
+    str                      reason;        /* each file is judged for itself: what is said of one that was refused */
+    double                   area;          /* of ext_bbox, in faces */
+    enum media_length        length;
+    str                      render;   /* the operations, parted by blanks: each makes a file; empty: nothing is made */
+    bool                     by_media; /* the types in input.media, parted by dots, decide; others are refused */
+    unsigned                 by;       /* the member that decides among `ways` instead */
+    const struct media_way  *ways;
+    unsigned                 way_count;
+    str                      file;                    /* "png", "jpeg", "mp4" */
+    str                      watermark;               /* its text */
+    int64_t                  size_width, size_height; /* when nothing says it */
+    int64_t                  follow_pixels; /* the size has the last picture's ratio, and about so many pixels; 0: no */
+    int64_t                  short_side;    /* the size has the first picture's ratio and this shorter side; 0: no */
+    int64_t                  at_most;       /* pixels: that of the leading file, unless it has more; 0: no */
+    bool                     floor;         /* sides are rounded down */
+    bool                     sound, keep_sound; /* a video has it always; has that of its clip */
+    int64_t                  seconds_max;       /* a video is as long as the leading one, at most so long; 0: no */
+    bool                     exact;             /* a tier is its size whatever the ratio of the pictures */
+    int64_t                  multiple;          /* of which sides are */
+    int64_t                  fps, seconds;      /* of a video, when nothing says it */
+    const struct media_tier *tiers;
+    unsigned                 tier_count;
     const struct media_member *members;
     unsigned                   member_count;
     uint64_t                   one_of; /* bits of the members of which at least one must be there */
     struct media_refusal       none_of;
-    uint64_t                   together;      /* bits of members whose files, counted together, are so many */
+    uint64_t                   together; /* bits of members whose files, counted together, are so many */
     int64_t                    together_min, together_max;
-    struct media_refusal       media_wrong;   /* an illegal set of input.media */
+    struct media_refusal       media_wrong; /* an illegal set of input.media */
     struct media_refusal       messages_missing, messages_count, content_count, part_wrong; /* of MEDIA_BODY_MESSAGES */
-    struct media_refusal       failed, unstored; /* the engine, the disk */
+    struct media_refusal       failed, unstored;                                            /* the engine, the disk */
     bool                       partial;   /* its results are a list, in which some may have failed (media.md §1.1) */
     struct media_refusal       moderated; /* the text in a picture; not set: as texts are refused */
     /* MEDIA_LOOK, what a model counts (chat.md §10.2-§10.4): the side of a patch, pixels of a picture, of a video's frame and of all its
      * frames, tokens of a second of sound */
-    double                     patch, pixels_min, pixels_max, video_pixels, video_total, audio_tokens;
+    double patch, pixels_min, pixels_max, video_pixels, video_total, audio_tokens;
 };
 
 extern const struct media_service media_services[];
@@ -225,9 +231,9 @@ const struct media_service *media_service_find(str model, enum model_path path, 
 /* ---- a body that has been read ---- */
 
 struct media_value {
-    bool        set; /* by the client, or by a default */
-    yyjson_val *json;  /* as the client sent it; NULL with a default */
-    str         text;  /* texts, choices */
+    bool        set;  /* by the client, or by a default */
+    yyjson_val *json; /* as the client sent it; NULL with a default */
+    str         text; /* texts, choices */
     double      number;
     bool        yes;
     int64_t     width, height; /* sizes; 0 with a word */
@@ -238,7 +244,7 @@ struct media_value {
 struct media_call {
     const struct media_service *service;
     struct media_value          values[MEDIA_MEMBERS_MAX]; /* as the members stand */
-    str                         set;                       /* of input.media: "first_frame.last_frame", as the members stand */
+    str                         set; /* of input.media: "first_frame.last_frame", as the members stand */
 };
 
 /* Reads the body, and refuses what can be refused without its files. Required members come first, then all in the table's order. */

@@ -124,10 +124,10 @@ struct model_window {
 };
 
 struct model {
-    str               id, family, provider;
-    str               equals;  /* the dated snapshot that the id stands for now; may be empty */
-    str               offline; /* "2026-07-13", when retiring or retired */
-    str               workspace; /* the only one that may call it; empty: all may (of the configuration, never of the catalogue) */
+    str id, family, provider;
+    str equals;    /* the dated snapshot that the id stands for now; may be empty */
+    str offline;   /* "2026-07-13", when retiring or retired */
+    str workspace; /* the only one that may call it; empty: all may (of the configuration, never of the catalogue) */
     enum model_task   task;
     enum model_status status;
 
@@ -135,34 +135,34 @@ struct model {
     int64_t context, input_max, input_max_thinking, output_max, output_max_thinking;
     int64_t budget_max; /* of thinking_budget; 0: unknown, or no thinking */
 
-    enum model_thinking    thinking;
-    bool                   thinking_default; /* what an absent enable_thinking comes to */
-    enum model_stream_only stream_only;
-    enum model_incremental incremental;
-    enum model_result      result;
-    enum model_content     content;
-    enum model_languages   languages;
-    enum model_failure     failure;
-    enum model_max_tokens  max_tokens;
-    enum model_media       media;
+    enum model_thinking      thinking;
+    bool                     thinking_default; /* what an absent enable_thinking comes to */
+    enum model_stream_only   stream_only;
+    enum model_incremental   incremental;
+    enum model_result        result;
+    enum model_content       content;
+    enum model_languages     languages;
+    enum model_failure       failure;
+    enum model_max_tokens    max_tokens;
+    enum model_media         media;
     enum model_voice_refusal voice_refusal;
 
-    str     effort;                 /* what reasoning_effort may be; see model_takes_effort() */
-    int64_t effort_budgets[8];      /* tokens of thinking that each of its words means; 0: not known */
-    str     audio_voices;           /* what audio.voice may be, parted by ", "; empty: not known */
-    int64_t speech_mtokens;         /* thousandths of a token that a second of speech counts */
+    str     effort;                             /* what reasoning_effort may be; see model_takes_effort() */
+    int64_t effort_budgets[8];                  /* tokens of thinking that each of its words means; 0: not known */
+    str     audio_voices;                       /* what audio.voice may be, parted by ", "; empty: not known */
+    int64_t speech_mtokens;                     /* thousandths of a token that a second of speech counts */
     int64_t image_pixels_min, image_pixels_max; /* of min_pixels and max_pixels; 0: not known */
     int64_t video_pixels_min, video_pixels_max, video_total_pixels_max;
     int64_t frames_min, frames_max; /* of a video given as a list of images; 0: not known */
     bool    frames_narrow;          /* what else is sent is E044b, not E044a */
 
     /* Of embeddings and rerank. */
-    str                dimensions; /* that a vector may have, parted by blanks, the default first; empty: not known */
-    int64_t            dimension;  /* the default */
-    int64_t            rows_max;   /* texts or documents of one request; 0: not known, as all below */
-    int64_t            tokens_max; /* of one request; rerank: of the query, once a document, and the documents together */
-    int64_t            images_max, videos_max;
-    enum model_vectors vectors;
+    str     dimensions; /* that a vector may have, parted by blanks, the default first; empty: not known */
+    int64_t dimension;  /* the default */
+    int64_t rows_max;   /* texts or documents of one request; 0: not known, as all below */
+    int64_t tokens_max; /* of one request; rerank: of the query, once a document, and the documents together */
+    int64_t images_max, videos_max;
+    enum model_vectors  vectors;
     enum model_contents contents;
     enum model_usage    usage;
 

@@ -89,12 +89,16 @@ str ocr_instruction(struct arena *a, const struct ocr_input *o)
     case OCR_KEY_INFORMATION_EXTRACTION:
         buf_add(&b, S("Extract the key information of the image as one JSON object and answer with that alone."));
         if (schema) {
-            buf_add(&b, S(" It has exactly the members of this template, in which each text says what to put in its place: "));
+            buf_add(
+                &b,
+                S(" It has exactly the members of this template, in which each text says what to put in its place: "));
             buf_add(&b, json_text(a, schema));
         }
         break;
     case OCR_DOCUMENT_PARSING:
-        buf_add(&b, S("Transcribe the document in the image as LaTeX: its text, tables and formulas, with nothing changed."));
+        buf_add(
+            &b,
+            S("Transcribe the document in the image as LaTeX: its text, tables and formulas, with nothing changed."));
         break;
     case OCR_TABLE_PARSING:
         buf_add(&b, S("Transcribe the tables in the image as HTML and answer with that alone."));
@@ -103,9 +107,10 @@ str ocr_instruction(struct arena *a, const struct ocr_input *o)
         buf_add(&b, S("Transcribe the formulas in the image as LaTeX and answer with that alone."));
         break;
     case OCR_ADVANCED_RECOGNITION:
-        buf_add(&b, S("Find each line of text in the image and answer with a JSON array alone. Each element is "
-                      "{\"rotate_rect\": [cx, cy, width, height, angle], \"location\": [x1, y1, x2, y2, x3, y3, x4, y4], "
-                      "\"text\": \"…\"}, in pixels."));
+        buf_add(&b,
+                S("Find each line of text in the image and answer with a JSON array alone. Each element is "
+                  "{\"rotate_rect\": [cx, cy, width, height, angle], \"location\": [x1, y1, x2, y2, x3, y3, x4, y4], "
+                  "\"text\": \"…\"}, in pixels."));
         break;
     }
     return buf_str(&b);

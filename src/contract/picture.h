@@ -25,8 +25,8 @@ struct picture_colour {
 
 struct picture {
     enum media_kind       kind;
-    str                   format; /* "png" */
-    int64_t               width, height, duration_ms; /* 0: it has none */
+    str                   format;                       /* "png" */
+    int64_t               width, height, duration_ms;   /* 0: it has none */
     struct picture_colour colours[PICTURE_COLOURS_MAX]; /* the largest first */
     size_t                colour_count;
     int64_t               faces; /* -1: nobody has looked for them */

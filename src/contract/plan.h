@@ -15,11 +15,11 @@ struct plan_window {
 };
 
 struct plan {
-    str                       id;     /* "coding-plan" */
-    str                       prefix; /* of its keys: "sk-sp-" */
-    str                       base;   /* of its paths: "/coding" */
-    str                       host;   /* what the Host header begins with when the base is left out: "coding" */
-    int64_t                   zone_s; /* of its calendar, east of UTC */
+    str                       id;      /* "coding-plan" */
+    str                       prefix;  /* of its keys: "sk-sp-" */
+    str                       base;    /* of its paths: "/coding" */
+    str                       host;    /* what the Host header begins with when the base is left out: "coding" */
+    int64_t                   zone_s;  /* of its calendar, east of UTC */
     const struct plan_window *windows; /* the first one slides */
     unsigned                  window_count;
     const str                *models;

@@ -63,8 +63,9 @@ struct price_use {
     int64_t completion; /* all output, with reasoning */
     bool    thinking;
     bool    batch;
-    int64_t images, play_ms; /* made or heard, of the size `when` ("720P"): what models without a price by tokens cost */
-    int64_t characters;      /* spoken: the same */
+    int64_t images,
+        play_ms;        /* made or heard, of the size `when` ("720P"): what models without a price by tokens cost */
+    int64_t characters; /* spoken: the same */
     str     when;
     int64_t
         free; /* tokens that the free quota pays: of the prompt first (never of the explicit cache), then of the answer */

@@ -50,8 +50,8 @@ struct request_limits {
     bool    headers; /* Retry-After, x-ratelimit-…: the service sends none */
     int     region;  /* enum model_region: whose published limits */
     int64_t burst_percent, concurrency;
-    int64_t plan_percent; /* of the published windows of subscription plans */
-    int64_t plan_calls;   /* under way at once with a plan's key */
+    int64_t plan_percent;             /* of the published windows of subscription plans */
+    int64_t plan_calls;               /* under way at once with a plan's key */
     int64_t route_calls, batch_calls; /* under way at once: of one route, of Batch Chat */
 };
 
@@ -65,15 +65,15 @@ struct request_guard {
 
 /* What the configuration says of asynchronous tasks (media.md §1.5). */
 struct request_tasks {
-    int64_t queued_max;      /* of a model, waiting or running */
-    int64_t run_ms, keep_ms; /* how long one may run; how long it is known after its end */
-    int64_t rate;            /* queries, lists, and cancellations a second, each, under the published limits */
-    int64_t fetch_ms;        /* for one download of what a client named */
+    int64_t queued_max;          /* of a model, waiting or running */
+    int64_t run_ms, keep_ms;     /* how long one may run; how long it is known after its end */
+    int64_t rate;                /* queries, lists, and cancellations a second, each, under the published limits */
+    int64_t fetch_ms;            /* for one download of what a client named */
     int64_t lines_max, file_max; /* of a file of texts to embed; bytes */
-    str     base;            /* of the URLs of results; empty: as the client found us */
-    bool    tls;             /* over which he did */
-    str     events;          /* a URL that is told of each end; empty: none is */
-    int64_t events_ms;       /* for one such call */
+    str     base;                /* of the URLs of results; empty: as the client found us */
+    bool    tls;                 /* over which he did */
+    str     events;              /* a URL that is told of each end; empty: none is */
+    int64_t events_ms;           /* for one such call */
 };
 
 /* What the configuration says of temporary uploads (media.md §2). */
@@ -105,7 +105,7 @@ struct request_settings {
     bool                   anthropic_flat;       /* Anthropic: refusals in the flat form alone */
     bool                   anthropic_space;      /* Anthropic: a blank behind the colons of events */
     bool                   cors;
-    int64_t                call_ms; /* for a call that is not streamed */
+    int64_t                call_ms;    /* for a call that is not streamed */
     str                    batch_host; /* what the Host of Batch Chat begins with; empty: there is none */
     struct request_tokens  tokens;
     struct request_limits  limits;
@@ -114,8 +114,8 @@ struct request_settings {
     struct request_uploads uploads;
     struct request_speech  speech;
     int                    media_chat; /* enum request_media */
-    int64_t                key_max; /* good keys that may be made through the admin API; 0: any number */
-    const struct model    *models;  /* the user's own, beside the catalogue's */
+    int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
+    const struct model    *models;     /* the user's own, beside the catalogue's */
     size_t                 model_count;
 };
 
@@ -131,15 +131,15 @@ struct request_hooks {
 #define REQUEST_BODY_KEPT ((size_t)64 * 1024)
 
 struct request {
-    struct arena         *arena;
-    struct http_exchange *x;
-    struct services      *services; /* the loop thread's own things: engines, caches (service/services.h) */
+    struct arena                  *arena;
+    struct http_exchange          *x;
+    struct services               *services; /* the loop thread's own things: engines, caches (service/services.h) */
     const struct request_settings *settings;
-    const struct request_hooks *hooks;
-    const struct route   *route;
-    enum surface          surface;
-    int64_t               body_max; /* bytes, of this route */
-    char                  id[UUID_LEN + 1]; /* x-request-id, request_id */
+    const struct request_hooks    *hooks;
+    const struct route            *route;
+    enum surface                   surface;
+    int64_t                        body_max;         /* bytes, of this route */
+    char                           id[UUID_LEN + 1]; /* x-request-id, request_id */
 
     /* Who calls (access/account.h); NULL on routes without a key. The snapshot is held until the request has ended. */
     const struct account   *account;
@@ -148,35 +148,35 @@ struct request {
     const struct workspace *space; /* whose limits and usage count: the key's, or the one that a header names */
 
     struct fault fault;
-    str          key_id;    /* short name of the key, for the log; never the key */
-    str          workspace; /* the id of `space` */
+    str          key_id;     /* short name of the key, for the log; never the key */
+    str          workspace;  /* the id of `space` */
     str          model_name; /* as sent */
     bool         stream;
-    bool         service_codes; /* OpenAI-compatible: refusals keep the native code, ids are bare (embeddings, rerank) */
-    str          allow;   /* methods, for the header field of a 405 */
-    bool                native_faults; /* OpenAI-compatible: refusals have the native body (streams of responses) */
-    bool         cut_off; /* the server stopped before its answer was out */
-    bool         partial; /* the time for the call ended first: the answer is what there was by then */
+    bool service_codes; /* OpenAI-compatible: refusals keep the native code, ids are bare (embeddings, rerank) */
+    str  allow;         /* methods, for the header field of a 405 */
+    bool native_faults; /* OpenAI-compatible: refusals have the native body (streams of responses) */
+    bool cut_off;       /* the server stopped before its answer was out */
+    bool partial;       /* the time for the call ended first: the answer is what there was by then */
 
-    const char *action; /* what is being done, for the log and a crash: "waiting for the upstream" */
-    str         engine; /* which engine ran it */
+    const char *action;        /* what is being done, for the log and a crash: "waiting for the upstream" */
+    str         engine;        /* which engine ran it */
     str         fallback_from; /* the one that was to run it, when that could not be asked */
 
-    struct access     *access;    /* the worker's: limits, money (access/admission.h) */
-    struct admission  *admission; /* NULL: none was needed, or not yet */
-    _Atomic int64_t   *route_calls; /* under way on this route */
-    struct journal    *journal;     /* NULL: off */
-    str                body;        /* as it came, for the journal, which takes it over: from xmalloc() */
-    bool               multimodal;  /* a message's content is a list of texts and media */
+    struct access    *access;      /* the worker's: limits, money (access/admission.h) */
+    struct admission *admission;   /* NULL: none was needed, or not yet */
+    _Atomic int64_t  *route_calls; /* under way on this route */
+    struct journal   *journal;     /* NULL: off */
+    str               body;        /* as it came, for the journal, which takes it over: from xmalloc() */
+    bool              multimodal;  /* a message's content is a list of texts and media */
 
-    struct faults     *faults; /* rules of failures on purpose; NULL: they are off (access/faults.h) */
-    struct fault_plan *plan;   /* how this one shall fail; NULL: it shall not */
+    struct faults     *faults;   /* rules of failures on purpose; NULL: they are off (access/faults.h) */
+    struct fault_plan *plan;     /* how this one shall fail; NULL: it shall not */
     str                fault_by; /* who asked for the failure that happened: "header", "rule fault-…" */
 
     struct chat_usage usage;
-    int64_t           started_us;             /* monotonic */
-    int64_t           arrived_ms;             /* since 1970 */
-    int64_t           phase_us[PHASE_COUNT];  /* time spent in each */
+    int64_t           started_us;            /* monotonic */
+    int64_t           arrived_ms;            /* since 1970 */
+    int64_t           phase_us[PHASE_COUNT]; /* time spent in each */
     int64_t           phase_started_us;
     enum phase        phase;
 };

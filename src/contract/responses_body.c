@@ -95,7 +95,9 @@ enum err responses_read_tools(struct request *rq, const struct param *p, yyjson_
             in->code_whole = true;
         } else if (!type.len) {
             return param_refuse_type(rq, p, v, in->model);
-        } else if (str_eq(type, S("web_extractor"))) { /* reads the pages that a search found: nothing of its own to turn on */
+        } else if (str_eq(
+                       type,
+                       S("web_extractor"))) { /* reads the pages that a search found: nothing of its own to turn on */
             if (!has_tool(v, S("web_search")))
                 return param_refuse_type(rq, p, v, in->model);
         } else {

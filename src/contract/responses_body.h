@@ -12,9 +12,9 @@
 struct responses_body {
     str         instructions, previous, conversation; /* empty: not given */
     bool        store;
-    yyjson_val *metadata;           /* object or NULL */
+    yyjson_val *metadata;            /* object or NULL */
     yyjson_val *tools, *tool_choice; /* as sent, or NULL */
-    yyjson_val *items;              /* array: `input`, a text as the user's one message */
+    yyjson_val *items;               /* array: `input`, a text as the user's one message */
 };
 
 /* Reads what is above and the parameters. Refuses background, and previous_response_id with conversation. */

@@ -13,9 +13,9 @@ bool task_instruction_read(struct arena *a, str text, struct task_instruction *r
     static const struct {
         str              name;
         enum task_action action;
-    } actions[] = {
-        { S("run-task"), TASK_RUN }, { S("continue-task"), TASK_CONTINUE }, { S("finish-task"), TASK_FINISH }
-    };
+    } actions[] = { { S("run-task"), TASK_RUN },
+                    { S("continue-task"), TASK_CONTINUE },
+                    { S("finish-task"), TASK_FINISH } };
     yyjson_val *root = json_parse_copy(a, text), *header = object_of(root, "header");
 
     if (!header)

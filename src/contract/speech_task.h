@@ -15,7 +15,7 @@ enum task_action { TASK_ACTION_OTHER, TASK_RUN, TASK_CONTINUE, TASK_FINISH };
 struct task_instruction {
     enum task_action action;
     str              action_name, task_id, streaming;
-    yyjson_val      *payload; /* NULL where there is none, or no object */
+    yyjson_val      *payload;            /* NULL where there is none, or no object */
     yyjson_val      *input, *parameters; /* of it, objects */
 };
 

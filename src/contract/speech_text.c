@@ -46,10 +46,12 @@ static bool is_letter(uint32_t c)
 /* What stands before a full stop that ends no sentence: an initial, a title. */
 static bool is_abbreviation(str before)
 {
-    static const str words[] = { S("Mr"), S("Mrs"), S("Ms"), S("Dr"), S("St"), S("Prof"), S("vs"), S("No"), S("e.g"), S("i.e") };
+    static const str words[] = { S("Mr"),   S("Mrs"), S("Ms"), S("Dr"),  S("St"),
+                                 S("Prof"), S("vs"),  S("No"), S("e.g"), S("i.e") };
     size_t           n = 0;
 
-    while (n < before.len && (is_letter((unsigned char)before.ptr[before.len - n - 1]) || before.ptr[before.len - n - 1] == '.'))
+    while (n < before.len &&
+           (is_letter((unsigned char)before.ptr[before.len - n - 1]) || before.ptr[before.len - n - 1] == '.'))
         n++;
     before = str_from(before, before.len - n);
     if (before.len == 1)
@@ -105,7 +107,8 @@ static const char *sentence_end(str s)
             uint32_t after;
 
             (void)utf8_decode(next, end, &after);
-            ended = (is_blank(after) || is_closing(after)) && !(c == '.' && is_abbreviation(str_of(s.ptr, (size_t)(p - s.ptr))));
+            ended = (is_blank(after) || is_closing(after)) &&
+                    !(c == '.' && is_abbreviation(str_of(s.ptr, (size_t)(p - s.ptr))));
         }
         begun = begun || !is_blank(c);
         if (is_pause(c) || is_blank(c))
@@ -195,8 +198,9 @@ bool speech_text_audible(str text, bool ssml)
 
 bool speech_text_is_marked_up(str text)
 {
-    static const str tags[] = { S("speak"), S("break"), S("prosody"), S("sub"), S("say-as"), S("phoneme"), S("emphasis"),
-                                S("soundEvent"), S("p>"), S("s>"), S("w>"), S("voice"), S("audio") };
+    static const str tags[] = { S("speak"),   S("break"),    S("prosody"),    S("sub"), S("say-as"),
+                                S("phoneme"), S("emphasis"), S("soundEvent"), S("p>"),  S("s>"),
+                                S("w>"),      S("voice"),    S("audio") };
 
     for (const char *p = text.ptr, *end = str_end(text); p < end; p++) {
         str at = str_of(p + 1, (size_t)(end - p - 1));

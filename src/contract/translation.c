@@ -31,9 +31,8 @@ static enum err check_pairs(struct request *rq, const struct param *p, yyjson_va
     {
         for (size_t k = 0; k < ARRAY_LEN(names); k++) {
             yyjson_val *v = json_get(pair, names[k]);
-            str         path = v && yyjson_is_str(v)
-                                   ? S("")
-                                   : arena_printf(rq->arena, "%.*s.%zu.%s", STR_ARG(p->path), i, names[k]);
+            str         path =
+                v && yyjson_is_str(v) ? S("") : arena_printf(rq->arena, "%.*s.%zu.%s", STR_ARG(p->path), i, names[k]);
 
             if (!v)
                 return fail_field_required(&rq->fault, path);

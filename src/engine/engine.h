@@ -16,7 +16,7 @@ struct engine;
 struct engine_stream;
 
 struct engine_ops {
-    const char *kind; /* "standin", "upstream" */
+    const char *kind;      /* "standin", "upstream" */
     bool        here;      /* a part of this process: it is handed oss:// addresses as they are */
     bool        remembers; /* has a prefix cache of its own, and wants in->prompt_ends for it */
 
@@ -34,7 +34,8 @@ struct engine_ops {
     SUSPENDS enum err (*rerank)(struct engine *e, struct request *rq, const struct rerank_input *in,
                                 struct rerank_answer *ret);
     /* One picture, or its refusal. ERR_NOT_FOUND: this engine makes none, or is not there, and somebody else may. NULL: likewise. */
-    SUSPENDS enum err (*image)(struct engine *e, struct request *rq, const struct image_input *in, struct image_answer *ret);
+    SUSPENDS enum err (*image)(struct engine *e, struct request *rq, const struct image_input *in,
+                               struct image_answer *ret);
 };
 
 /* Both begin with this, so that one pointer does for all kinds. */

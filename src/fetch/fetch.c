@@ -25,13 +25,13 @@
 #define ADDRESSES 8 /* of one name */
 
 struct fetcher {
-    struct fetch_options o;
-    struct arena         arena;
-    struct guard         guard;
-    struct store         *store;   /* NULL: oss:// is not taken */
+    struct fetch_options  o;
+    struct arena          arena;
+    struct guard          guard;
+    struct store         *store; /* NULL: oss:// is not taken */
     const struct results *uploads;
-    struct kept          kept;
-    struct tls_context  *tls; /* NULL until the first https URL: reading the system's authorities takes its time */
+    struct kept           kept;
+    struct tls_context   *tls; /* NULL until the first https URL: reading the system's authorities takes its time */
 };
 
 str fetch_error_text(enum fetch_error e)
@@ -171,21 +171,19 @@ SUSPENDS static enum fetch_error look_up(const struct download *d, const struct 
 SUSPENDS static enum err ask(const struct download *d, const struct url *u, const struct address *at,
                              struct http_pool **ret_pool, struct http_client **ret)
 {
-    struct http_field              fields[5] = { { S("accept"), S("*/*") },
-                                                 { S("accept-encoding"), S("identity") },
-                                                 { S("user-agent"), S("dashbox") } };
-    size_t                         field_count = 3;
-    int64_t                        left_ms = (d->deadline_us - loop_now_us(fiber_loop())) / 1000;
-    struct http_pool_options       o = { .origin = { .port = u->port, .tls = u->tls, .fixed = true, .address = *at },
-                                         .connection_max = 1,
-                                         .connect_ms = min_i64(left_ms, d->f->o.connect_ms) };
-    struct http_client_request     rq = { .method = S("GET"),
-                                          .target = u->target,
-                                          .fields = fields,
-                                          .first_ms = left_ms,
-                                          .total_ms = left_ms };
-    struct http_pool              *pool;
-    enum err                       e = left_ms > 0 ? OK : ERR_TIMEOUT;
+    struct http_field          fields[5] = { { S("accept"), S("*/*") },
+                                             { S("accept-encoding"), S("identity") },
+                                             { S("user-agent"), S("dashbox") } };
+    size_t                     field_count = 3;
+    int64_t                    left_ms = (d->deadline_us - loop_now_us(fiber_loop())) / 1000;
+    struct http_pool_options   o = { .origin = { .port = u->port, .tls = u->tls, .fixed = true, .address = *at },
+                                     .connection_max = 1,
+                                     .connect_ms = min_i64(left_ms, d->f->o.connect_ms) };
+    struct http_client_request rq = {
+        .method = S("GET"), .target = u->target, .fields = fields, .first_ms = left_ms, .total_ms = left_ms
+    };
+    struct http_pool *pool;
+    enum err          e = left_ms > 0 ? OK : ERR_TIMEOUT;
 
     if (d->before.fd >= 0 && d->before.etag.len)
         fields[field_count++] = (struct http_field){ S("if-none-match"), d->before.etag };

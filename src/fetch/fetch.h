@@ -28,24 +28,24 @@ struct results;
 struct store;
 
 /* What went wrong, with its words for the log. */
-#define FETCH_ERRORS(X)                                                 \
-    X(FETCH_OK, "downloaded")                                           \
-    X(FETCH_URL, "the URL cannot be read")                              \
-    X(FETCH_SCHEME, "a URL of this kind is not taken")                  \
-    X(FETCH_FORBIDDEN, "the address is not one of the public internet") \
-    X(FETCH_NAME, "the name has no address")                            \
-    X(FETCH_REFUSED, "the connection was refused")                      \
-    X(FETCH_UNREACHABLE, "the server cannot be reached")                \
-    X(FETCH_TIMEOUT, "the download took too long")                      \
-    X(FETCH_REDIRECTS, "too many redirects, or one to nowhere")         \
-    X(FETCH_DENIED, "the server denies access")                         \
-    X(FETCH_STATUS, "the server did not answer 200")                    \
-    X(FETCH_TYPE, "the Content-Type is none that is taken")             \
-    X(FETCH_NO_LENGTH, "the answer has no Content-Length")              \
-    X(FETCH_TOO_LARGE, "it is too large")                               \
-    X(FETCH_BROKEN, "the answer broke off, or is no HTTP")              \
+#define FETCH_ERRORS(X)                                                                   \
+    X(FETCH_OK, "downloaded")                                                             \
+    X(FETCH_URL, "the URL cannot be read")                                                \
+    X(FETCH_SCHEME, "a URL of this kind is not taken")                                    \
+    X(FETCH_FORBIDDEN, "the address is not one of the public internet")                   \
+    X(FETCH_NAME, "the name has no address")                                              \
+    X(FETCH_REFUSED, "the connection was refused")                                        \
+    X(FETCH_UNREACHABLE, "the server cannot be reached")                                  \
+    X(FETCH_TIMEOUT, "the download took too long")                                        \
+    X(FETCH_REDIRECTS, "too many redirects, or one to nowhere")                           \
+    X(FETCH_DENIED, "the server denies access")                                           \
+    X(FETCH_STATUS, "the server did not answer 200")                                      \
+    X(FETCH_TYPE, "the Content-Type is none that is taken")                               \
+    X(FETCH_NO_LENGTH, "the answer has no Content-Length")                                \
+    X(FETCH_TOO_LARGE, "it is too large")                                                 \
+    X(FETCH_BROKEN, "the answer broke off, or is no HTTP")                                \
     X(FETCH_GONE, "there is no such upload of this workspace for this model, or no more") \
-    X(FETCH_SPOOL, "the spool file cannot be written")                  \
+    X(FETCH_SPOOL, "the spool file cannot be written")                                    \
     X(FETCH_CANCELLED, "cancelled")
 
 #define FETCH_ENUM(name, text) name,
@@ -73,10 +73,10 @@ void fetcher_close(struct fetcher *f);
 struct fetch_request {
     str        url;
     str        workspace, model; /* who may read an upload, and for what; no workspace: oss:// is not taken */
-    int64_t    size_max;    /* bytes */
-    int64_t    time_ms;     /* for all of it, redirects included */
-    bool       need_length; /* an answer without Content-Length is refused */
-    const str *types;       /* the Content-Types that are taken, "image/png"; none: all */
+    int64_t    size_max;         /* bytes */
+    int64_t    time_ms;          /* for all of it, redirects included */
+    bool       need_length;      /* an answer without Content-Length is refused */
+    const str *types;            /* the Content-Types that are taken, "image/png"; none: all */
     size_t     type_count;
 };
 

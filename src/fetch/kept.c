@@ -49,8 +49,8 @@ void kept_add(struct kept *k, const struct kept_file *file)
     struct kept_entry *place = &k->entries[0];
     int                fd;
 
-    if (!(file->etag.len + file->modified.len) || file->etag.len > KEPT_WORD_MAX || file->modified.len > KEPT_WORD_MAX ||
-        file->size > KEPT_FILE_MAX)
+    if (!(file->etag.len + file->modified.len) || file->etag.len > KEPT_WORD_MAX ||
+        file->modified.len > KEPT_WORD_MAX || file->size > KEPT_FILE_MAX)
         return;
     for (size_t i = 0; i < KEPT_ENTRIES; i++) {
         struct kept_entry *e = &k->entries[i];

@@ -67,7 +67,8 @@ enum err spool_open(struct spool *s, struct lane *lane, const char *folder)
 {
     struct job j = { 0 };
 
-    *s = (struct spool){ .lane = lane, .folder = folder, .fd = -1, .hash = EVP_MD_CTX_new(), .buffer = xmalloc(BUFFER) };
+    *s =
+        (struct spool){ .lane = lane, .folder = folder, .fd = -1, .hash = EVP_MD_CTX_new(), .buffer = xmalloc(BUFFER) };
     ASSERT(s->hash && EVP_DigestInit_ex(s->hash, EVP_sha256(), NULL));
     return run(s, open_job, &j);
 }

@@ -24,10 +24,10 @@ struct loop {
     /* fibers */
     struct fiber *ready_first, *ready_last;
     struct fiber *running;
-    void         *context;      /* of the loop itself, while a fiber runs */
-    struct fiber *stacks;       /* finished fibers whose stacks wait for the next */
-    size_t        stack_count;  /* in that pool */
-    size_t        fiber_count;  /* alive */
+    void         *context;     /* of the loop itself, while a fiber runs */
+    struct fiber *stacks;      /* finished fibers whose stacks wait for the next */
+    size_t        stack_count; /* in that pool */
+    size_t        fiber_count; /* alive */
     void         *asan_fake_stack;
     const void   *asan_stack_low;
     size_t        asan_stack_size;

@@ -87,11 +87,11 @@ void address_format(const struct address *a, char text[ADDRESS_TEXT_MAX])
 }
 
 struct lookup {
-    uv_getaddrinfo_t  req;
-    struct fiber     *waiter; /* NULL when it has given up */
-    struct addrinfo  *found;
-    int               status;
-    bool              done;
+    uv_getaddrinfo_t req;
+    struct fiber    *waiter; /* NULL when it has given up */
+    struct addrinfo *found;
+    int              status;
+    bool             done;
 };
 
 static void on_lookup(uv_getaddrinfo_t *req, int status, struct addrinfo *found)

@@ -30,12 +30,12 @@ struct stream_events {
 #define STREAM_HANDLE_SIZE 320 /* what libuv needs, and some room for a later version */
 
 struct stream {
-    alignas(max_align_t) char   handle[STREAM_HANDLE_SIZE]; /* libuv's; stream.c knows what it is */
+    alignas(max_align_t) char handle[STREAM_HANDLE_SIZE]; /* libuv's; stream.c knows what it is */
     const struct stream_events *events;
     struct loop                *loop;
-    struct fiber               *writer;  /* waits in stream_flush() */
-    size_t                      queued;  /* bytes that the kernel has not taken yet */
-    enum err                    broken;  /* a write has failed */
+    struct fiber               *writer; /* waits in stream_flush() */
+    size_t                      queued; /* bytes that the kernel has not taken yet */
+    enum err                    broken; /* a write has failed */
     bool                        reading, closing, closed;
 };
 

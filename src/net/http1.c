@@ -307,34 +307,34 @@ static str origin_form(str target)
 }
 
 /* The phrases of RFC 9110 §15, for the statuses that are answered here. */
-#define REASONS(X)                      \
-    X(100, "Continue")                  \
-    X(101, "Switching Protocols")       \
-    X(200, "OK")                        \
-    X(201, "Created")                   \
-    X(202, "Accepted")                  \
-    X(204, "No Content")                \
-    X(206, "Partial Content")           \
-    X(304, "Not Modified")              \
-    X(400, "Bad Request")               \
-    X(401, "Unauthorized")              \
-    X(403, "Forbidden")                 \
-    X(404, "Not Found")                 \
-    X(405, "Method Not Allowed")        \
-    X(408, "Request Timeout")           \
-    X(409, "Conflict")                  \
-    X(413, "Content Too Large")         \
-    X(415, "Unsupported Media Type")    \
-    X(416, "Range Not Satisfiable")     \
-    X(417, "Expectation Failed")        \
-    X(422, "Unprocessable Content")     \
-    X(429, "Too Many Requests")         \
+#define REASONS(X)                            \
+    X(100, "Continue")                        \
+    X(101, "Switching Protocols")             \
+    X(200, "OK")                              \
+    X(201, "Created")                         \
+    X(202, "Accepted")                        \
+    X(204, "No Content")                      \
+    X(206, "Partial Content")                 \
+    X(304, "Not Modified")                    \
+    X(400, "Bad Request")                     \
+    X(401, "Unauthorized")                    \
+    X(403, "Forbidden")                       \
+    X(404, "Not Found")                       \
+    X(405, "Method Not Allowed")              \
+    X(408, "Request Timeout")                 \
+    X(409, "Conflict")                        \
+    X(413, "Content Too Large")               \
+    X(415, "Unsupported Media Type")          \
+    X(416, "Range Not Satisfiable")           \
+    X(417, "Expectation Failed")              \
+    X(422, "Unprocessable Content")           \
+    X(429, "Too Many Requests")               \
     X(431, "Request Header Fields Too Large") \
-    X(500, "Internal Server Error")     \
-    X(501, "Not Implemented")           \
-    X(502, "Bad Gateway")               \
-    X(503, "Service Unavailable")       \
-    X(504, "Gateway Timeout")           \
+    X(500, "Internal Server Error")           \
+    X(501, "Not Implemented")                 \
+    X(502, "Bad Gateway")                     \
+    X(503, "Service Unavailable")             \
+    X(504, "Gateway Timeout")                 \
     X(505, "HTTP Version Not Supported")
 
 str http_reason(int status)

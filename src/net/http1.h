@@ -15,7 +15,7 @@
 
 #include <llhttp.h>
 
-#define HTTP_HEAD_MAX ((size_t)32 * 1024)
+#define HTTP_HEAD_MAX   ((size_t)32 * 1024)
 #define HTTP_FIELDS_MAX 100
 
 struct http_field {
@@ -24,14 +24,14 @@ struct http_field {
 
 /* The head of a request or an answer. All views live as long as the message's arena. */
 struct http_head {
-    str               method;  /* requests */
-    str               target;  /* requests: as sent, "/a/b?c=d" */
-    int               status;  /* answers */
-    unsigned          minor;   /* HTTP/1.minor */
+    str                method; /* requests */
+    str                target; /* requests: as sent, "/a/b?c=d" */
+    int                status; /* answers */
+    unsigned           minor;  /* HTTP/1.minor */
     struct http_field *fields;
-    size_t            field_count;
-    int64_t           content_length; /* -1: not stated */
-    bool              chunked, keep_alive, upgrade;
+    size_t             field_count;
+    int64_t            content_length; /* -1: not stated */
+    bool               chunked, keep_alive, upgrade;
 };
 
 /* The first field of that name, whatever its case; the empty view when there is none. */
@@ -56,14 +56,14 @@ struct http1 {
     struct arena              *arena;
     struct http_head           head;
     /* while the head comes in */
-    struct buf text;      /* all names and values one behind another */
+    struct buf text; /* all names and values one behind another */
     struct {
         uint32_t name, name_len, value, value_len;
-    } * at;               /* where each field is in it */
+    } * at; /* where each field is in it */
     size_t      at_cap;
     uint32_t    target_len, method_len;
     bool        in_value, ended, too_large;
-    const char *problem;  /* why http1_feed() refused */
+    const char *problem; /* why http1_feed() refused */
 };
 
 void http1_init(struct http1 *p, enum http1_kind kind, const struct http1_events *events);

@@ -19,24 +19,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PLAIN_CHUNK ((size_t)16 * 1024)   /* of a TLS session, read at once */
-#define PIECES_MAX ((size_t)64 * 1024)    /* of a body that its reader has not taken */
-#define LINGER_BYTES ((int64_t)16 << 20)  /* of an unwanted body that is read and thrown away */
-#define LINGER_MS 2000                    /* for a client to take a last answer */
-#define BODY_FIRST ((size_t)64 * 1024)    /* of a body, before any of it has come */
-#define BACKLOG 4096
+#define PLAIN_CHUNK    ((size_t)16 * 1024) /* of a TLS session, read at once */
+#define PIECES_MAX     ((size_t)64 * 1024) /* of a body that its reader has not taken */
+#define LINGER_BYTES   ((int64_t)16 << 20) /* of an unwanted body that is read and thrown away */
+#define LINGER_MS      2000                /* for a client to take a last answer */
+#define BODY_FIRST     ((size_t)64 * 1024) /* of a body, before any of it has come */
+#define BACKLOG        4096
 #define PLAIN_QUIET_US ((int64_t)60 * 1000 * 1000) /* between two warnings of plain HTTP */
-#define CHUNK_LINE 18                     /* "ffffffffffffffff\r\n" */
+#define CHUNK_LINE     18                          /* "ffffffffffffffff\r\n" */
 
 struct http_exchange {
-    struct arena      arena;
-    struct conn      *conn;
-    struct http_head  head;
-    struct fiber     *fiber;
-    int64_t           arrived_us;
-    const void       *tag;
+    struct arena     arena;
+    struct conn     *conn;
+    struct http_head head;
+    struct fiber    *fiber;
+    int64_t          arrived_us;
+    const void      *tag;
     void (*on_last)(void *arg);
-    void             *on_last_arg;
+    void *on_last_arg;
 
     /* the request's body */
     struct http_body_plan plan;
@@ -47,14 +47,14 @@ struct http_exchange {
     char                 *piece; /* handed out by http_body_next() */
     struct fiber         *reader;
     void (*on_bytes)(void *arg, str bytes); /* behind 101 */
-    void                 *on_bytes_arg;
+    void *on_bytes_arg;
 
     /* the answer */
-    int         status;
-    bool        begun, ended, chunked, no_body;
-    struct buf  out_head;
-    struct buf  out;
-    int64_t     bytes_out;
+    int        status;
+    bool       begun, ended, chunked, no_body;
+    struct buf out_head;
+    struct buf out;
+    int64_t    bytes_out;
 };
 
 struct conn {
@@ -695,7 +695,8 @@ enum err http_answer(struct http_exchange *x, int status, const struct http_fiel
 }
 
 /* `length` -1: the body is chunked, or for HTTP/1.0 lasts until the end. */
-static void stream_begin(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count, int64_t length)
+static void stream_begin(struct http_exchange *x, int status, const struct http_field *fields, size_t field_count,
+                         int64_t length)
 {
     ASSERT(!x->begun);
     x->status = status;

@@ -30,9 +30,9 @@ struct http_body_plan {
 };
 
 struct http_server_options {
-    int64_t head_time_ms;  /* from the first byte of a head to its last */
-    int64_t body_time_ms;  /* between two pieces of a body, and for a client that takes nothing of an answer */
-    int64_t idle_time_ms;  /* between two requests */
+    int64_t head_time_ms; /* from the first byte of a head to its last */
+    int64_t body_time_ms; /* between two pieces of a body, and for a client that takes nothing of an answer */
+    int64_t idle_time_ms; /* between two requests */
     size_t  connection_max;
     struct tls_context *tls; /* NULL: plain */
 
@@ -50,13 +50,13 @@ struct http_counters {
 
 enum err http_server_open(struct loop *l, const struct address *at, const struct http_server_options *o,
                           struct http_server **ret);
-void http_server_address(const struct http_server *s, struct address *ret);
+void     http_server_address(const struct http_server *s, struct address *ret);
 /* No new connections; idle ones are closed, busy ones after their answer. on_drained(arg) when the last is gone, and then
  * the server may be closed. */
 void http_server_drain(struct http_server *s, void (*on_drained)(void *arg), void *arg);
 /* Cancels what still runs. on_drained comes soon after. */
-void http_server_cancel(struct http_server *s);
-void http_server_free(struct http_server *s);
+void                        http_server_cancel(struct http_server *s);
+void                        http_server_free(struct http_server *s);
 const struct http_counters *http_server_counters(const struct http_server *s);
 /* Other times, ceiling and certificate for what comes from now on. */
 void http_server_options_set(struct http_server *s, const struct http_server_options *o);
@@ -64,11 +64,11 @@ void http_server_options_set(struct http_server *s, const struct http_server_opt
 /* ---- an exchange: one request and its answer ---- */
 
 const struct http_head *http_request(const struct http_exchange *x);
-str http_path(const struct http_exchange *x);  /* the target without its query */
-str http_query(const struct http_exchange *x); /* behind the "?", undecoded */
+str                     http_path(const struct http_exchange *x);  /* the target without its query */
+str                     http_query(const struct http_exchange *x); /* behind the "?", undecoded */
 
 /* One parameter of the query, unescaped; false when it is not there. */
-bool http_query_get(struct http_exchange *x, str name, str *ret);
+bool              http_query_get(struct http_exchange *x, str name, str *ret);
 static inline str http_field(const struct http_exchange *x, str name)
 {
     return http_head_field(http_request(x), name);

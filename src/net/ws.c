@@ -25,7 +25,8 @@ void ws_init(struct ws *w, enum ws_role role, struct arena *a, size_t message_ma
 }
 
 /* The words of the Java servers that the service runs on (errors.csv E248). */
-#define TOO_LARGE "The decoded text message was too big for the output buffer and the endpoint does not support partial messages"
+#define TOO_LARGE \
+    "The decoded text message was too big for the output buffer and the endpoint does not support partial messages"
 
 static enum err refuse(struct ws *w, enum ws_close problem, const char *reason)
 {
@@ -263,7 +264,7 @@ size_t ws_head(char *to, enum ws_opcode opcode, bool fin, size_t len)
 
 void ws_add_frame(struct buf *out, enum ws_role role, enum ws_opcode opcode, bool fin, str payload)
 {
-    char *room = buf_room(out, WS_HEAD_MAX + payload.len);
+    char  *room = buf_room(out, WS_HEAD_MAX + payload.len);
     size_t n;
 
     if (!room)

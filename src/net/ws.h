@@ -87,7 +87,7 @@ enum err ws_feed(struct ws *w, str bytes, size_t *ret_used, struct ws_message *r
 size_t ws_head(char *to, enum ws_opcode opcode, bool fin, size_t len);
 
 /* Appends one frame; `fin`: it ends its message. A client's is masked by a number of its own. */
-void ws_add_frame(struct buf *out, enum ws_role role, enum ws_opcode opcode, bool fin, str payload);
+void               ws_add_frame(struct buf *out, enum ws_role role, enum ws_opcode opcode, bool fin, str payload);
 static inline void ws_add(struct buf *out, enum ws_role role, enum ws_opcode opcode, str payload)
 {
     ws_add_frame(out, role, opcode, true, payload);

@@ -9,8 +9,8 @@
 
 #define CLOSE_TIME_MS 2000 /* for the client to answer our close */
 #define FIELDS_MAX    8
-#define REST_MAX      ((size_t)64 * 1024)  /* read ahead of the fiber, beside one read of the loop */
-#define COPY_MAX      ((size_t)4 * 1024)   /* a larger payload is sent from where it is */
+#define REST_MAX      ((size_t)64 * 1024) /* read ahead of the fiber, beside one read of the loop */
+#define COPY_MAX      ((size_t)4 * 1024)  /* a larger payload is sent from where it is */
 
 /* ---- bytes in ---- */
 
@@ -124,7 +124,8 @@ enum err ws_session_flush(struct ws_session *s)
     if (s->out.len) {
         str part = buf_str(&s->out);
 
-        s->out.len = 0; /* its bytes are sent or copied before anything is added: http_upgraded_write() writes first, then waits */
+        s->out.len =
+            0; /* its bytes are sent or copied before anything is added: http_upgraded_write() writes first, then waits */
         e = http_upgraded_write(s->x, &part, 1);
     }
     return e;

@@ -28,12 +28,12 @@ struct ws_session {
     struct buf            rest; /* came behind it */
     size_t                rest_at;
     enum { WS_WANTED, WS_READY, WS_TAKEN } state; /* of `got` */
-    enum err              broken;                 /* by its frames */
-    bool                  paused, over;           /* over: a close frame has been sent */
-    struct fiber         *reader;
-    struct mailbox       *box;
-    unsigned              box_bits;
-    struct buf            out;
+    enum err        broken;                       /* by its frames */
+    bool            paused, over;                 /* over: a close frame has been sent */
+    struct fiber   *reader;
+    struct mailbox *box;
+    unsigned        box_bits;
+    struct buf      out;
 };
 
 /* Answers the handshake, which has been found in order (ws_handshake_problem()). `fields` go into the 101 beside its own. */

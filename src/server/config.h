@@ -52,7 +52,7 @@ struct config_engine {
     struct config_pair     *headers; /* sent with every request */
     size_t                  header_count;
     bool                    images; /* serves the images API */
-    bool                    cloud; /* it speaks the contract itself: its refusals are passed on word for word */
+    bool                    cloud;  /* it speaks the contract itself: its refusals are passed on word for word */
     str                     health_path;
     int64_t                 health_ms, connect_ms, first_ms, between_ms;
     int64_t                 retries;
@@ -73,7 +73,7 @@ struct config_route {
 struct config_model {
     str     id, like;                       /* `like` is in the catalogue */
     int64_t context, input, output, budget; /* `limits`; 0: those of `like` */
-    str     workspace; /* the only one that may call it; empty: all */
+    str     workspace;                      /* the only one that may call it; empty: all */
 };
 
 struct config {

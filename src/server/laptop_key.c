@@ -29,9 +29,9 @@ static str path_of(struct store *s, struct arena *a)
 
 str laptop_key(struct store *s, struct arena *a)
 {
-    str        path = path_of(s, a), kept = read_kept(a, path);
-    char       secret[KEY_LEN + 1];
-    int        fd;
+    str  path = path_of(s, a), kept = read_kept(a, path);
+    char secret[KEY_LEN + 1];
+    int  fd;
 
     if (kept.len) {
         enum err e = keys_add(s, kept, S("laptop"), a);

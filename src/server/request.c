@@ -89,7 +89,7 @@ static enum err refuse_key(struct request *rq, bool missing)
     if (rq->route->auth == ROUTE_AUTH_PLAN)
         return fail_plan_key_invalid(&rq->fault); /* REF: X096 */
     if (rq->surface == SURFACE_OPENAI)
-        return fail_key_invalid_openai(&rq->fault); /* REF: E186b */
+        return fail_key_invalid_openai(&rq->fault);                                      /* REF: E186b */
     return missing ? fail_key_missing(&rq->fault) : fail_key_invalid_native(&rq->fault); /* REF: E186a, E292 */
 }
 
@@ -248,10 +248,8 @@ static void begin(struct worker *w, struct setup *s, struct request *rq, struct 
 static void count(struct worker *w, const struct request *rq, int status)
 {
     static const enum counter by_surface[] = {
-        [SURFACE_PLAIN] = COUNTER_REQUESTS_TOTAL_PLAIN,
-        [SURFACE_NATIVE] = COUNTER_REQUESTS_TOTAL_NATIVE,
-        [SURFACE_OPENAI] = COUNTER_REQUESTS_TOTAL_OPENAI,
-        [SURFACE_ANTHROPIC] = COUNTER_REQUESTS_TOTAL_ANTHROPIC,
+        [SURFACE_PLAIN] = COUNTER_REQUESTS_TOTAL_PLAIN,   [SURFACE_NATIVE] = COUNTER_REQUESTS_TOTAL_NATIVE,
+        [SURFACE_OPENAI] = COUNTER_REQUESTS_TOTAL_OPENAI, [SURFACE_ANTHROPIC] = COUNTER_REQUESTS_TOTAL_ANTHROPIC,
         [SURFACE_ADMIN] = COUNTER_REQUESTS_TOTAL_ADMIN,
     };
     struct counters *c = &w->counters;
@@ -379,8 +377,8 @@ SUSPENDS static void note_answered(void *request)
 
 static bool is_for_journal(const struct request *rq)
 {
-    return rq->journal && (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI ||
-                           rq->surface == SURFACE_ANTHROPIC);
+    return rq->journal &&
+           (rq->surface == SURFACE_NATIVE || rq->surface == SURFACE_OPENAI || rq->surface == SURFACE_ANTHROPIC);
 }
 
 /* ---- a task of a connection that has many ---- */

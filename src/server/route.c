@@ -87,8 +87,8 @@ unsigned route_method(str method)
         str      name;
         unsigned bit;
     } methods[] = {
-        { S("POST"), ROUTE_POST },     { S("GET"), ROUTE_GET },     { S("HEAD"), ROUTE_GET },
-        { S("DELETE"), ROUTE_DELETE }, { S("PUT"), ROUTE_PUT },     { S("PATCH"), ROUTE_PATCH },
+        { S("POST"), ROUTE_POST },       { S("GET"), ROUTE_GET }, { S("HEAD"), ROUTE_GET },
+        { S("DELETE"), ROUTE_DELETE },   { S("PUT"), ROUTE_PUT }, { S("PATCH"), ROUTE_PATCH },
         { S("OPTIONS"), ROUTE_OPTIONS },
     };
 

@@ -32,8 +32,8 @@ struct route {
     enum route_auth auth;
     bool            manages; /* things of the account: its refusals of workspaces are others (E187) */
     bool            pieces;  /* the handler takes the body as it comes, and has its own ceiling for it */
-    int64_t body_max;
-    int     body_max_option; /* offset of an int64_t in struct options; -1: body_max counts */
+    int64_t         body_max;
+    int             body_max_option; /* offset of an int64_t in struct options; -1: body_max counts */
 };
 
 extern const struct route route_rows[];

@@ -35,7 +35,22 @@ static int usage(FILE *to)
 }
 
 /* Up to REPLAY: options of the configuration that have a flag of their own, named alike. */
-enum { LISTEN, DATA, WORKERS, SCENARIO, WORDING, EDITION, RECORD, REPLAY, CONFIG, API_KEY, SET, HELP, PRODUCTION, HELP_SHORT };
+enum {
+    LISTEN,
+    DATA,
+    WORKERS,
+    SCENARIO,
+    WORDING,
+    EDITION,
+    RECORD,
+    REPLAY,
+    CONFIG,
+    API_KEY,
+    SET,
+    HELP,
+    PRODUCTION,
+    HELP_SHORT
+};
 static const struct argument known[] = {
     [LISTEN] = { S("--listen"), true },
     [DATA] = { S("--data"), true },

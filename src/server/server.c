@@ -161,7 +161,7 @@ static enum err open_access(struct server *p, const struct shared *s)
 static enum err open_store(struct server *p, const struct shared *s, str *ret_key)
 {
     const struct config *c = s->config;
-    enum err e = store_open(c->options.data, &p->store);
+    enum err             e = store_open(c->options.data, &p->store);
 
     if (e)
         return e;

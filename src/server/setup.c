@@ -96,10 +96,10 @@ static enum err open_tapes(struct shared *s, const struct shared *before, str *r
 {
     const struct options *o = &s->config->options;
     struct tapes_options  t = {
-        .path = o->replay.len ? o->replay : o->record,
-        .replay = o->replay.len > 0,
-        .timed = o->replay_speed == 1,
-        .by_messages = o->replay_match == 1,
+         .path = o->replay.len ? o->replay : o->record,
+         .replay = o->replay.len > 0,
+         .timed = o->replay_speed == 1,
+         .by_messages = o->replay_match == 1,
     };
 
     if (!t.path.len)
@@ -408,7 +408,9 @@ static void open_media(struct setup *s)
 static void open_ocr(struct setup *s)
 {
     const struct options *o = &s->shared->config->options;
-    struct ocr_options    t = { .process_max = (size_t)o->ocr_processes, .queue_max = (size_t)o->ocr_queue, .read_ms = o->ocr_time_ms };
+    struct ocr_options    t = { .process_max = (size_t)o->ocr_processes,
+                                .queue_max = (size_t)o->ocr_queue,
+                                .read_ms = o->ocr_time_ms };
 
     (void)ocr_open(s->worker->loop, &t, &s->services.ocr);
 }

@@ -184,9 +184,10 @@ enum err worker_start(struct worker *w)
     enum err       e;
 
     w->accounts = account_view_open(p->accounts);
-    w->access = (struct access){
-        .rates = rates_view_open(p->rates, w->loop), .quota = p->quota, .ledger = p->ledger, .batch_calls = &p->batch_calls
-    };
+    w->access = (struct access){ .rates = rates_view_open(p->rates, w->loop),
+                                 .quota = p->quota,
+                                 .ledger = p->ledger,
+                                 .batch_calls = &p->batch_calls };
     e = ledger_log_open(p->ledger, &w->access.log);
     if (e)
         return e;

@@ -12,23 +12,23 @@
 struct server;
 
 struct worker {
-    struct server      *common; /* what all workers share */
-    struct loop        *loop;
-    struct http_server *server;
-    struct setup       *setup;
+    struct server       *common; /* what all workers share */
+    struct loop         *loop;
+    struct http_server  *server;
+    struct setup        *setup;
     struct account_view *accounts;
-    struct access       access;
-    struct task_runner *tasks;
-    struct count_memo  *memo;
-    struct counters     counters;
-    pthread_t           thread;
-    unsigned            index;
-    bool                has_run;
-    struct fiber       *account_watch; /* of worker 0 */
-    struct shared      *account_next; /* whose keys it is to take; NULL: none are new */
-    struct fiber       *drain_watch;
-    bool                draining;
-    bool                cut_off; /* the rest of the requests has been ended */
+    struct access        access;
+    struct task_runner  *tasks;
+    struct count_memo   *memo;
+    struct counters      counters;
+    pthread_t            thread;
+    unsigned             index;
+    bool                 has_run;
+    struct fiber        *account_watch; /* of worker 0 */
+    struct shared       *account_next;  /* whose keys it is to take; NULL: none are new */
+    struct fiber        *drain_watch;
+    bool                 draining;
+    bool                 cut_off; /* the rest of the requests has been ended */
 
     /* Put there by other threads. What comes when the loop has ended stays. */
     _Atomic(struct shared *) next; /* the configuration to take */

@@ -383,9 +383,9 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
  * system's message stay. Counted from the newest back, so that no more is looked at than is kept. */
 SUSPENDS static void drop_turns(struct request *rq, struct chat_input *in, int64_t limit)
 {
-    size_t             first = in->messages[0].role == CHAT_SYSTEM, last_user = first, cut;
-    struct chat_input  head = *in;
-    int64_t            total;
+    size_t            first = in->messages[0].role == CHAT_SYSTEM, last_user = first, cut;
+    struct chat_input head = *in;
+    int64_t           total;
 
     head.message_count = first;
     total = count_prompt(rq, &head, 0, NULL);
@@ -488,8 +488,9 @@ SUSPENDS static enum err check_length(struct request *rq, struct chat_input *in)
     }
     in->prompt_tokens += in->image_tokens + in->video_tokens + in->audio_tokens;
     if (limit > 0 && in->prompt_tokens > limit)
-        return in->model->task == MODEL_TASK_DOCUMENT_CHAT ? fail_document_tokens_over(&rq->fault, limit) /* REF: X061 */
-                                                           : fail_input_length_range(&rq->fault, limit);
+        return in->model->task == MODEL_TASK_DOCUMENT_CHAT
+                   ? fail_document_tokens_over(&rq->fault, limit) /* REF: X061 */
+                   : fail_input_length_range(&rq->fault, limit);
     return in->model->task == MODEL_TASK_DOCUMENT_CHAT ? check_document_turn(rq, in) : OK;
 }
 
@@ -537,8 +538,9 @@ SUSPENDS static enum err inline_upload(struct request *rq, str url, str *ret)
     if (!e || e == ERR_CANCELLED)
         return e;
     (void)fail_media_unreachable(&rq->fault);
-    return fault_detail(&rq->fault, e == ERR_LIMIT ? S("the upload is too large for an engine behind (uploads.inline_max)")
-                                                   : str_from_cstr(err_text(e)));
+    return fault_detail(&rq->fault, e == ERR_LIMIT
+                                        ? S("the upload is too large for an engine behind (uploads.inline_max)")
+                                        : str_from_cstr(err_text(e)));
 }
 
 SUSPENDS static enum err inline_list(struct request *rq, yyjson_val **urls)
@@ -576,7 +578,8 @@ SUSPENDS static enum err inline_uploads(struct request *rq, const struct chat_in
         for (size_t k = 0; k < m->part_count && !e; k++) {
             if (m->parts[k].kind == CHAT_PART_TEXT)
                 continue;
-            e = m->parts[k].urls ? inline_list(rq, &m->parts[k].urls) : inline_upload(rq, m->parts[k].text, &m->parts[k].text);
+            e = m->parts[k].urls ? inline_list(rq, &m->parts[k].urls)
+                                 : inline_upload(rq, m->parts[k].text, &m->parts[k].text);
         }
     }
     return e;
@@ -637,21 +640,21 @@ struct chat_choice {
 };
 
 struct chat_run {
-    struct request       *rq;
-    struct chat_input    *in;
-    struct engine_stream *stream;
-    struct chat_choice   *choices;
-    unsigned              choice_count, finished;
+    struct request        *rq;
+    struct chat_input     *in;
+    struct engine_stream  *stream;
+    struct chat_choice    *choices;
+    unsigned               choice_count, finished;
     struct moderation_set *rules; /* that look at answers; NULL: none */
-    bool                  guarded;
-    bool                  counted; /* the engine's own usage has come: ours is not added to it */
-    bool                  said;    /* an event has been given */
-    bool                  ended;   /* by the call's time: nothing more is asked of the engine */
+    bool                   guarded;
+    bool                   counted; /* the engine's own usage has come: ours is not added to it */
+    bool                   said;    /* an event has been given */
+    bool                   ended;   /* by the call's time: nothing more is asked of the engine */
 };
 
 #define ARGUMENTS_MAX  ((size_t)1 << 20)
 #define SPEECH_BYTES_S INT64_C(48000)
-#define GUARDED_MAX   ((size_t)1 << 20) /* of an answer that the guard model sees */
+#define GUARDED_MAX    ((size_t)1 << 20) /* of an answer that the guard model sees */
 
 unsigned chat_choices(const struct chat_input *in)
 {

@@ -19,7 +19,7 @@ struct job {
     bool            writes;
     struct edit     e;
     struct request *rq;
-    str             id, other; /* what is asked for */
+    str             id, other;   /* what is asked for */
     str             no_response; /* with ERR_NOT_FOUND: the response that is not there; empty: something else */
 
     const struct stored_response *response;
@@ -73,10 +73,9 @@ static enum err get_response(struct job *j, str id, bool lives, struct stored_re
 {
     sqlite3_stmt *st;
     int           result;
-    enum err      e =
-        edit_query(&j->e, &st,
-                   "SELECT previous, model, created_ms, expires_ms FROM responses WHERE id = ? AND workspace = ?",
-                   "ss", id, j->rq->workspace);
+    enum err      e = edit_query(
+             &j->e, &st, "SELECT previous, model, created_ms, expires_ms FROM responses WHERE id = ? AND workspace = ?",
+             "ss", id, j->rq->workspace);
 
     if (e)
         return e;
@@ -101,17 +100,15 @@ static enum err get_conversation(struct job *j, str id, struct conversation *ret
 {
     sqlite3_stmt *st;
     int           result;
-    enum err      e =
-        edit_query(&j->e, &st, "SELECT metadata, created_ms FROM conversations WHERE id = ? AND workspace = ?", "ss",
-                   id, j->rq->workspace);
+    enum err e = edit_query(&j->e, &st, "SELECT metadata, created_ms FROM conversations WHERE id = ? AND workspace = ?",
+                            "ss", id, j->rq->workspace);
 
     if (e)
         return e;
     result = sqlite3_step(st);
     if (result == SQLITE_ROW)
-        *ret = (struct conversation){ .id = id,
-                                      .metadata = column(j, st, 0),
-                                      .created_ms = sqlite3_column_int64(st, 1) };
+        *ret =
+            (struct conversation){ .id = id, .metadata = column(j, st, 0), .created_ms = sqlite3_column_int64(st, 1) };
     sqlite3_finalize(st);
     return result == SQLITE_DONE ? ERR_NOT_FOUND : store_err(j->e.db, result);
 }
@@ -150,8 +147,9 @@ static enum err gather_back(struct job *j, str owner, struct gathering *g)
 {
     sqlite3_stmt *st;
     int           result;
-    enum err      e = edit_query(
-        &j->e, &st, "SELECT id, item, output FROM conversation_items WHERE owner = ? ORDER BY position DESC", "s", owner);
+    enum err      e =
+        edit_query(&j->e, &st, "SELECT id, item, output FROM conversation_items WHERE owner = ? ORDER BY position DESC",
+                   "s", owner);
 
     if (e)
         return e;
@@ -220,8 +218,8 @@ static enum err job_reference(struct job *j)
 {
     sqlite3_stmt *st;
     int           result;
-    enum err      e = edit_query(&j->e, &st, "SELECT item FROM conversation_items WHERE id = ? AND workspace = ? LIMIT 1",
-                                 "ss", j->id, j->rq->workspace);
+    enum err e = edit_query(&j->e, &st, "SELECT item FROM conversation_items WHERE id = ? AND workspace = ? LIMIT 1",
+                            "ss", j->id, j->rq->workspace);
 
     if (e)
         return e;
@@ -244,10 +242,11 @@ static enum err put_items(struct job *j, str owner)
     enum err e = OK;
 
     for (size_t i = 0; i < j->count && !e; i++)
-        e = edit_run(&j->e, NULL,
-                     "INSERT INTO conversation_items (owner, position, id, workspace, output, item)"
-                     " SELECT ?1, coalesce(max(position) + 1, 0), ?2, ?3, ?4, ?5 FROM conversation_items WHERE owner = ?1",
-                     "sssis", owner, j->items[i].id, j->rq->workspace, (int64_t)j->items[i].output, j->items[i].text);
+        e = edit_run(
+            &j->e, NULL,
+            "INSERT INTO conversation_items (owner, position, id, workspace, output, item)"
+            " SELECT ?1, coalesce(max(position) + 1, 0), ?2, ?3, ?4, ?5 FROM conversation_items WHERE owner = ?1",
+            "sssis", owner, j->items[i].id, j->rq->workspace, (int64_t)j->items[i].output, j->items[i].text);
     return e;
 }
 
@@ -255,8 +254,8 @@ static enum err item_position(struct job *j, str item, int64_t *ret)
 {
     sqlite3_stmt *st;
     int           result;
-    enum err      e = edit_query(&j->e, &st, "SELECT position FROM conversation_items WHERE owner = ? AND id = ? LIMIT 1",
-                                 "ss", j->id, item);
+    enum err e = edit_query(&j->e, &st, "SELECT position FROM conversation_items WHERE owner = ? AND id = ? LIMIT 1",
+                            "ss", j->id, item);
 
     if (e)
         return e;
@@ -270,14 +269,15 @@ static enum err item_position(struct job *j, str item, int64_t *ret)
 /* One more than fit a page are asked for, which tells whether there are more. */
 static enum err read_page(struct job *j, int64_t behind, struct items_list *ret)
 {
-    static const char up[] = "SELECT id, item FROM conversation_items WHERE owner = ? AND position > ? AND (output = 0 OR ?)"
-                             " ORDER BY position LIMIT ?";
+    static const char up[] =
+        "SELECT id, item FROM conversation_items WHERE owner = ? AND position > ? AND (output = 0 OR ?)"
+        " ORDER BY position LIMIT ?";
     static const char down[] = "SELECT id, item FROM conversation_items WHERE owner = ? AND position < ?"
                                " AND (output = 0 OR ?) ORDER BY position DESC LIMIT ?";
-    sqlite3_stmt *st;
-    int           result;
-    enum err      e = edit_query(&j->e, &st, j->page->descending ? down : up, "siii", j->id, behind,
-                                 (int64_t)j->conversation, j->page->limit + 1);
+    sqlite3_stmt     *st;
+    int               result;
+    enum err          e = edit_query(&j->e, &st, j->page->descending ? down : up, "siii", j->id, behind,
+                                     (int64_t)j->conversation, j->page->limit + 1);
 
     if (e)
         return e;
@@ -339,11 +339,11 @@ static enum err job_response_put(struct job *j)
 {
     const struct stored_response *r = j->response;
     struct conversation           c;
-    enum err                      e = edit_run(&j->e, NULL,
-                                               "INSERT INTO responses (id, workspace, previous, model, created_ms, expires_ms, body)"
-                                                                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                                               "ssssiis", r->id, j->rq->workspace, r->previous, r->model, r->created_ms,
-                                               r->expires_ms, r->body);
+    enum err                      e =
+        edit_run(&j->e, NULL,
+                 "INSERT INTO responses (id, workspace, previous, model, created_ms, expires_ms, body)"
+                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                 "ssssiis", r->id, j->rq->workspace, r->previous, r->model, r->created_ms, r->expires_ms, r->body);
 
     if (!e)
         e = put_items(j, r->id);
@@ -357,12 +357,9 @@ static enum err job_response_put(struct job *j)
 enum err response_put(struct request *rq, const struct stored_response *r, str conversation,
                       const struct stored_item *items, size_t count)
 {
-    struct job j = { .run = job_response_put,
-                     .writes = true,
-                     .response = r,
-                     .other = conversation,
-                     .items = items,
-                     .count = count };
+    struct job j = {
+        .run = job_response_put, .writes = true, .response = r, .other = conversation, .items = items, .count = count
+    };
 
     return run(rq, &j);
 }
@@ -419,8 +416,9 @@ enum err response_items(struct request *rq, str id, const struct items_page *pag
 static enum err job_create(struct job *j)
 {
     const struct conversation *c = j->ret;
-    enum err e = edit_run(&j->e, NULL, "INSERT INTO conversations (id, workspace, created_ms, metadata) VALUES (?, ?, ?, ?)",
-                          "ssis", c->id, j->rq->workspace, c->created_ms, c->metadata);
+    enum err                   e =
+        edit_run(&j->e, NULL, "INSERT INTO conversations (id, workspace, created_ms, metadata) VALUES (?, ?, ?, ?)",
+                 "ssis", c->id, j->rq->workspace, c->created_ms, c->metadata);
 
     return e ? e : put_items(j, c->id);
 }
@@ -504,10 +502,10 @@ enum err conversation_items(struct request *rq, str id, const struct items_page 
 
 static enum err job_item(struct job *j)
 {
-    struct items_list       found;
-    struct stored_item     *ret = j->ret;
-    int64_t                 position = 0;
-    enum err                e = get_owner(j);
+    struct items_list   found;
+    struct stored_item *ret = j->ret;
+    int64_t             position = 0;
+    enum err            e = get_owner(j);
 
     if (!e)
         e = item_position(j, j->other, &position);

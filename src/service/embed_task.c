@@ -321,7 +321,8 @@ enum err embed_task_run(struct task *t)
     struct files        *f = arena_new(rq->arena, struct files);
     struct output       *o = arena_new(rq->arena, struct output);
     struct arena        *batch = arena_new(rq->arena, struct arena);
-    struct fetch_request want = { .workspace = rq->workspace, /* whether the call may name uploads was seen when it came */
+    struct fetch_request want = { .workspace =
+                                      rq->workspace, /* whether the call may name uploads was seen when it came */
                                   .model = rq->model_name,
                                   .size_max = rq->settings->tasks.file_max,
                                   .time_ms = rq->settings->tasks.fetch_ms };

@@ -44,7 +44,8 @@ static void take_sentences(struct request *rq, const struct heard_piece *p, stru
             buf_add_char(text, ' ');
         buf_add(text, t.text);
         if (ret->count % 16 == 0)
-            ret->sentences = arena_realloc(rq->arena, ret->sentences, ret->count * sizeof(*ret->sentences), (ret->count + 16) * sizeof(*ret->sentences));
+            ret->sentences = arena_realloc(rq->arena, ret->sentences, ret->count * sizeof(*ret->sentences),
+                                           (ret->count + 16) * sizeof(*ret->sentences));
         ret->sentences[ret->count++] = (struct hearing_sentence){ t.text, t.words, t.count, h->begin_ms, h->end_ms };
     }
 }
@@ -56,14 +57,15 @@ SUSPENDS static enum err listen(struct request *rq, int pcm, struct hearing *ret
     struct heard_piece        heard = { 0 };
     struct recogniser        *ear;
     struct buf                text;
-    enum err                  e = lseek(pcm, 0, SEEK_SET) < 0 ? ERR_IO : recogniser_open(rq->services->speech, &o, rq->arena, &ear);
+    enum err e = lseek(pcm, 0, SEEK_SET) < 0 ? ERR_IO : recogniser_open(rq->services->speech, &o, rq->arena, &ear);
 
     if (e)
         return e;
     buf_init(&text, rq->arena, SIZE_MAX / 2);
     do {
         lane_run(rq->services->files, read_job, &p);
-        e = p.count > 0 ? recogniser_hear(ear, str_of(p.bytes, (size_t)p.count), rq->arena, &heard) : recogniser_end(ear, rq->arena, &heard);
+        e = p.count > 0 ? recogniser_hear(ear, str_of(p.bytes, (size_t)p.count), rq->arena, &heard)
+                        : recogniser_end(ear, rq->arena, &heard);
         if (!e)
             take_sentences(rq, &heard, ret, &text);
     } while (!e && p.count > 0);
@@ -91,7 +93,9 @@ enum err hearing_listen(struct request *rq, int fd, struct hearing *ret)
 /* REF: E063, E073 and the rows of downloads: data/media/chat.txt. */
 enum err hearing_fetch(struct request *rq, const struct model *m, str url, struct hearing *ret)
 {
-    struct fetch_request want = { .url = url, .size_max = RECOGNITION_SYNC_BYTES_MAX, .time_ms = rq->settings->tasks.fetch_ms };
+    struct fetch_request want = { .url = url,
+                                  .size_max = RECOGNITION_SYNC_BYTES_MAX,
+                                  .time_ms = rq->settings->tasks.fetch_ms };
     struct media_file    f;
     enum err             e;
 

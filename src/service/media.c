@@ -18,7 +18,8 @@ enum err media_get(struct request *rq, const struct fetch_request *f, struct med
         return ERR_CANCELLED;
     if (ret->fetch || !rq->services->media)
         return OK;
-    ret->inspected = media_inspect_hashed(rq->services->media, ret->file.fd, str_from_cstr(ret->file.hash), rq->arena, &ret->facts);
+    ret->inspected =
+        media_inspect_hashed(rq->services->media, ret->file.fd, str_from_cstr(ret->file.hash), rq->arena, &ret->facts);
     return ret->inspected == ERR_CANCELLED ? ERR_CANCELLED : OK;
 }
 
@@ -110,8 +111,9 @@ static enum media_fault fault_of_facts(const struct media_member *m, const struc
 static const struct media_refusal *row_of(const struct media_member *m, enum media_fault fault)
 {
     static const enum media_fault nearest[MEDIA_FAULT_COUNT] = {
-        [MEDIA_FAULT_UNKNOWN] = MEDIA_FAULT_UNREADABLE, [MEDIA_FAULT_PIXELS] = MEDIA_FAULT_SIDES, [MEDIA_FAULT_RATIO] = MEDIA_FAULT_SIDES, [MEDIA_FAULT_CODEC] = MEDIA_FAULT_FORMAT,
-        [MEDIA_FAULT_ALPHA] = MEDIA_FAULT_FORMAT, [MEDIA_FAULT_FORMAT] = MEDIA_FAULT_UNREADABLE,
+        [MEDIA_FAULT_UNKNOWN] = MEDIA_FAULT_UNREADABLE, [MEDIA_FAULT_PIXELS] = MEDIA_FAULT_SIDES,
+        [MEDIA_FAULT_RATIO] = MEDIA_FAULT_SIDES,        [MEDIA_FAULT_CODEC] = MEDIA_FAULT_FORMAT,
+        [MEDIA_FAULT_ALPHA] = MEDIA_FAULT_FORMAT,       [MEDIA_FAULT_FORMAT] = MEDIA_FAULT_UNREADABLE,
         [MEDIA_FAULT_FPS] = MEDIA_FAULT_FORMAT,
     };
 
@@ -129,7 +131,7 @@ enum err media_file_check(struct request *rq, const struct media_member *m, str 
     if (fault == MEDIA_FAULT_COUNT)
         return OK;
     if (!f->fetch && f->inspected && f->inspected != ERR_INVALID) { /* ours: it is not there, has crashed, or is busy */
-        (void)fail_algorithm_runtime(&rq->fault); /* REF: E220 */
+        (void)fail_algorithm_runtime(&rq->fault);                   /* REF: E220 */
         return fault_detail(&rq->fault, str_from_cstr(err_text(f->inspected)));
     }
     r = row_of(m, fault);

@@ -14,11 +14,11 @@
 struct picture_lines;
 
 struct media_file {
-    enum fetch_error   fetch; /* what stands below counts only with FETCH_OK */
-    struct fetched     file;
-    enum err           inspected; /* as of media_inspect(); ERR_NOT_FOUND: this dashbox has no media engine */
-    struct media_facts facts;     /* with OK */
-    const struct picture_lines *lines; /* the text in a picture; NULL: nobody has read it */
+    enum fetch_error            fetch; /* what stands below counts only with FETCH_OK */
+    struct fetched              file;
+    enum err                    inspected; /* as of media_inspect(); ERR_NOT_FOUND: this dashbox has no media engine */
+    struct media_facts          facts;     /* with OK */
+    const struct picture_lines *lines;     /* the text in a picture; NULL: nobody has read it */
 };
 
 /* `f` says where it is and how much is taken; its workspace and model are the request's. ERR_CANCELLED, else OK with what was found

@@ -7,8 +7,8 @@
 
 #define UUID_GROUPS 5
 
-SUSPENDS enum err media_people_check(struct request *rq, const struct media_member *m, const struct media_file *f, str word,
-                                     struct people_picture *ret, bool *ret_judged)
+SUSPENDS enum err media_people_check(struct request *rq, const struct media_member *m, const struct media_file *f,
+                                     str word, struct people_picture *ret, bool *ret_judged)
 {
     const struct people_rules *rules = people_rules_find(m->people);
     enum err                   e;
@@ -24,8 +24,9 @@ SUSPENDS enum err media_people_check(struct request *rq, const struct media_memb
     return people_check(rules, ret, word, &rq->fault);
 }
 
-SUSPENDS enum err media_people_match(struct request *rq, const struct media_member *m, const struct people_picture *wanted,
-                                     const struct media_file *video, double threshold)
+SUSPENDS enum err media_people_match(struct request *rq, const struct media_member *m,
+                                     const struct people_picture *wanted, const struct media_file *video,
+                                     double threshold)
 {
     static const double       at[] = { 0, 0.25, 0.5, 0.75 };
     const struct people_face *face = people_main_face(wanted->facts);
@@ -116,8 +117,8 @@ str media_template_id(struct arena *a, str task_id)
 
     for (size_t i = 0; i < UUID_GROUPS; i++)
         group[i] = str_cut(&rest, '-');
-    return arena_printf(a, "AACT.%.*s.%.*s%.*s-%.*s.%.*s", STR_ARG(group[0]), STR_ARG(group[1]), STR_ARG(group[2]), STR_ARG(group[3]),
-                        STR_ARG(group[4]));
+    return arena_printf(a, "AACT.%.*s.%.*s%.*s-%.*s.%.*s", STR_ARG(group[0]), STR_ARG(group[1]), STR_ARG(group[2]),
+                        STR_ARG(group[3]), STR_ARG(group[4]));
 }
 
 static str task_of_template(struct arena *a, str id)
@@ -127,7 +128,8 @@ static str task_of_template(struct arena *a, str id)
 
     if (!str_eq(head, S("AACT")) || middle.len != 8)
         return (str){ 0 };
-    return arena_printf(a, "%.*s-%.*s-%.*s-%.*s-%.*s", STR_ARG(first), 4, middle.ptr, 4, middle.ptr + 4, STR_ARG(fourth), STR_ARG(rest));
+    return arena_printf(a, "%.*s-%.*s-%.*s-%.*s-%.*s", STR_ARG(first), 4, middle.ptr, 4, middle.ptr + 4,
+                        STR_ARG(fourth), STR_ARG(rest));
 }
 
 SUSPENDS enum err media_template_find(struct request *rq, str template_id, int64_t *ret_duration_ms)
@@ -146,7 +148,8 @@ SUSPENDS enum err media_template_find(struct request *rq, str template_id, int64
         return e;
     usage = json_parse_copy(rq->arena, get.row.usage);
     if (!str_eq(get.row.workspace, rq->workspace) || !str_eq(get.row.status, TASK_SUCCEEDED) ||
-        str_find_str(get.row.output, S("\"template_id\"")) == STR_NONE || !json_to_num(json_get(usage, "video_duration"), &seconds))
+        str_find_str(get.row.output, S("\"template_id\"")) == STR_NONE ||
+        !json_to_num(json_get(usage, "video_duration"), &seconds))
         return ERR_NOT_FOUND;
     *ret_duration_ms = (int64_t)(seconds * 1000);
     return OK;

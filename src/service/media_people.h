@@ -10,13 +10,14 @@
 
 /* Looks at the picture, or at the video's first frame, and asks the rules of the member. `word` is the value that some rules are only
  * for. What was seen is in *ret also when it is refused, which *ret_judged tells from an engine that failed. */
-SUSPENDS enum err media_people_check(struct request *rq, const struct media_member *m, const struct media_file *f, str word,
-                                     struct people_picture *ret, bool *ret_judged);
+SUSPENDS enum err media_people_check(struct request *rq, const struct media_member *m, const struct media_file *f,
+                                     str word, struct people_picture *ret, bool *ret_judged);
 
 /* Whether somebody in the video has the face, in the frames at some times of it; `threshold` as query_face_threshold. Refuses with
  * m->mismatch. */
-SUSPENDS enum err media_people_match(struct request *rq, const struct media_member *m, const struct people_picture *wanted,
-                                     const struct media_file *video, double threshold);
+SUSPENDS enum err media_people_match(struct request *rq, const struct media_member *m,
+                                     const struct people_picture *wanted, const struct media_file *video,
+                                     double threshold);
 
 /* Adds the value of a template of data/media; false when it has no such name: face_bbox, ext_bbox (`area` times the face, of the
  * shape "3:4" that `ratio` says), humanoid, bodystyle. */

@@ -34,42 +34,42 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define FILES_MAX   MEDIA_RENDER_FILES
-#define RESULTS_MAX 32
-#define SEED_MAX    INT64_C(2147483647)
+#define FILES_MAX    MEDIA_RENDER_FILES
+#define RESULTS_MAX  32
+#define SEED_MAX     INT64_C(2147483647)
 #define SIDE_DEFAULT 1024 /* of a picture of no size that an engine is asked for: most models were made for it */
 
 #define WAYS_MAX 2 /* files of one result */
 
 struct result {
-    bool               passed; /* a file that was judged for itself */
-    bool               absent; /* there is nothing to make a file of, and that is no fault */
+    bool               passed;         /* a file that was judged for itself */
+    bool               absent;         /* there is nothing to make a file of, and that is no fault */
     str                urls[WAYS_MAX]; /* the first empty: it was refused */
     str                code, message;
     struct media_facts facts; /* of the first file */
 };
 
 struct run {
-    struct request          *rq;
-    const struct media_call *call;
-    str                      owner, base;
-    int                      files[FILES_MAX];
-    size_t                   file_count;
-    int                      sound; /* comes last; -1: none */
-    const struct media_facts *facts[MEDIA_MEMBERS_MAX]; /* of each member's last file */
-    const struct media_facts *first_picture, *last_picture, *leader;
-    const struct media_file  *last_video;
-    const struct people_picture *people; /* who was seen last; NULL: nobody was looked for */
-    int64_t                  input_ms; /* of all videos that were handed in */
-    int64_t                  sound_ms, template_ms;
-    int64_t                  images; /* that were downloaded */
-    bool                     judged; /* the fault is about what a file is or shows */
-    const struct media_tier *tier;   /* that decided the size */
-    str                      code, message; /* of the fault that is an output */
-    int64_t                  width, height, seed;
-    struct result            results[RESULTS_MAX];
-    size_t                   count;
-    int64_t                  made;
+    struct request              *rq;
+    const struct media_call     *call;
+    str                          owner, base;
+    int                          files[FILES_MAX];
+    size_t                       file_count;
+    int                          sound;                    /* comes last; -1: none */
+    const struct media_facts    *facts[MEDIA_MEMBERS_MAX]; /* of each member's last file */
+    const struct media_facts    *first_picture, *last_picture, *leader;
+    const struct media_file     *last_video;
+    const struct people_picture *people;   /* who was seen last; NULL: nobody was looked for */
+    int64_t                      input_ms; /* of all videos that were handed in */
+    int64_t                      sound_ms, template_ms;
+    int64_t                      images;        /* that were downloaded */
+    bool                         judged;        /* the fault is about what a file is or shows */
+    const struct media_tier     *tier;          /* that decided the size */
+    str                          code, message; /* of the fault that is an output */
+    int64_t                      width, height, seed;
+    struct result                results[RESULTS_MAX];
+    size_t                       count;
+    int64_t                      made;
 };
 
 /* ---- texts ---- */
@@ -163,7 +163,8 @@ static bool is_drawn(const struct run *r, unsigned i, size_t k, const struct med
     const struct media_member *m = &r->call->service->members[i];
     const struct media_value  *sound = media_call_value(r->call, MEDIA_ROLE_SOUND);
 
-    return !m->unread && !(m->first_only && k) && !(f->kind == MEDIA_AUDIO && sound && !sound->yes) && r->file_count < FILES_MAX;
+    return !m->unread && !(m->first_only && k) && !(f->kind == MEDIA_AUDIO && sound && !sound->yes) &&
+           r->file_count < FILES_MAX;
 }
 
 SUSPENDS static enum err take_file(struct run *r, unsigned i, size_t k)
@@ -337,11 +338,13 @@ static const struct media_tier *tier_of_box(const struct run *r)
 static void decide_size(struct run *r)
 {
     const struct media_service *s = r->call->service;
-    const struct media_value   *size = media_call_value(r->call, MEDIA_ROLE_SIZE), *tier = media_call_value(r->call, MEDIA_ROLE_TIER);
-    const struct media_value   *ratio = media_call_value(r->call, MEDIA_ROLE_RATIO), *side = media_call_value(r->call, MEDIA_ROLE_SIDE);
-    const struct media_facts   *leader = r->leader ? r->leader : r->last_picture;
-    const struct media_tier    *t = NULL;
-    int64_t                     sides;
+    const struct media_value   *size = media_call_value(r->call, MEDIA_ROLE_SIZE),
+                             *tier = media_call_value(r->call, MEDIA_ROLE_TIER);
+    const struct media_value *ratio = media_call_value(r->call, MEDIA_ROLE_RATIO),
+                             *side = media_call_value(r->call, MEDIA_ROLE_SIDE);
+    const struct media_facts *leader = r->leader ? r->leader : r->last_picture;
+    const struct media_tier  *t = NULL;
+    int64_t                   sides;
 
     if (size && size->width) {
         r->width = s->floor ? size->width : rounded((double)size->width, s);
@@ -349,7 +352,8 @@ static void decide_size(struct run *r)
         return;
     }
     r->tier = tier_of_box(r);
-    if (!r->tier && media_call_value(r->call, MEDIA_ROLE_ASKED_RATIO) && media_call_value(r->call, MEDIA_ROLE_ASKED_RATIO)->yes)
+    if (!r->tier && media_call_value(r->call, MEDIA_ROLE_ASKED_RATIO) &&
+        media_call_value(r->call, MEDIA_ROLE_ASKED_RATIO)->yes)
         r->tier = ratio ? tier_find_ratio(s, ratio->text) : NULL;
     if (r->tier) {
         r->width = r->tier->width;
@@ -396,7 +400,8 @@ static void add_text(struct buf *b, str text)
 
 static int64_t duration_ms(const struct run *r)
 {
-    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_DURATION), *lengthen = media_call_value(r->call, MEDIA_ROLE_LENGTHEN);
+    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_DURATION),
+                             *lengthen = media_call_value(r->call, MEDIA_ROLE_LENGTHEN);
     const struct media_service *s = r->call->service;
     int64_t                     asked = v ? (int64_t)(v->number * 1000) : s->seconds * 1000;
 
@@ -450,14 +455,16 @@ static bool garment_of(const struct run *r, size_t i, int64_t ret[4])
 static str request_of(struct run *r, size_t i, str op)
 {
     const struct media_service *s = r->call->service;
-    const struct media_value   *mark = media_call_value(r->call, MEDIA_ROLE_WATERMARK), *fps = media_call_value(r->call, MEDIA_ROLE_FPS);
-    const struct media_value   *sound = media_call_value(r->call, MEDIA_ROLE_SOUND);
-    struct people_box           torso;
-    int64_t                     box[4];
-    struct buf                  b;
+    const struct media_value   *mark = media_call_value(r->call, MEDIA_ROLE_WATERMARK),
+                             *fps = media_call_value(r->call, MEDIA_ROLE_FPS);
+    const struct media_value *sound = media_call_value(r->call, MEDIA_ROLE_SOUND);
+    struct people_box         torso;
+    int64_t                   box[4];
+    struct buf                b;
 
     buf_init(&b, r->rq->arena, SIZE_MAX / 2);
-    buf_addf(&b, "{\"op\":\"%.*s\",\"format\":\"%.*s\",\"seed\":%lld", STR_ARG(op), STR_ARG(s->file), (long long)(r->seed + (int64_t)i));
+    buf_addf(&b, "{\"op\":\"%.*s\",\"format\":\"%.*s\",\"seed\":%lld", STR_ARG(op), STR_ARG(s->file),
+             (long long)(r->seed + (int64_t)i));
     if (r->width)
         buf_addf(&b, ",\"width\":%lld,\"height\":%lld", (long long)r->width, (long long)r->height);
     if (s->fps || fps)
@@ -483,10 +490,12 @@ static str request_of(struct run *r, size_t i, str op)
         buf_addf(&b, ",\"torso\":[%lld,%lld,%lld,%lld]", llround(torso.x), llround(torso.y), llround(torso.width),
                  llround(torso.height));
     if (garment_of(r, i, box))
-        buf_addf(&b, ",\"box\":[%lld,%lld,%lld,%lld]", (long long)box[0], (long long)box[1], (long long)box[2], (long long)box[3]);
+        buf_addf(&b, ",\"box\":[%lld,%lld,%lld,%lld]", (long long)box[0], (long long)box[1], (long long)box[2],
+                 (long long)box[3]);
     buf_add(&b, S(",\"texts\":["));
     add_text(&b, prompt_of(r->call));
-    add_text(&b, arena_printf(r->rq->arena, "%.*s, seed %lld", STR_ARG(r->rq->model_name), (long long)(r->seed + (int64_t)i)));
+    add_text(&b, arena_printf(r->rq->arena, "%.*s, seed %lld", STR_ARG(r->rq->model_name),
+                              (long long)(r->seed + (int64_t)i)));
     buf_add(&b, S("]}"));
     return buf_str(&b);
 }
@@ -577,12 +586,12 @@ SUSPENDS static enum err ask_engine(struct run *r, size_t i, int *ret_fd)
     struct engine            *engine = rq->services->engine_for(rq->services->engine_arg, rq->model_name);
     const struct media_value *negative = media_call_value(r->call, MEDIA_ROLE_NEGATIVE);
     struct image_input        in = {
-        .model_name = rq->model_name,
-        .prompt = prompt_of(r->call),
-        .negative_prompt = negative ? negative->text : (str){ 0 },
-        .width = r->width ? r->width : SIDE_DEFAULT,
-        .height = r->height ? r->height : SIDE_DEFAULT,
-        .seed = r->seed + (int64_t)i,
+               .model_name = rq->model_name,
+               .prompt = prompt_of(r->call),
+               .negative_prompt = negative ? negative->text : (str){ 0 },
+               .width = r->width ? r->width : SIDE_DEFAULT,
+               .height = r->height ? r->height : SIDE_DEFAULT,
+               .seed = r->seed + (int64_t)i,
     };
     struct image_answer made;
     struct writing      w;
@@ -695,9 +704,10 @@ static enum err note_failed(struct run *r, size_t i, struct fault *ret_last)
 
 SUSPENDS static enum err make_all(struct run *r)
 {
-    const struct media_value *n = media_call_value(r->call, MEDIA_ROLE_COUNT), *seed = media_call_value(r->call, MEDIA_ROLE_SEED);
-    struct fault              last = { 0 };
-    enum err                  e = OK;
+    const struct media_value *n = media_call_value(r->call, MEDIA_ROLE_COUNT),
+                             *seed = media_call_value(r->call, MEDIA_ROLE_SEED);
+    struct fault last = { 0 };
+    enum err     e = OK;
 
     if (!ways_of(r->call).len) { /* all is known by now */
         r->count = r->count ? r->count : 1;
@@ -743,8 +753,9 @@ static const struct result *first_made(const struct run *r)
 
 static int64_t tier_of(const struct run *r)
 {
-    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_TIER), *size = media_call_value(r->call, MEDIA_ROLE_SIZE);
-    int64_t                   n = 0, width = first_made(r)->facts.width, height = first_made(r)->facts.height;
+    const struct media_value *v = media_call_value(r->call, MEDIA_ROLE_TIER),
+                             *size = media_call_value(r->call, MEDIA_ROLE_SIZE);
+    int64_t n = 0, width = first_made(r)->facts.width, height = first_made(r)->facts.height;
 
     if (v && !size && str_to_i64(str_first(v->text, v->text.len ? v->text.len - 1 : 0), &n))
         return n;
@@ -771,7 +782,8 @@ static void add_garment(const struct run *r, struct buf *b, const struct result 
     int64_t box[4];
 
     if (one && garment_of(r, (size_t)(one - r->results), box))
-        buf_addf(b, "[%lld,%lld,%lld,%lld]", (long long)box[0], (long long)box[1], (long long)(box[0] + box[2]), (long long)(box[1] + box[3]));
+        buf_addf(b, "[%lld,%lld,%lld,%lld]", (long long)box[0], (long long)box[1], (long long)(box[0] + box[2]),
+                 (long long)(box[1] + box[3]));
     else
         buf_add(b, S("[]"));
 }
@@ -849,8 +861,8 @@ static size_t name_len(str text)
 {
     size_t n = 0;
 
-    while (n < text.len && ((text.ptr[n] >= 'a' && text.ptr[n] <= 'z') || (text.ptr[n] >= 'A' && text.ptr[n] <= 'Z') || text.ptr[n] == '_' ||
-                            text.ptr[n] == '.' || (text.ptr[n] >= '0' && text.ptr[n] <= '9')))
+    while (n < text.len && ((text.ptr[n] >= 'a' && text.ptr[n] <= 'z') || (text.ptr[n] >= 'A' && text.ptr[n] <= 'Z') ||
+                            text.ptr[n] == '_' || text.ptr[n] == '.' || (text.ptr[n] >= '0' && text.ptr[n] <= '9')))
         n++;
     return n;
 }

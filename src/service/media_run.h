@@ -21,7 +21,8 @@ struct media_outcome {
 SUSPENDS enum err media_moderate(struct request *rq, const struct media_call *c);
 
 /* `owner` and `base`: of the results (store/results.h). */
-SUSPENDS enum err media_run(struct request *rq, const struct media_call *c, str owner, str base, struct media_outcome *ret);
+SUSPENDS enum err media_run(struct request *rq, const struct media_call *c, str owner, str base,
+                            struct media_outcome *ret);
 
 /* The task kind. */
 SUSPENDS enum err media_task_run(struct task *t);

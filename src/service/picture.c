@@ -19,7 +19,8 @@
 #define COLOUR_LEAST 10 /* percent: below it a colour is not worth a word */
 
 /* The picture brought to a size, as rows of RGB in a file of its own. */
-SUSPENDS static enum err pixels_open(struct request *rq, const struct media_file *f, int side, struct media_facts *ret, int *ret_fd)
+SUSPENDS static enum err pixels_open(struct request *rq, const struct media_file *f, int side, struct media_facts *ret,
+                                     int *ret_fd)
 {
     str      order = arena_printf(rq->arena, "{\"op\":\"pixels\",\"side\":%d,\"at_ms\":0}", side);
     int      fd = memfd_create("pixels", MFD_CLOEXEC);
@@ -117,8 +118,9 @@ enum err picture_moderate(struct request *rq, unsigned side, struct media_file *
 
 /* ---- colours ---- */
 
-#define COLOURS(X)                                                                                                             \
-    X(BLACK, "black") X(WHITE, "white") X(GREY, "grey") X(RED, "red") X(ORANGE, "orange") X(BROWN, "brown") X(YELLOW, "yellow") \
+#define COLOURS(X)                                                                                            \
+    X(BLACK, "black")                                                                                         \
+    X(WHITE, "white") X(GREY, "grey") X(RED, "red") X(ORANGE, "orange") X(BROWN, "brown") X(YELLOW, "yellow") \
         X(GREEN, "green") X(CYAN, "cyan") X(BLUE, "blue") X(PURPLE, "purple") X(PINK, "pink")
 #define COLOUR_ENUM(name, word) name,
 enum colour { COLOURS(COLOUR_ENUM) COLOUR_COUNT };

@@ -66,7 +66,9 @@ static struct entry *place(struct picture_memo *m, str hash)
 
 static void copy_lines(struct arena *a, const struct picture_lines *from, struct picture_lines *to)
 {
-    *to = (struct picture_lines){ .at = arena_array(a, struct picture_line, from->count), .count = from->count, .cap = from->count };
+    *to = (struct picture_lines){ .at = arena_array(a, struct picture_line, from->count),
+                                  .count = from->count,
+                                  .cap = from->count };
     for (size_t i = 0; i < from->count; i++) {
         to->at[i] = from->at[i];
         to->at[i].text = arena_str(a, from->at[i].text);

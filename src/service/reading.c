@@ -87,7 +87,8 @@ enum err reading_next(struct reading *r, str *ret_sentence, struct spoken *ret)
 
 void reading_wav_head(char head[READING_WAV_HEAD], int sample_rate, size_t bytes)
 {
-    const uint32_t numbers[] = { (uint32_t)(36 + bytes), 16, 1 | 1 << 16, (uint32_t)sample_rate, 2 * (uint32_t)sample_rate, 2 | 16 << 16, (uint32_t)bytes };
+    const uint32_t numbers[] = { (uint32_t)(36 + bytes),    16,           1 | 1 << 16,    (uint32_t)sample_rate,
+                                 2 * (uint32_t)sample_rate, 2 | 16 << 16, (uint32_t)bytes };
     const size_t   places[] = { 4, 16, 20, 24, 28, 32, 40 };
 
     memcpy(head, "RIFF....WAVEfmt ", 16);
@@ -128,15 +129,17 @@ static void write_job(void *arg)
 
 enum err reading_keep(struct reading *r, str *ret_url, int64_t *ret_expires_s)
 {
-    static const str ends[] = { [SOUND_PCM] = S("wav"),  [SOUND_WAV] = S("wav"), [SOUND_MP3] = S("mp3"),
-                                [SOUND_OPUS] = S("opus"), [SOUND_AAC] = S("aac"), [SOUND_FLAC] = S("flac") };
-    struct request *rq = r->rq;
-    struct file    *f = arena_new(rq->arena, struct file);
+    static const str  ends[] = { [SOUND_PCM] = S("wav"),   [SOUND_WAV] = S("wav"), [SOUND_MP3] = S("mp3"),
+                                 [SOUND_OPUS] = S("opus"), [SOUND_AAC] = S("aac"), [SOUND_FLAC] = S("flac") };
+    struct request   *rq = r->rq;
+    struct file      *f = arena_new(rq->arena, struct file);
     enum sound_format format = r->plan.speaker.format;
     char             *head = arena_bytes(rq->arena, READING_WAV_HEAD);
 
     might_suspend();
-    *f = (struct file){ .results = rq->services->results, .owner = str_of(rq->id, UUID_LEN), .parts = { { 0 }, buf_str(&r->sound) } };
+    *f = (struct file){ .results = rq->services->results,
+                        .owner = str_of(rq->id, UUID_LEN),
+                        .parts = { { 0 }, buf_str(&r->sound) } };
     f->name = arena_printf(rq->arena, "audio.%.*s", STR_ARG(ends[format]));
     if (format == SOUND_WAV) /* now its length is known */
         f->parts[1] = str_from(f->parts[1], READING_WAV_HEAD);

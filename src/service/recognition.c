@@ -11,8 +11,8 @@
 #include "service/vocabularies.h"
 
 static const enum sound_format formats[] = {
-    [RECOGNITION_PCM] = SOUND_PCM,     [RECOGNITION_WAV] = SOUND_WAV, [RECOGNITION_MP3] = SOUND_MP3,
-    [RECOGNITION_OPUS] = SOUND_OPUS,   [RECOGNITION_SPEEX] = SOUND_SPEEX, [RECOGNITION_AAC] = SOUND_AAC,
+    [RECOGNITION_PCM] = SOUND_PCM,   [RECOGNITION_WAV] = SOUND_WAV,     [RECOGNITION_MP3] = SOUND_MP3,
+    [RECOGNITION_OPUS] = SOUND_OPUS, [RECOGNITION_SPEEX] = SOUND_SPEEX, [RECOGNITION_AAC] = SOUND_AAC,
     [RECOGNITION_AMR] = SOUND_AMR,
 };
 
@@ -58,7 +58,9 @@ enum err recognition_words(struct request *rq, const struct model *m, str vocabu
 /* REF: W440, E271: the narrow-band models and the first generation hear one rate alone. */
 static enum err check_rate(struct request *rq, const struct model *m, const struct recognition_input *in)
 {
-    int64_t only = str_find_str(m->id, S("8k")) != STR_NONE ? 8000 : str_eq(m->id, S("paraformer-realtime-v1")) ? 16000 : 0;
+    int64_t only = str_find_str(m->id, S("8k")) != STR_NONE     ? 8000
+                   : str_eq(m->id, S("paraformer-realtime-v1")) ? 16000
+                                                                : 0;
 
     if (!in->sample_rate.set)
         return fail_task_parameter_invalid(&rq->fault, S("sample_rate"));
@@ -71,7 +73,7 @@ enum err recognition_plan_make(struct request *rq, const struct model *m, const 
                                yyjson_val *resources, struct recognition_plan *ret)
 {
     struct recogniser_options *o = &ret->listener;
-    enum err                 e;
+    enum err                   e;
 
     *ret = (struct recognition_plan){ .gummy = str_starts(m->id, S("gummy")), .transcribed = true };
     ret->one_sentence = str_starts(m->id, S("gummy-chat"));
@@ -117,11 +119,12 @@ static struct request *translator_request(struct request *rq)
 
 enum err recognition_translate(struct request *rq, const struct recognition_plan *plan, str text, str *ret)
 {
-    struct request      *own = translator_request(rq);
-    struct engine       *engine = rq->services->engine_for(rq->services->engine_arg, own->model_name);
-    struct chat_message  message = { .role = CHAT_USER, .content = text };
-    struct chat_input    in = { .model = model_find(own->model_name), .model_name = own->model_name, .messages = &message,
-                                .message_count = 1 };
+    struct request     *own = translator_request(rq);
+    struct engine      *engine = rq->services->engine_for(rq->services->engine_arg, own->model_name);
+    struct chat_message message = { .role = CHAT_USER, .content = text };
+    struct chat_input   in = {
+          .model = model_find(own->model_name), .model_name = own->model_name, .messages = &message, .message_count = 1
+    };
     struct engine_stream *stream;
     struct chat_event     ev;
     struct buf            b, answer;

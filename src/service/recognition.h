@@ -11,12 +11,12 @@
 
 struct recognition_plan {
     struct recogniser_options listener;
-    yyjson_val             *filter;       /* special_word_filter as an object */
-    bool                    gummy;        /* its results have its form */
-    bool                    one_sentence; /* the task ends with the first */
-    bool                    needs_speech; /* sound without any is a failure */
-    bool                    transcribed;  /* Gummy: what was said is wanted */
-    str                     target;       /* Gummy: and in this language; empty: in none */
+    yyjson_val               *filter;       /* special_word_filter as an object */
+    bool                      gummy;        /* its results have its form */
+    bool                      one_sentence; /* the task ends with the first */
+    bool                      needs_speech; /* sound without any is a failure */
+    bool                      transcribed;  /* Gummy: what was said is wanted */
+    str                       target;       /* Gummy: and in this language; empty: in none */
 };
 
 /* `resources`: of the payload, phrases to be preferred; may be NULL. REF: W445, W440, E271, E167. */

@@ -26,12 +26,12 @@ struct services {
     struct results         *results;
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct fetcher         *fetcher;
-    struct media           *media;   /* looks into files and draws; NULL: this dashbox was built without it */
-    struct speech          *speech;  /* speaks and listens; NULL: likewise */
-    struct people          *people;  /* sees who is in pictures; NULL: likewise */
-    struct picture_memo    *seen;    /* in pictures, and what was read */
-    struct ocr             *ocr;     /* reads the text in pictures; NULL: likewise */
-    struct lane            *files; /* reads and writes what clients name and what is made for them */
+    struct media           *media;  /* looks into files and draws; NULL: this dashbox was built without it */
+    struct speech          *speech; /* speaks and listens; NULL: likewise */
+    struct people          *people; /* sees who is in pictures; NULL: likewise */
+    struct picture_memo    *seen;   /* in pictures, and what was read */
+    struct ocr             *ocr;    /* reads the text in pictures; NULL: likewise */
+    struct lane            *files;  /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
     void *engine_arg;

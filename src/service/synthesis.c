@@ -29,8 +29,10 @@ SUSPENDS static enum err find_voice(struct request *rq, const struct model *m, s
 
 static enum sound_format format_of(int format, enum sound_format otherwise)
 {
-    static const enum sound_format formats[] = { [SYNTHESIS_PCM] = SOUND_PCM, [SYNTHESIS_WAV] = SOUND_WAV,
-                                                 [SYNTHESIS_MP3] = SOUND_MP3, [SYNTHESIS_OPUS] = SOUND_OPUS };
+    static const enum sound_format formats[] = { [SYNTHESIS_PCM] = SOUND_PCM,
+                                                 [SYNTHESIS_WAV] = SOUND_WAV,
+                                                 [SYNTHESIS_MP3] = SOUND_MP3,
+                                                 [SYNTHESIS_OPUS] = SOUND_OPUS };
 
     return format == SYNTHESIS_FORMAT_UNSET || format == SYNTHESIS_FORMAT_DEFAULT ? otherwise : formats[format];
 }
@@ -61,7 +63,9 @@ enum err synthesis_plan_make(struct request *rq, const struct model *m, const st
     if (speech_text_count(in->instruction, SPEECH_COUNT_HAN_2, false) > SYNTHESIS_INSTRUCTION_MAX)
         return fail_tts_instruction_refused(&rq->fault); /* REF: X070 */
     o->format = format_of(in->format, sambert ? SOUND_WAV : SOUND_MP3);
-    o->sample_rate = in->sample_rate.set ? (int)in->sample_rate.v : sambert ? voice_next(m->id, NULL)->rate : SYNTHESIS_SAMPLE_RATE;
+    o->sample_rate = in->sample_rate.set ? (int)in->sample_rate.v
+                     : sambert           ? voice_next(m->id, NULL)->rate
+                                         : SYNTHESIS_SAMPLE_RATE;
     o->bit_rate = bit_rate(in);
     o->volume = in->volume.set ? (int)in->volume.v : 50;
     o->rate = in->rate.set ? in->rate.v : 1;
@@ -69,8 +73,9 @@ enum err synthesis_plan_make(struct request *rq, const struct model *m, const st
     o->words = in->word_timestamp_enabled.v;
     o->phonemes = o->words && in->phoneme_timestamp_enabled.v;
     o->language = language(in);
-    ret->marked_up = sambert ? in->text_type == SYNTHESIS_SSML
-                             : words_have(SYNTHESIS_SSML_MODELS, m->id) && (in->enable_ssml.v || in->text_type == SYNTHESIS_SSML);
+    ret->marked_up =
+        sambert ? in->text_type == SYNTHESIS_SSML
+                : words_have(SYNTHESIS_SSML_MODELS, m->id) && (in->enable_ssml.v || in->text_type == SYNTHESIS_SSML);
     ret->ssml = ret->marked_up;
     o->ssml = ret->ssml;
     return OK;

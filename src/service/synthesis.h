@@ -19,6 +19,6 @@ struct synthesis_plan {
 
 /* REF: E087, E086, X070, W446. */
 SUSPENDS enum err synthesis_plan_make(struct request *rq, const struct model *m, const struct synthesis_input *in,
-                             struct synthesis_plan *ret);
+                                      struct synthesis_plan *ret);
 
 #endif

@@ -51,14 +51,17 @@ str task_event_text(const struct task_row *t, const struct request_settings *s, 
     struct buf b;
 
     buf_init(&b, a, SIZE_MAX / 2);
-    buf_add(&b, S("{\"specversion\":\"1.0\",\"source\":\"acs.dashscope\",\"type\":\"dashscope:System:AsyncTaskFinish\",\"id\":"));
+    buf_add(
+        &b,
+        S("{\"specversion\":\"1.0\",\"source\":\"acs.dashscope\",\"type\":\"dashscope:System:AsyncTaskFinish\",\"id\":"));
     json_add_str(&b, t->id);
     add_iso(&b, "time", t->end_ms);
     add_iso(&b, "aliyunpublishtime", now_ms);
-    buf_addf(&b,
-             ",\"datacontenttype\":\"application/json;charset=utf-8\",\"aliyunaccountid\":\"1\",\"aliyunoriginalaccountid\":\"1\","
-             "\"aliyuneventbusname\":\"default\",\"aliyunregionid\":\"%.*s\"",
-             STR_ARG(task_region(s)));
+    buf_addf(
+        &b,
+        ",\"datacontenttype\":\"application/json;charset=utf-8\",\"aliyunaccountid\":\"1\",\"aliyunoriginalaccountid\":\"1\","
+        "\"aliyuneventbusname\":\"default\",\"aliyunregionid\":\"%.*s\"",
+        STR_ARG(task_region(s)));
     add_data(&b, t, s);
     buf_add_char(&b, '}');
     return buf_str(&b);
@@ -125,19 +128,19 @@ SUSPENDS static enum err open_pool(struct teller *t)
 /* OK: it has been heard. ERR_INVALID: the answer is a refusal. Else there was none. */
 SUSPENDS static enum err post(struct teller *t, const struct task_row *row)
 {
-    static const struct http_field   fields[] = { { S("content-type"), S("application/json;charset=utf-8") },
-                                                  { S("user-agent"), S("dashbox") } };
-    const int64_t                    time_ms = t->settings->tasks.events_ms;
-    struct http_client_request       rq = { .method = S("POST"),
-                                            .fields = fields,
-                                            .field_count = ARRAY_LEN(fields),
-                                            .body = task_event_text(row, t->settings, clock_unix_ms(), &t->arena),
-                                            .has_body = true,
-                                            .first_ms = time_ms,
-                                            .total_ms = time_ms };
-    struct http_client              *c;
-    enum err                         e = t->pool ? OK : open_pool(t);
-    int                              status;
+    static const struct http_field fields[] = { { S("content-type"), S("application/json;charset=utf-8") },
+                                                { S("user-agent"), S("dashbox") } };
+    const int64_t                  time_ms = t->settings->tasks.events_ms;
+    struct http_client_request     rq = { .method = S("POST"),
+                                          .fields = fields,
+                                          .field_count = ARRAY_LEN(fields),
+                                          .body = task_event_text(row, t->settings, clock_unix_ms(), &t->arena),
+                                          .has_body = true,
+                                          .first_ms = time_ms,
+                                          .total_ms = time_ms };
+    struct http_client            *c;
+    enum err                       e = t->pool ? OK : open_pool(t);
+    int                            status;
 
     rq.target = t->target;
     if (!e)

@@ -15,9 +15,9 @@
 
 #include <stdlib.h>
 
-#define POLL_US     INT64_C(1000000) /* how late a task is found that another process or worker left */
+#define POLL_US     INT64_C(1000000)   /* how late a task is found that another process or worker left */
 #define ORPHANS_US  INT64_C(600000000) /* files without an owner are looked for at the start, and then this often */
-#define ORPHANS_MAX 1000             /* at once */
+#define ORPHANS_MAX 1000               /* at once */
 
 /* ---- making ---- */
 
@@ -268,7 +268,8 @@ SUSPENDS static void end_run(struct run *run, struct task *t, enum err e)
     struct task_runner *r = run->runner;
     struct request     *rq = t->rq;
     const struct model *m = request_model(rq, run->row.model);
-    struct ending       n = { .end = { .owner = str_of(r->owner, sizeof(r->owner)), .tells = rq->settings->tasks.events.len > 0 } };
+    struct ending       n = { .end = { .owner = str_of(r->owner, sizeof(r->owner)),
+                                       .tells = rq->settings->tasks.events.len > 0 } };
     struct task_row    *row = &n.end.row;
 
     *row = (struct task_row){ .id = run->row.id,

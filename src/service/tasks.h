@@ -65,12 +65,12 @@ SUSPENDS enum err tasks_forget(struct request *rq);
 /* ---- a worker's runner ---- */
 
 struct task_runner_options {
-    struct store           *store;
-    struct account_view    *accounts;
-    struct access          *access;
-    size_t                  running_max;
-    int64_t                 lease_ms;
-    int64_t                 lost_max; /* so often a run may be lost with its process, before the task is taken for the reason */
+    struct store        *store;
+    struct account_view *accounts;
+    struct access       *access;
+    size_t               running_max;
+    int64_t              lease_ms;
+    int64_t lost_max; /* so often a run may be lost with its process, before the task is taken for the reason */
     const struct task_kind *kinds; /* task_kinds */
     size_t                  kind_count;
     bool                    sweeps; /* it also forgets what is old, and counts what there is: one worker does */

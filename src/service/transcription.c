@@ -137,7 +137,8 @@ static enum err check_file(struct source *s)
     if (f->kind == MEDIA_UNKNOWN || f->kind == MEDIA_IMAGE)
         return fail_asr_file_format(&s->fault);
     if (!f->audio_codec.len && f->error.len) { /* it begins well, and cannot be opened */
-        (void)(str_eq(f->format, S("mkv")) || str_eq(f->format, S("webm")) ? fail_asr_mkv_parse(&s->fault) : fail_asr_file_parse(&s->fault));
+        (void)(str_eq(f->format, S("mkv")) || str_eq(f->format, S("webm")) ? fail_asr_mkv_parse(&s->fault)
+                                                                           : fail_asr_file_parse(&s->fault));
         return fault_detail(&s->fault, f->error);
     }
     if (!f->audio_codec.len || f->sample_rate <= 0)
@@ -199,7 +200,8 @@ struct sheet {
     int64_t    count;
 };
 
-static void take_events(struct run *r, struct source *s, struct sheet *sheet, const struct heard_piece *p, struct arena *a)
+static void take_events(struct run *r, struct source *s, struct sheet *sheet, const struct heard_piece *p,
+                        struct arena *a)
 {
     for (size_t i = 0; i < p->count; i++) {
         struct transcript t;
@@ -218,7 +220,8 @@ static void take_events(struct run *r, struct source *s, struct sheet *sheet, co
 }
 
 /* All of the channel's samples. */
-SUSPENDS static enum err listen(struct run *r, struct source *s, struct samples *in, struct sheet *sheet, int64_t *ret_speech_ms)
+SUSPENDS static enum err listen(struct run *r, struct source *s, struct samples *in, struct sheet *sheet,
+                                int64_t *ret_speech_ms)
 {
     struct arena       scratch;
     struct recogniser *ear;
@@ -248,7 +251,9 @@ SUSPENDS static enum err one_channel(struct run *r, struct source *s, int channe
     struct sheet    sheet = { 0 };
     struct samples *in = arena_new(r->rq->arena, struct samples);
     int64_t         ms, speech_ms = 0;
-    enum err        e = ftruncate(fd, 0) ? ERR_IO : speech_decode(r->rq->services->speech, s->file.file.fd, channel, fd, r->rq->arena, &ms);
+    enum err        e = ftruncate(fd, 0)
+                            ? ERR_IO
+                            : speech_decode(r->rq->services->speech, s->file.file.fd, channel, fd, r->rq->arena, &ms);
 
     if (e == ERR_INVALID)
         return fail_asr_file_normalize(&s->fault);
@@ -336,8 +341,8 @@ static str result_text(struct run *r, struct source *s, str url)
         buf_add(&b, S(",\"channels\":["));
         for (int64_t i = 0; i < f->channels; i++)
             buf_addf(&b, "%s%lld", i ? "," : "", (long long)i);
-        buf_addf(&b, "],\"original_sampling_rate\":%lld,\"original_duration_in_milliseconds\":%lld}", (long long)f->sample_rate,
-                 (long long)f->duration_ms);
+        buf_addf(&b, "],\"original_sampling_rate\":%lld,\"original_duration_in_milliseconds\":%lld}",
+                 (long long)f->sample_rate, (long long)f->duration_ms);
     } else {
         buf_add(&b, S(",\"audio_info\":{\"format\":"));
         json_add_str(&b, f->format);
@@ -354,7 +359,9 @@ static str result_text(struct run *r, struct source *s, str url)
 /* ERR_FAULT: the file's, in s->fault. REF: E254, E255. */
 SUSPENDS static enum err one_file(struct run *r, str url, struct source *s)
 {
-    struct fetch_request want = { .url = url, .size_max = TRANSCRIPTION_BYTES_MAX, .time_ms = r->rq->settings->tasks.fetch_ms };
+    struct fetch_request want = { .url = url,
+                                  .size_max = TRANSCRIPTION_BYTES_MAX,
+                                  .time_ms = r->rq->settings->tasks.fetch_ms };
     struct output       *pcm = arena_new(r->rq->arena, struct output);
     enum err             e;
 
@@ -387,7 +394,9 @@ SUSPENDS static enum err keep_result(struct run *r, struct source *s, str url, s
 {
     struct output *o = arena_new(r->rq->arena, struct output);
 
-    *o = (struct output){ .results = r->rq->services->results, .task = r->t->row->id, .text = result_text(r, s, url),
+    *o = (struct output){ .results = r->rq->services->results,
+                          .task = r->t->row->id,
+                          .text = result_text(r, s, url),
                           .name = arena_printf(r->rq->arena, "%zu.json", i) };
     lane_run(r->rq->services->files, write_job, o);
     *ret_url = task_result_url(r->t, o->name);
@@ -469,10 +478,14 @@ SUSPENDS static enum err prepare(struct run *r)
     read_channels(r);
     r->diarization = flag(p, "diarization_enabled");
     r->words = r->asked.urls || flag(p, "enable_words");
-    r->written = (struct transcript_options){ .punctuation = true, .no_fillers = flag(p, "disfluency_removal_enabled"),
+    r->written = (struct transcript_options){ .punctuation = true,
+                                              .no_fillers = flag(p, "disfluency_removal_enabled"),
                                               .filter = recognition_filter(rq, json_get(p, "special_word_filter")) };
-    r->listener = (struct recogniser_options){ .format = SOUND_PCM, .sample_rate = 16000, .silence_ms = TRANSCRIPTION_SILENCE_MS };
-    return recognition_words(rq, r->model, json_str(json_get(p, "vocabulary_id")), json_get(r->t->body, "resources"), &r->listener);
+    r->listener = (struct recogniser_options){ .format = SOUND_PCM,
+                                               .sample_rate = 16000,
+                                               .silence_ms = TRANSCRIPTION_SILENCE_MS };
+    return recognition_words(rq, r->model, json_str(json_get(p, "vocabulary_id")), json_get(r->t->body, "resources"),
+                             &r->listener);
 }
 
 /* Of filetrans: one file, whose failure is the task's. */

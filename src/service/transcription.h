@@ -6,7 +6,7 @@
 #include "service/tasks.h"
 
 struct transcription {
-    yyjson_val *urls;  /* an array of strings; NULL: one file alone (`url`), as Qwen3-ASR's filetrans has it */
+    yyjson_val *urls; /* an array of strings; NULL: one file alone (`url`), as Qwen3-ASR's filetrans has it */
     str         url;
     yyjson_val *parameters; /* or NULL */
     bool        misspelt;   /* there is a member that nobody knows */

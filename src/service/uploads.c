@@ -15,7 +15,7 @@
 #define ACCESS_KEY_BEGINS S("LTAI")
 #define FOLDER_BEGINS     "dashscope-instant"
 #define BUCKET            "dashscope-file-mgr"
-#define KEY_MAX           1023    /* bytes of an object's name */
+#define KEY_MAX           1023 /* bytes of an object's name */
 #define BUFFER            ((size_t)64 * 1024)
 
 /* ---- policies ---- */
@@ -58,13 +58,14 @@ void upload_policy_make(struct request *rq, struct upload_policy *ret)
         arena_printf(rq->arena, "%.*s%.*s", STR_ARG(ACCESS_KEY_BEGINS),
                      STR_ARG(base64(rq->arena, arena_printf(rq->arena, "%.*s/%.*s", STR_ARG(rq->workspace),
                                                             STR_ARG(rq->model_name)))));
-    ret->policy = base64(rq->arena, arena_printf(rq->arena,
-                                                 "{\"expiration\":\"%s\",\"conditions\":["
-                                                 "[\"content-length-range\",0,%lld],[\"starts-with\",\"$key\",\"%.*s\"],"
-                                                 "{\"bucket\":\"" BUCKET "\"},{\"x-oss-object-acl\":\"%.*s\"},"
-                                                 "{\"x-oss-forbid-overwrite\":\"%.*s\"}]}",
-                                                 until, (long long)s->file_max, STR_ARG(ret->folder),
-                                                 STR_ARG(UPLOAD_ACL), STR_ARG(UPLOAD_OVERWRITE)));
+    ret->policy =
+        base64(rq->arena, arena_printf(rq->arena,
+                                       "{\"expiration\":\"%s\",\"conditions\":["
+                                       "[\"content-length-range\",0,%lld],[\"starts-with\",\"$key\",\"%.*s\"],"
+                                       "{\"bucket\":\"" BUCKET "\"},{\"x-oss-object-acl\":\"%.*s\"},"
+                                       "{\"x-oss-forbid-overwrite\":\"%.*s\"}]}",
+                                       until, (long long)s->file_max, STR_ARG(ret->folder), STR_ARG(UPLOAD_ACL),
+                                       STR_ARG(UPLOAD_OVERWRITE)));
     ret->signature = results_sign_policy(rq->services->uploads, ret->access_key, ret->policy, rq->arena);
 }
 
@@ -75,9 +76,9 @@ static enum err need_fields(struct request *rq, const struct upload_form *f)
     const struct {
         str name, value;
     } fields[] = {
-        { S("OSSAccessKeyId"), f->access_key },    { S("policy"), f->policy },
-        { S("Signature"), f->signature },          { S("key"), f->key },
-        { S("x-oss-object-acl"), f->acl },         { S("x-oss-forbid-overwrite"), f->overwrite },
+        { S("OSSAccessKeyId"), f->access_key }, { S("policy"), f->policy },
+        { S("Signature"), f->signature },       { S("key"), f->key },
+        { S("x-oss-object-acl"), f->acl },      { S("x-oss-forbid-overwrite"), f->overwrite },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
@@ -102,8 +103,8 @@ static bool read_owner(struct request *rq, str access_key)
 
 static enum err condition_failed(struct request *rq, const char *relation, const char *field, str value)
 {
-    return fail_upload_condition(&rq->fault,
-                                 arena_printf(rq->arena, "[\"%s\", \"$%s\", \"%.*s\"]", relation, field, STR_ARG(value)));
+    return fail_upload_condition(
+        &rq->fault, arena_printf(rq->arena, "[\"%s\", \"$%s\", \"%.*s\"]", relation, field, STR_ARG(value)));
 }
 
 /* Exactly the folder, and a name in it. */

@@ -14,9 +14,9 @@
 #define UPLOAD_OVERWRITE S("true")
 
 struct upload_policy {
-    str folder;     /* keys begin with it and a slash */
+    str folder; /* keys begin with it and a slash */
     str access_key;
-    str policy;     /* JSON, in base64 */
+    str policy; /* JSON, in base64 */
     str signature;
 };
 

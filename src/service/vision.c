@@ -9,12 +9,12 @@
 
 #include <math.h>
 
-#define FPS_DEFAULT    2.0
-#define FRAMES_MIN     4
-#define FRAMES_MAX     512
-#define PIXELS_MAX     (16384.0) /* patches of a picture with vl_high_resolution_images */
-#define MARKERS        2         /* around what is seen; models of the older patch count them as text */
-#define PATCH_OLD      28
+#define FPS_DEFAULT 2.0
+#define FRAMES_MIN  4
+#define FRAMES_MAX  512
+#define PIXELS_MAX  (16384.0) /* patches of a picture with vl_high_resolution_images */
+#define MARKERS     2         /* around what is seen; models of the older patch count them as text */
+#define PATCH_OLD   28
 
 static const struct media_member *member_of(const struct media_service *s, str path)
 {
@@ -53,11 +53,13 @@ static int64_t image_tokens(const struct chat_input *in, const struct media_serv
 
     if (in->vl_high_resolution_images.v)
         most = PIXELS_MAX * f * f;
-    return (int64_t)patches((double)is->width, (double)is->height, f, least, fmax(most, least)) + (f > PATCH_OLD ? MARKERS : 0);
+    return (int64_t)patches((double)is->width, (double)is->height, f, least, fmax(most, least)) +
+           (f > PATCH_OLD ? MARKERS : 0);
 }
 
 /* `frames`: of a list; 0: as many as fps takes of its length (chat.md §10.3). */
-static int64_t video_tokens(const struct media_service *s, const struct chat_part *p, const struct media_facts *is, int64_t frames)
+static int64_t video_tokens(const struct media_service *s, const struct chat_part *p, const struct media_facts *is,
+                            int64_t frames)
 {
     double fps = p->options.fps.set ? p->options.fps.v : FPS_DEFAULT, f = s->patch, most;
 
@@ -87,8 +89,8 @@ static bool on_trust(const struct request *rq, const struct media_file *f)
 /* *ret_file is NULL for what is taken on trust. */
 SUSPENDS static enum err look(struct request *rq, const struct media_member *m, str url, struct media_file **ret_file)
 {
-    struct media_file  *f = arena_new(rq->arena, struct media_file);
-    bool                http = str_starts_nocase(url, S("http"));
+    struct media_file   *f = arena_new(rq->arena, struct media_file);
+    bool                 http = str_starts_nocase(url, S("http"));
     struct fetch_request want = {
         .url = url,
         .size_max = m->bytes.set ? (int64_t)m->bytes.high : INT64_MAX,
@@ -111,7 +113,8 @@ SUSPENDS static enum err look(struct request *rq, const struct media_member *m, 
 }
 
 /* The frames of a list: their first is as large as all. */
-SUSPENDS static enum err look_at_frames(struct request *rq, struct chat_input *in, const struct media_service *s, const struct chat_part *p)
+SUSPENDS static enum err look_at_frames(struct request *rq, struct chat_input *in, const struct media_service *s,
+                                        const struct chat_part *p)
 {
     const struct media_member *m = member_of(s, S("message.image"));
     const struct media_facts  *first = NULL;
@@ -136,7 +139,8 @@ SUSPENDS static enum err look_at_frames(struct request *rq, struct chat_input *i
     return e;
 }
 
-SUSPENDS static enum err look_at_part(struct request *rq, struct chat_input *in, const struct media_service *s, struct chat_part *p)
+SUSPENDS static enum err look_at_part(struct request *rq, struct chat_input *in, const struct media_service *s,
+                                      struct chat_part *p)
 {
     const struct media_member *m = NULL;
     const struct media_facts  *is;
@@ -175,8 +179,9 @@ SUSPENDS static enum err look_at_part(struct request *rq, struct chat_input *in,
 
 enum err vision_look(struct request *rq, struct chat_input *in)
 {
-    const struct media_service *s = rq->settings->media_chat == REQUEST_MEDIA_OFF ? NULL : media_look_find(in->model->id);
-    enum err                    e = OK;
+    const struct media_service *s =
+        rq->settings->media_chat == REQUEST_MEDIA_OFF ? NULL : media_look_find(in->model->id);
+    enum err e = OK;
 
     might_suspend();
     in->image_tokens = in->video_tokens = in->audio_tokens = 0;

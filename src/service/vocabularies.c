@@ -22,8 +22,8 @@ enum err vocabulary_words(struct request *rq, str id, struct recogniser_options 
     list = json_parse_copy(rq->arena, g.row.body);
     words = arena_array(rq->arena, struct boosted_word, yyjson_arr_size(list));
     o->word_count = 0;
-    yyjson_arr_foreach(list, i, n, v)
-        words[o->word_count++] = (struct boosted_word){ json_str(json_get(v, "text")), (int)yyjson_get_sint(json_get(v, "weight")) };
+    yyjson_arr_foreach(list, i, n, v) words[o->word_count++] =
+        (struct boosted_word){ json_str(json_get(v, "text")), (int)yyjson_get_sint(json_get(v, "weight")) };
     o->words = words;
     return OK;
 }

@@ -45,7 +45,9 @@ enum err voices_find(struct request *rq, str model, str name, struct voice_sound
 
     might_suspend();
     if (v) {
-        *ret = (struct voice_sound){ .languages = v->languages, .gender = voice_gender(v), .timbre = voice_timbre(v->name) };
+        *ret = (struct voice_sound){ .languages = v->languages,
+                                     .gender = voice_gender(v),
+                                     .timbre = voice_timbre(v->name) };
         return OK;
     }
     for (size_t i = 0; i < VOICE_FAMILIES && e == ERR_NOT_FOUND; i++) {
@@ -72,7 +74,8 @@ static bool says(str prompt, str words)
             bool   ascii = utf8_is_ascii(word); /* "man" is not in "woman" */
 
 #define LETTER(c) (((c) | 0x20) >= 'a' && ((c) | 0x20) <= 'z')
-            if (!ascii || ((begin == 0 || !LETTER(prompt.ptr[begin - 1])) && (end >= prompt.len || !LETTER(prompt.ptr[end]))))
+            if (!ascii ||
+                ((begin == 0 || !LETTER(prompt.ptr[begin - 1])) && (end >= prompt.len || !LETTER(prompt.ptr[end]))))
                 return true;
 #undef LETTER
             at = end;
@@ -104,8 +107,11 @@ void voices_design(str prompt, struct buf *body)
         tempo *= 0.85;
     if (says(prompt, CUSTOMIZATION_DESIGN_FAST))
         tempo *= 1.15;
-    buf_addf(body, ",\"gender\":\"%c\",\"pitch_hz\":%.0f,\"tempo\":%.2f,\"brightness\":%.1f", child ? 'C' : male ? 'M' : 'F', pitch, tempo,
-             brightness);
+    buf_addf(body, ",\"gender\":\"%c\",\"pitch_hz\":%.0f,\"tempo\":%.2f,\"brightness\":%.1f",
+             child  ? 'C'
+             : male ? 'M'
+                    : 'F',
+             pitch, tempo, brightness);
 }
 
 /* ---- a sample ---- */
@@ -115,7 +121,7 @@ static enum err check_sample(struct request *rq, enum voice_family family, const
 {
     bool                      qwen = family != VOICE_COSYVOICE;
     const struct media_facts *is = &f->facts;
-    bool                      taken = str_eq(is->format, S("mp3")) || str_eq(is->format, S("m4a")) || str_eq(is->format, S("mp4")) ||
+    bool taken = str_eq(is->format, S("mp3")) || str_eq(is->format, S("m4a")) || str_eq(is->format, S("mp4")) ||
                  (str_eq(is->format, S("wav")) && str_eq(is->audio_codec, S("pcm_s16le")));
 
     if (f->fetch) {
@@ -186,7 +192,8 @@ SUSPENDS static enum err check_voice(struct request *rq, enum voice_family famil
         return fail_voice_speech_too_short(&rq->fault);
     /* Sound that comes and goes like speech, and nobody's. */
     if (m->pitch_hz <= 0)
-        return family == VOICE_COSYVOICE ? fail_voice_audio_unknown_error(&rq->fault) : fail_voice_audio_preprocess(&rq->fault);
+        return family == VOICE_COSYVOICE ? fail_voice_audio_unknown_error(&rq->fault)
+                                         : fail_voice_audio_preprocess(&rq->fault);
     return OK;
 }
 
@@ -197,7 +204,9 @@ static double within(double v, double low, double high)
 
 enum err voices_measure(struct request *rq, enum voice_family family, str url, str text, struct buf *body)
 {
-    struct fetch_request want = { .url = url, .size_max = CUSTOMIZATION_SAMPLE_BYTES_MAX, .time_ms = rq->settings->tasks.fetch_ms };
+    struct fetch_request want = { .url = url,
+                                  .size_max = CUSTOMIZATION_SAMPLE_BYTES_MAX,
+                                  .time_ms = rq->settings->tasks.fetch_ms };
     struct media_file    f;
     struct voice_measure m;
     enum err             e = media_get(rq, &want, &f);
@@ -214,7 +223,9 @@ enum err voices_measure(struct request *rq, enum voice_family family, str url, s
     if (e)
         return e;
     buf_addf(body, ",\"gender\":\"%c\",\"pitch_hz\":%.1f,\"tempo\":%.2f,\"brightness\":%.2f",
-             m.pitch_hz < PITCH_FEMALE ? 'M' : m.pitch_hz < PITCH_CHILD ? 'F' : 'C', m.pitch_hz, within(m.syllables_s / 5, 0.75, 1.35),
-             within((m.brightness_hz - 1200) / 1500, -1, 1));
+             m.pitch_hz < PITCH_FEMALE  ? 'M'
+             : m.pitch_hz < PITCH_CHILD ? 'F'
+                                        : 'C',
+             m.pitch_hz, within(m.syllables_s / 5, 0.75, 1.35), within((m.brightness_hz - 1200) / 1500, -1, 1));
     return OK;
 }

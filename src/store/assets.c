@@ -35,7 +35,7 @@ enum err asset_create_job(sqlite3 *db, void *arg)
     sqlite3_stmt        *st;
     enum err             e = store_prepare(db,
                                            "INSERT INTO assets (" COLUMNS ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7 WHERE"
-                                           " (SELECT COUNT(*) FROM assets WHERE kind = ?2 AND workspace = ?3) < ?8",
+                                                       " (SELECT COUNT(*) FROM assets WHERE kind = ?2 AND workspace = ?3) < ?8",
                                            &st);
 
     if (e)
@@ -71,9 +71,8 @@ enum err asset_update_job(sqlite3 *db, void *arg)
     struct asset_update *u = arg;
     const str            texts[] = { u->id, u->kind, u->workspace, u->body };
     sqlite3_stmt        *st;
-    enum err             e = store_prepare(db,
-                                           "UPDATE assets SET body = ?4, modified_ms = ?5 WHERE id = ?1 AND kind = ?2 AND workspace = ?3",
-                                           &st);
+    enum err             e = store_prepare(
+                    db, "UPDATE assets SET body = ?4, modified_ms = ?5 WHERE id = ?1 AND kind = ?2 AND workspace = ?3", &st);
 
     if (e)
         return e;
@@ -101,8 +100,9 @@ static enum err count_rows(sqlite3 *db, struct asset_list *l)
 {
     const str     texts[] = { l->kind, l->workspace, l->prefix };
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "SELECT COUNT(*) FROM assets WHERE kind = ? AND workspace = ? AND (?3 = '' OR prefix = ?3)", &st);
-    int           r;
+    enum err      e = store_prepare(
+             db, "SELECT COUNT(*) FROM assets WHERE kind = ? AND workspace = ? AND (?3 = '' OR prefix = ?3)", &st);
+    int r;
 
     if (e)
         return e;

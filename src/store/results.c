@@ -30,7 +30,7 @@ static enum err secret_job(sqlite3 *db, void *arg)
     struct results *r = arg;
     unsigned char   bits[SECRET_LEN];
     sqlite3_stmt   *st;
-    enum err e = store_prepare(db, "INSERT OR IGNORE INTO account (name, value) VALUES (?2, ?1)", &st);
+    enum err        e = store_prepare(db, "INSERT OR IGNORE INTO account (name, value) VALUES (?2, ?1)", &st);
 
     if (e)
         return e;
@@ -201,8 +201,8 @@ size_t results_old(const struct results *r, int64_t before_s, struct arena *a, s
     while (dir && n < max && (d = readdir(dir))) {
         struct stat st;
 
-        if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
-            st.st_mtime < before_s)
+        if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISDIR(st.st_mode) && st.st_mtime < before_s)
             ret[n++] = arena_str(a, str_from_cstr(d->d_name));
     }
     if (dir)

@@ -30,7 +30,8 @@ SUSPENDS enum err store_run(struct store *s, store_job job, void *arg);
 /* The same, in one transaction with all others that wait when the lane comes to it: many wait for one commit. Committed when it
  * returns OK. A job must leave nothing behind when it fails: one statement does not, several stand in a savepoint. then(db, arg, e),
  * where there is one, is called on the lane after the end of the transaction, for those that have succeeded first. */
-SUSPENDS enum err store_run_together(struct store *s, store_job job, void (*then)(sqlite3 *db, void *arg, enum err e), void *arg);
+SUSPENDS enum err store_run_together(struct store *s, store_job job, void (*then)(sqlite3 *db, void *arg, enum err e),
+                                     void *arg);
 /* Without waiting, from any thread, once store_start() has been called: then(arg) is called on the lane with what the job
  * gave. */
 void store_post(struct store *s, store_job job, void (*then)(void *arg, enum err e), void *arg);

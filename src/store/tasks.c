@@ -106,10 +106,11 @@ static enum err time_out(sqlite3 *db, const struct task_terms *t)
     e = finish_number(db, st, &late);
     if (e || !late)
         return e;
-    e = store_prepare(db,
-                      "UPDATE tasks SET status = 'FAILED', end_ms = ?2, code = ?3, message = ?4, failed = total, event_ms = ?5"
-                      " WHERE status = 'RUNNING' AND scheduled_ms <= ?1",
-                      &st);
+    e = store_prepare(
+        db,
+        "UPDATE tasks SET status = 'FAILED', end_ms = ?2, code = ?3, message = ?4, failed = total, event_ms = ?5"
+        " WHERE status = 'RUNNING' AND scheduled_ms <= ?1",
+        &st);
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, t->now_ms - t->run_ms);
@@ -187,7 +188,8 @@ enum err task_cancel_job(sqlite3 *db, void *arg)
     struct task_cancel *c = arg;
     sqlite3_stmt       *st;
     enum err            e = store_prepare(
-                   db, "UPDATE tasks SET status = 'CANCELED', end_ms = ?2, event_ms = ?3 WHERE id = ?1 AND status = 'PENDING'", &st);
+                   db, "UPDATE tasks SET status = 'CANCELED', end_ms = ?2, event_ms = ?3 WHERE id = ?1 AND status = 'PENDING'",
+                   &st);
 
     if (e)
         return e;
@@ -287,11 +289,10 @@ enum err task_claim_job(sqlite3 *db, void *arg)
     c->rows = arena_array(c->arena, struct task_row, c->room);
     c->count = 0;
     /* Most times there is nothing: a look takes no lock that others wait for. */
-    e = store_prepare(
-        db,
-        "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING')"
-        " OR EXISTS (SELECT 1 FROM tasks WHERE status = 'RUNNING' AND lease_ms < ?)",
-        &st);
+    e = store_prepare(db,
+                      "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING')"
+                      " OR EXISTS (SELECT 1 FROM tasks WHERE status = 'RUNNING' AND lease_ms < ?)",
+                      &st);
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, c->machine_ms);
@@ -387,10 +388,10 @@ enum err task_release_job(sqlite3 *db, void *arg)
 {
     struct task_end *t = arg;
     sqlite3_stmt    *st;
-    enum err         e = store_prepare(
-                db,
-                "UPDATE tasks SET lease_ms = 0, claim = claim - 1"
-                " WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'", &st);
+    enum err         e = store_prepare(db,
+                                       "UPDATE tasks SET lease_ms = 0, claim = claim - 1"
+                                               " WHERE id = ?1 AND owner = ?2 AND claim = ?3 AND status = 'RUNNING'",
+                                       &st);
 
     if (e)
         return e;

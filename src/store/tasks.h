@@ -144,7 +144,7 @@ enum err task_sweep_job(sqlite3 *db, void *task_sweep);
 struct task_events {
     struct arena   *arena;
     int64_t         machine_ms, until_ms;
-    struct task_row rows[TASK_EVENTS_MAX]; /* out; without the body */
+    struct task_row rows[TASK_EVENTS_MAX];  /* out; without the body */
     int64_t         tries[TASK_EVENTS_MAX]; /* out; with this one */
     size_t          count;
 };

@@ -112,9 +112,8 @@ enum err upload_sweep_job(sqlite3 *db, void *arg)
 
     if (e || !any)
         return e;
-    e = store_prepare(db,
-                      "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_ms <= ? LIMIT ?) RETURNING id",
-                      &st);
+    e = store_prepare(
+        db, "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_ms <= ? LIMIT ?) RETURNING id", &st);
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, s->now_ms);

@@ -28,7 +28,7 @@ SUSPENDS size_t chat_template_message(struct count_memo *m, const struct tokeniz
  * `has_system` false). `tools` are the JSON texts of the tools, {"type": "function", "function": {…}}; the template
  * writes them with a space after each comma and colon. */
 SUSPENDS size_t chat_template_tools(struct count_memo *m, const struct tokenizer *t, bool has_system, str system,
-                           const str *tools, size_t tool_count);
+                                    const str *tools, size_t tool_count);
 
 /* An assistant's turn with all it may have. `arguments` is JSON text, as the model wrote it. */
 struct chat_template_call {
@@ -41,14 +41,17 @@ struct chat_template_turn {
     const struct chat_template_call *calls;
     size_t                           call_count;
 };
-SUSPENDS size_t chat_template_assistant(struct count_memo *m, const struct tokenizer *t, const struct chat_template_turn *turn);
+SUSPENDS size_t chat_template_assistant(struct count_memo *m, const struct tokenizer *t,
+                                        const struct chat_template_turn *turn);
 
 /* What the model writes for the same turn, for the output count: as above without the frame, with the closing
  * <|im_end|> left out. */
-SUSPENDS size_t chat_template_answer(struct count_memo *m, const struct tokenizer *t, const struct chat_template_turn *turn);
+SUSPENDS size_t chat_template_answer(struct count_memo *m, const struct tokenizer *t,
+                                     const struct chat_template_turn *turn);
 
 /* One result of a tool. Results in a row share one user turn: `first` and `last` say where it begins and ends. */
-SUSPENDS size_t chat_template_tool_result(struct count_memo *m, const struct tokenizer *t, str content, bool first, bool last);
+SUSPENDS size_t chat_template_tool_result(struct count_memo *m, const struct tokenizer *t, str content, bool first,
+                                          bool last);
 
 /* A prompt that the client has written with the markup for filling in (<|fim_prefix|>, <|fim_suffix|>, <|fim_middle|>), which no
  * template is put around. */

@@ -164,7 +164,8 @@ static void moderate(unsigned which)
     struct arena              a;
 
     arena_init(&a, 0);
-    if (moderation_stream_feed(moderation_stream_open(words[which], MODERATION_INPUT, &a), str_of(text, sizeof(text)), &v))
+    if (moderation_stream_feed(moderation_stream_open(words[which], MODERATION_INPUT, &a), str_of(text, sizeof(text)),
+                               &v))
         die("a word was found");
     arena_free(&a);
 }

@@ -27,8 +27,9 @@ static int64_t         duration_us = 2000000;
 static struct arena    process;
 static struct services services;
 static struct access   used;
-static const char      body[] = "{\"model\":\"wan2.2-t2i-flash\",\"input\":{\"prompt\":\"a cat that sits on the roof of a red house\"},"
-                                "\"parameters\":{\"size\":\"1024*1024\",\"n\":1}}";
+static const char      body[] =
+    "{\"model\":\"wan2.2-t2i-flash\",\"input\":{\"prompt\":\"a cat that sits on the roof of a red house\"},"
+    "\"parameters\":{\"size\":\"1024*1024\",\"n\":1}}";
 
 static _Noreturn void die(const char *what)
 {
@@ -54,10 +55,11 @@ static void plain(sqlite3 *db, const char *name, int group)
     sqlite3_stmt *st;
     int64_t       began_us = clock_mono_us(), count = 0;
 
-    if (store_prepare(db,
-                      "INSERT INTO tasks (id, request_id, kind, function, model, workspace, key, base, body, submit_ms, status)"
-                      " VALUES (?1, ?1, 'none', 'a:b:c', 'm', 'default', 'k', 'http://127.0.0.1:8420', ?2, ?3, 'PENDING')",
-                      &st))
+    if (store_prepare(
+            db,
+            "INSERT INTO tasks (id, request_id, kind, function, model, workspace, key, base, body, submit_ms, status)"
+            " VALUES (?1, ?1, 'none', 'a:b:c', 'm', 'default', 'k', 'http://127.0.0.1:8420', ?2, ?3, 'PENDING')",
+            &st))
         die("prepare");
     while (clock_mono_us() - began_us < duration_us) {
         if (group > 1 && store_exec(db, "BEGIN IMMEDIATE"))
@@ -90,10 +92,10 @@ struct worker {
     bool    queries;
 };
 
-static int64_t        end_us;
-static size_t         left;
-static char           known[UUID_LEN + 1];
-static struct worker  workers[FIBERS_MAX];
+static int64_t       end_us;
+static size_t        left;
+static char          known[UUID_LEN + 1];
+static struct worker workers[FIBERS_MAX];
 
 static void make(char id[UUID_LEN + 1])
 {
@@ -183,7 +185,7 @@ static void measure(const char *name, bool queries, size_t fibers)
 /* ---- and run ---- */
 
 static struct request_settings settings;
-static enum err run_none(struct task *t)
+static enum err                run_none(struct task *t)
 {
     (void)t;
     return OK;
@@ -227,8 +229,8 @@ static void measure_runs(const char *name, struct account_source *accounts)
                                      .kind_count = 1,
                                      .hold = hold,
                                      .release = release };
-    struct task_runner *r;
-    int64_t             began_us = clock_mono_us();
+    struct task_runner        *r;
+    int64_t                    began_us = clock_mono_us();
 
     begin_loop();
     r = task_runner_open(loop, &o);
@@ -256,8 +258,9 @@ int main(int argc, char **argv)
     log_open(2, LOG_WARN, false);
     arena_init(&process, 0);
     snprintf(folder, sizeof(folder), "%s/dashbox-bench-tasks-XXXXXX", tmp ? tmp : "/var/tmp");
-    if (!mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || account_open(store, NULL, 0, NULL, &accounts) ||
-        quota_open(store, &billed, &quota) || ledger_open(store, quota, &lo, &used.ledger) || store_run_here(store, keep_db, &db))
+    if (!mkdtemp(folder) || store_open(str_from_cstr(folder), &store) ||
+        account_open(store, NULL, 0, NULL, &accounts) || quota_open(store, &billed, &quota) ||
+        ledger_open(store, quota, &lo, &used.ledger) || store_run_here(store, keep_db, &db))
         die(folder);
     settings.tasks = (struct request_tasks){ .run_ms = 3600000, .keep_ms = 3600000 };
     printf("tasks in %s\n", folder);

@@ -71,7 +71,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 int main(int argc, char **argv)
 {
     static const struct lws_protocols protocols[] = {
-        { .name = "echo", .callback = on_event, .per_session_data_size = sizeof(struct session), .rx_buffer_size = 65536 },
+        { .name = "echo",
+          .callback = on_event,
+          .per_session_data_size = sizeof(struct session),
+          .rx_buffer_size = 65536 },
         { 0 },
     };
     struct lws_context_creation_info info = { .protocols = protocols, .iface = "127.0.0.1", .gid = -1, .uid = -1 };

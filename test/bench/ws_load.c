@@ -49,7 +49,9 @@ static void send_messages(struct conn *c, int64_t count)
 
 static void connect_to(struct conn *c, uint16_t port)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in at = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     static const char  head[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     char               got[1024];
@@ -57,7 +59,8 @@ static void connect_to(struct conn *c, uint16_t port)
     int                one = 1;
 
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&at, sizeof(at)) || setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&at, sizeof(at)) ||
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
         die("connect");
     if (write(c->fd, head, sizeof(head) - 1) != (ssize_t)sizeof(head) - 1)
         die("write");
@@ -86,7 +89,8 @@ static int64_t take(struct conn *c)
     if (n <= 0)
         die("read");
     while (rest.len) {
-        if (ws_feed(&c->in, rest, &used, &m) || (m.opcode != WS_NONE && (m.opcode != WS_BINARY || m.payload.len != size)))
+        if (ws_feed(&c->in, rest, &used, &m) ||
+            (m.opcode != WS_NONE && (m.opcode != WS_BINARY || m.payload.len != size)))
             die("a wrong answer");
         rest = str_from(rest, used);
         if (m.opcode == WS_NONE)

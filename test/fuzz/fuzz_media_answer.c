@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!ocr_hear(&a, str_of((const char *)data, size), &lines, &done, &cpu_us)) {
         ASSERT(done ? cpu_us >= 0 && !lines.count : lines.count == 1);
         for (size_t i = 0; i < lines.count; i++)
-            ASSERT(lines.at[i].text.len && lines.at[i].x >= 0 && lines.at[i].y >= 0 && lines.at[i].width >= 0 && lines.at[i].height >= 0);
+            ASSERT(lines.at[i].text.len && lines.at[i].x >= 0 && lines.at[i].y >= 0 && lines.at[i].width >= 0 &&
+                   lines.at[i].height >= 0);
     }
     if (!media_facts_read(&a, str_of((const char *)data, size), &f)) {
         ASSERT(media_kind_name(f.kind));

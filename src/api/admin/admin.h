@@ -50,10 +50,10 @@ struct admin_op {
 struct admin_call {
     struct request        *rq;
     const struct admin_op *op;
-    struct edit            edit; /* for jobs */
+    struct edit            edit;   /* for jobs */
     bool                   unseen; /* the job has committed, but calls do not see it yet */
-    yyjson_val            *body; /* NULL: none */
-    struct buf             out;  /* the answer's JSON */
+    yyjson_val            *body;   /* NULL: none */
+    struct buf             out;    /* the answer's JSON */
 };
 
 extern const struct admin_op admin_ops[];

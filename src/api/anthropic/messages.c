@@ -195,7 +195,9 @@ static void send_start(struct answer *a)
     json_add_str(b, a->in->model_name);
     buf_add(b, S(",\"id\":\"msg_"));
     buf_add(b, str_of(a->id, UUID_LEN));
-    buf_add(b, S("\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"));
+    buf_add(
+        b,
+        S("\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"));
     json_add_count(b, S("\"usage\":{\"input_tokens\":"), u->prompt_tokens - u->cached_tokens - u->cache_created_tokens);
     buf_add(b, S(",\"output_tokens\":0}},\"type\":\"message_start\"}\n\n"));
 }

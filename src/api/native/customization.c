@@ -28,12 +28,12 @@
 #include <time.h>
 
 struct call {
-    struct request *rq;
-    yyjson_val     *input, *parameters; /* parameters may be NULL */
-    str             kind;               /* of the assets */
+    struct request   *rq;
+    yyjson_val       *input, *parameters; /* parameters may be NULL */
+    str               kind;               /* of the assets */
     enum voice_family family;
-    struct buf      output; /* members */
-    int64_t         count;  /* usage.count */
+    struct buf        output; /* members */
+    int64_t           count;  /* usage.count */
 };
 
 struct action {
@@ -58,8 +58,9 @@ static enum err not_found(struct call *c, enum err e, str voice)
 {
     if (e != ERR_NOT_FOUND)
         return e;
-    return c->family == VOICE_QWEN_CLONE || c->family == VOICE_QWEN_DESIGN ? fail_voice_not_found(&c->rq->fault, voice) /* REF: E182 */
-                                                                           : fail_vocabulary_not_found(&c->rq->fault);   /* REF: E167 */
+    return c->family == VOICE_QWEN_CLONE || c->family == VOICE_QWEN_DESIGN
+               ? fail_voice_not_found(&c->rq->fault, voice) /* REF: E182 */
+               : fail_vocabulary_not_found(&c->rq->fault);  /* REF: E167 */
 }
 
 SUSPENDS static enum err find(struct call *c, str id, struct asset *ret)
@@ -91,8 +92,9 @@ SUSPENDS static enum err create_asset(struct call *c, str id, str prefix, str ta
                                        .target_model = target_model,
                                        .body = body,
                                        .created_ms = clock_unix_ms() },
-                              .max = words ? c->rq->settings->speech.vocabularies_max : c->rq->settings->speech.voices_max };
-    enum err e = store_run_together(c->rq->services->store, asset_create_job, NULL, &a);
+                              .max = words ? c->rq->settings->speech.vocabularies_max
+                                           : c->rq->settings->speech.voices_max };
+    enum err            e = store_run_together(c->rq->services->store, asset_create_job, NULL, &a);
 
     if (e == ERR_LIMIT)
         return words ? fail_vocabulary_quota(&c->rq->fault) : fail_voice_quota(&c->rq->fault);
@@ -117,7 +119,9 @@ SUSPENDS static enum err list_assets(struct call *c, struct asset_list *l)
 {
     enum err e;
 
-    *l = (struct asset_list){ .arena = c->rq->arena, .kind = c->kind, .workspace = c->rq->workspace, .prefix = text(c, "prefix") };
+    *l = (struct asset_list){
+        .arena = c->rq->arena, .kind = c->kind, .workspace = c->rq->workspace, .prefix = text(c, "prefix")
+    };
     e = read_page(c, l);
     return e ? e : store_run(c->rq->services->store, asset_list_job, l);
 }
@@ -138,8 +142,8 @@ static void add_times(struct call *c, const struct asset *a)
 
 static str unique(struct call *c)
 {
-    char id[UUID_LEN + 1];
-    char *hex = arena_bytes(c->rq->arena, 32);
+    char   id[UUID_LEN + 1];
+    char  *hex = arena_bytes(c->rq->arena, 32);
     size_t n = 0;
 
     rand_uuid(id, '4');
@@ -159,7 +163,8 @@ static bool is_word(yyjson_val *v)
     int64_t weight;
     size_t  pieces = 0;
 
-    if (!str_trim(word).len || !json_to_i64(json_get(v, "weight"), &weight) || weight < 1 || weight > CUSTOMIZATION_VOCABULARY_WEIGHT_MAX)
+    if (!str_trim(word).len || !json_to_i64(json_get(v, "weight"), &weight) || weight < 1 ||
+        weight > CUSTOMIZATION_VOCABULARY_WEIGHT_MAX)
         return false;
     if (!utf8_is_ascii(word))
         return utf8_count(word) <= CUSTOMIZATION_VOCABULARY_TEXT_CHARS;
@@ -234,8 +239,10 @@ SUSPENDS static enum err query_vocabulary(struct call *c)
 
 SUSPENDS static enum err update_vocabulary(struct call *c)
 {
-    struct asset_update u = { .id = text(c, "vocabulary_id"), .kind = c->kind, .workspace = c->rq->workspace, .now_ms = clock_unix_ms() };
-    enum err            e = u.id.len ? read_words(c, &u.body) : refuse(c, "vocabulary_id");
+    struct asset_update u = {
+        .id = text(c, "vocabulary_id"), .kind = c->kind, .workspace = c->rq->workspace, .now_ms = clock_unix_ms()
+    };
+    enum err e = u.id.len ? read_words(c, &u.body) : refuse(c, "vocabulary_id");
 
     return e ? e : not_found(c, store_run_together(c->rq->services->store, asset_update_job, NULL, &u), u.id);
 }
@@ -301,7 +308,8 @@ static str languages_of(struct call *c, yyjson_val *before)
     language = language.len ? language : hint;
     if (!language.len && before)
         return json_str(json_get(before, "languages"));
-    return language.len && !str_eq(language, S("zh")) ? arena_printf(c->rq->arena, "%.*s+zh+en", STR_ARG(language)) : S("zh+en");
+    return language.len && !str_eq(language, S("zh")) ? arena_printf(c->rq->arena, "%.*s+zh+en", STR_ARG(language))
+                                                      : S("zh+en");
 }
 
 /* The body of the asset: what its sound is, and what was said of it. `before`: the one that it takes the place of, or NULL. */
@@ -334,7 +342,8 @@ SUSPENDS static enum err make_body(struct call *c, str url, str said, str prompt
 /* CosyVoice: by a sample, or by a description. */
 SUSPENDS static enum err create_voice(struct call *c)
 {
-    str        prefix = text(c, "prefix"), model = text(c, "target_model"), prompt = text(c, "voice_prompt"), url = text(c, "url"), id;
+    str prefix = text(c, "prefix"), model = text(c, "target_model"), prompt = text(c, "voice_prompt"),
+        url = text(c, "url"), id;
     struct buf body;
     enum err   e;
 
@@ -388,10 +397,12 @@ SUSPENDS static enum err query_voice(struct call *c)
 
 SUSPENDS static enum err update_voice(struct call *c)
 {
-    struct asset_update u = { .id = text(c, "voice_id"), .kind = c->kind, .workspace = c->rq->workspace, .now_ms = clock_unix_ms() };
-    struct asset        a;
-    struct buf          body;
-    enum err            e;
+    struct asset_update u = {
+        .id = text(c, "voice_id"), .kind = c->kind, .workspace = c->rq->workspace, .now_ms = clock_unix_ms()
+    };
+    struct asset a;
+    struct buf   body;
+    enum err     e;
 
     if (!u.id.len)
         return refuse(c, "voice_id");
@@ -422,8 +433,8 @@ static str qwen_name(struct call *c, str name)
     struct tm tm;
 
     gmtime_r(&seconds, &tm);
-    return arena_printf(c->rq->arena, "qwen-tts-%s-%.*s-voice-%04d%02d%02d%02d%02d%02d%s-%.4s", clone ? "vc" : "vd", STR_ARG(name),
-                        tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+    return arena_printf(c->rq->arena, "qwen-tts-%s-%.*s-voice-%04d%02d%02d%02d%02d%02d%s-%.4s", clone ? "vc" : "vd",
+                        STR_ARG(name), tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
                         clone ? arena_printf(c->rq->arena, "%03d", (int)(now_ms % 1000)).ptr : "", unique(c).ptr);
 }
 
@@ -434,9 +445,9 @@ static bool is_target(struct call *c, str model)
 
 SUSPENDS static enum err create_qwen(struct call *c)
 {
-    bool       clone = c->family == VOICE_QWEN_CLONE;
-    str        name = text(c, "preferred_name"), model = text(c, "target_model"), prompt = text(c, "voice_prompt"), voice;
-    str        url = json_str(json_get(json_get(c->input, "audio"), "data"));
+    bool clone = c->family == VOICE_QWEN_CLONE;
+    str  name = text(c, "preferred_name"), model = text(c, "target_model"), prompt = text(c, "voice_prompt"), voice;
+    str  url = json_str(json_get(json_get(c->input, "audio"), "data"));
     struct buf body;
     enum err   e;
 
@@ -490,8 +501,8 @@ SUSPENDS static enum err list_qwen(struct call *c)
         return e;
     (void)json_to_i64(json_get(c->input, "page_index"), &page);
     (void)json_to_i64(json_get(c->input, "page_size"), &rows);
-    buf_addf(&c->output, ",\"page_index\":%lld,\"page_size\":%lld,\"total_count\":%lld,\"voice_list\":[", (long long)page,
-             (long long)rows, (long long)l.total);
+    buf_addf(&c->output, ",\"page_index\":%lld,\"page_size\":%lld,\"total_count\":%lld,\"voice_list\":[",
+             (long long)page, (long long)rows, (long long)l.total);
     for (size_t i = 0; i < l.count; i++) {
         if (i)
             buf_add_char(&c->output, ',');
@@ -537,9 +548,12 @@ static const struct action voice_actions[] = {
     { S("create_voice"), create_voice }, { S("list_voice"), list_voice },     { S("query_voice"), query_voice },
     { S("update_voice"), update_voice }, { S("delete_voice"), delete_voice }, { .run = NULL },
 };
-static const struct action clone_actions[] = { { S("create"), create_qwen }, { S("list"), list_qwen }, { S("delete"), delete_qwen }, { .run = NULL } };
+static const struct action clone_actions[] = {
+    { S("create"), create_qwen }, { S("list"), list_qwen }, { S("delete"), delete_qwen }, { .run = NULL }
+};
 static const struct action design_actions[] = {
-    { S("create"), create_qwen }, { S("list"), list_qwen }, { S("query"), query_qwen }, { S("delete"), delete_qwen }, { .run = NULL },
+    { S("create"), create_qwen }, { S("list"), list_qwen }, { S("query"), query_qwen },
+    { S("delete"), delete_qwen }, { .run = NULL },
 };
 
 SUSPENDS static enum err run(struct call *c, const struct action *actions)
@@ -579,7 +593,9 @@ SUSPENDS static enum err begin(struct request *rq, enum model_path path, struct 
         return e;
     c->input = json_get(root, "input");
     c->parameters = json_get(root, "parameters");
-    return !c->input ? fail_input_missing(&rq->fault) : !yyjson_is_obj(c->input) ? fail_input_not_object(&rq->fault) : OK;
+    return !c->input                  ? fail_input_missing(&rq->fault)
+           : !yyjson_is_obj(c->input) ? fail_input_not_object(&rq->fault)
+                                      : OK;
 }
 
 enum err handle_native_vocabularies(struct request *rq)
@@ -604,5 +620,7 @@ enum err handle_native_voices(struct request *rq)
                : str_eq(m->id, S("qwen-voice-design"))   ? VOICE_QWEN_DESIGN
                                                          : VOICE_COSYVOICE;
     c.kind = voice_kinds[c.family];
-    return run(&c, c.family == VOICE_QWEN_CLONE ? clone_actions : c.family == VOICE_QWEN_DESIGN ? design_actions : voice_actions);
+    return run(&c, c.family == VOICE_QWEN_CLONE    ? clone_actions
+                   : c.family == VOICE_QWEN_DESIGN ? design_actions
+                                                   : voice_actions);
 }

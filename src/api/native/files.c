@@ -51,8 +51,9 @@ static str type_of(str name)
     static const struct {
         str end, type;
     } types[] = {
-        { S(".gz"), S("application/gzip") }, { S(".jpg"), S("image/jpeg") }, { S(".jpeg"), S("image/jpeg") }, { S(".png"), S("image/png") },
-        { S(".webp"), S("image/webp") },     { S(".svg"), S("image/svg+xml") }, { S(".mp4"), S("video/mp4") },
+        { S(".gz"), S("application/gzip") }, { S(".jpg"), S("image/jpeg") },  { S(".jpeg"), S("image/jpeg") },
+        { S(".png"), S("image/png") },       { S(".webp"), S("image/webp") }, { S(".svg"), S("image/svg+xml") },
+        { S(".mp4"), S("video/mp4") },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {

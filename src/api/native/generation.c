@@ -427,9 +427,7 @@ struct held {
 
 static void hold(struct answer *a, struct held *h, const struct chat_event *ev)
 {
-    *h = (struct held){
-        .set = true, .choice = ev->choice, .call = ev->tool_index, .logprob_count = ev->logprob_count
-    };
+    *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index, .logprob_count = ev->logprob_count };
     h->text = ev->kind == CHAT_EV_TEXT;
     h->first = ev->kind == CHAT_EV_TOOL_CALL;
     buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);

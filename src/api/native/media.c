@@ -84,7 +84,7 @@ enum err native_media(struct request *rq, yyjson_val *root, const struct model *
     const struct media_service *s = media_service_find(m->id, path, root);
     struct media_call          *c = arena_new(rq->arena, struct media_call);
     char                        id[UUID_LEN + 1];
-    enum err                    e = s ? check_mode(rq, s) : fail_not_served_yet(&rq->fault, http_request(rq->x)->method, http_path(rq->x));
+    enum err e = s ? check_mode(rq, s) : fail_not_served_yet(&rq->fault, http_request(rq->x)->method, http_path(rq->x));
 
     might_suspend();
     if (!s || e)

@@ -49,11 +49,12 @@ static void count(struct answer *a, const struct model *m)
     }
     rq->usage.prompt_tokens = (int64_t)count_memo_get(rq->services->memo, rq->services->tokenizer, a->r.said);
     rq->usage.completion_tokens = rq->usage.audio_out_tokens = sound;
-    a->usage = arena_printf(rq->arena,
-                            "{\"total_tokens\":%lld,\"input_tokens\":%lld,\"output_tokens\":%lld,\"input_tokens_details\":{\"text_tokens\":%lld},"
-                            "\"output_tokens_details\":{\"audio_tokens\":%lld,\"text_tokens\":0}}",
-                            (long long)(rq->usage.prompt_tokens + sound), (long long)rq->usage.prompt_tokens, (long long)sound,
-                            (long long)rq->usage.prompt_tokens, (long long)sound);
+    a->usage = arena_printf(
+        rq->arena,
+        "{\"total_tokens\":%lld,\"input_tokens\":%lld,\"output_tokens\":%lld,\"input_tokens_details\":{\"text_tokens\":%lld},"
+        "\"output_tokens_details\":{\"audio_tokens\":%lld,\"text_tokens\":0}}",
+        (long long)(rq->usage.prompt_tokens + sound), (long long)rq->usage.prompt_tokens, (long long)sound,
+        (long long)rq->usage.prompt_tokens, (long long)sound);
 }
 
 /* ---- the answer ---- */
@@ -175,7 +176,8 @@ SUSPENDS static enum err stream(struct answer *a, const struct model *m)
     return e ? e : http_stream_end(a->rq->x);
 }
 
-SUSPENDS static enum err run(struct request *rq, const struct model *m, const struct synthesis_plan *plan, str text, bool cosyvoice)
+SUSPENDS static enum err run(struct request *rq, const struct model *m, const struct synthesis_plan *plan, str text,
+                             bool cosyvoice)
 {
     struct answer *a = arena_new(rq->arena, struct answer);
     enum err       e = reading_begin(rq, plan, text, &a->r);
@@ -227,10 +229,17 @@ enum err handle_native_speech_synthesizer(struct request *rq)
 
 static str language_of(str type)
 {
-    return str_eq(type, S("English")) ? S("en") : str_eq(type, S("Chinese")) ? S("zh") : str_eq(type, S("German")) ? S("de")
-         : str_eq(type, S("Italian")) ? S("it") : str_eq(type, S("Portuguese")) ? S("pt") : str_eq(type, S("Spanish")) ? S("es")
-         : str_eq(type, S("Japanese")) ? S("ja") : str_eq(type, S("Korean")) ? S("ko") : str_eq(type, S("French")) ? S("fr")
-         : str_eq(type, S("Russian")) ? S("ru") : (str){ 0 };
+    return str_eq(type, S("English"))      ? S("en")
+           : str_eq(type, S("Chinese"))    ? S("zh")
+           : str_eq(type, S("German"))     ? S("de")
+           : str_eq(type, S("Italian"))    ? S("it")
+           : str_eq(type, S("Portuguese")) ? S("pt")
+           : str_eq(type, S("Spanish"))    ? S("es")
+           : str_eq(type, S("Japanese"))   ? S("ja")
+           : str_eq(type, S("Korean"))     ? S("ko")
+           : str_eq(type, S("French"))     ? S("fr")
+           : str_eq(type, S("Russian"))    ? S("ru")
+                                           : (str){ 0 };
 }
 
 /* REF: E098, E008. */
@@ -238,8 +247,10 @@ enum err native_tts(struct request *rq, yyjson_val *root, const struct model *m)
 {
     yyjson_val           *input = json_get(root, "input"), *parameters = json_get(root, "parameters");
     str                   text = json_str(json_get(input, "text")), voice = json_str(json_get(input, "voice"));
-    struct synthesis_plan plan = { .count = SPEECH_COUNT_HAN_2,
-                                   .speaker = { .format = SOUND_PCM, .sample_rate = 24000, .rate = 1, .pitch = 1, .volume = 50 } };
+    struct synthesis_plan plan = {
+        .count = SPEECH_COUNT_HAN_2,
+        .speaker = { .format = SOUND_PCM, .sample_rate = 24000, .rate = 1, .pitch = 1, .volume = 50 }
+    };
     enum err e = admit(rq, m);
 
     might_suspend();
@@ -253,9 +264,11 @@ enum err native_tts(struct request *rq, yyjson_val *root, const struct model *m)
         return fail_parameter_missing_named(&rq->fault, S("text"));
     if (!voice.len)
         return fail_parameter_missing_named(&rq->fault, S("voice"));
-    if (counts_tokens(m) ? (int64_t)count_memo_get(rq->services->memo, rq->services->tokenizer, text) > SYNTHESIS_QWEN_TOKENS_MAX
-                         : speech_text_count(text, SPEECH_COUNT_EACH_1, false) > SYNTHESIS_QWEN_TEXT_MAX)
-        return fail_input_length_range(&rq->fault, counts_tokens(m) ? SYNTHESIS_QWEN_TOKENS_MAX : SYNTHESIS_QWEN_TEXT_MAX);
+    if (counts_tokens(m)
+            ? (int64_t)count_memo_get(rq->services->memo, rq->services->tokenizer, text) > SYNTHESIS_QWEN_TOKENS_MAX
+            : speech_text_count(text, SPEECH_COUNT_EACH_1, false) > SYNTHESIS_QWEN_TEXT_MAX)
+        return fail_input_length_range(&rq->fault,
+                                       counts_tokens(m) ? SYNTHESIS_QWEN_TOKENS_MAX : SYNTHESIS_QWEN_TEXT_MAX);
     e = voices_find(rq, m->id, voice, &plan.speaker.voice);
     if (e == ERR_NOT_FOUND)
         return fail_voice_unsupported(&rq->fault, voice);
@@ -287,15 +300,22 @@ static str sound_of(yyjson_val *messages)
 
 static void add_heard(struct request *rq, struct buf *b, str text, const struct hearing *h, bool last, int64_t tokens)
 {
-    buf_addf(b, "{\"output\":{\"choices\":[{\"finish_reason\":\"%s\",\"message\":{\"role\":\"assistant\",\"content\":[{\"text\":", last ? "stop" : "null");
+    buf_addf(
+        b,
+        "{\"output\":{\"choices\":[{\"finish_reason\":\"%s\",\"message\":{\"role\":\"assistant\",\"content\":[{\"text\":",
+        last ? "stop" : "null");
     json_add_str(b, text);
-    buf_add(b, S("}],\"annotations\":[{\"type\":\"audio_info\",\"language\":\"en\",\"emotion\":\"neutral\"}]}}]},\"usage\":{\"input_tokens_details\":{\"text_tokens\":0},"));
-    buf_addf(b, "\"output_tokens_details\":{\"text_tokens\":%lld},\"seconds\":%lld}", (long long)tokens, (long long)((h->audio_ms + 999) / 1000));
+    buf_add(
+        b,
+        S("}],\"annotations\":[{\"type\":\"audio_info\",\"language\":\"en\",\"emotion\":\"neutral\"}]}}]},\"usage\":{\"input_tokens_details\":{\"text_tokens\":0},"));
+    buf_addf(b, "\"output_tokens_details\":{\"text_tokens\":%lld},\"seconds\":%lld}", (long long)tokens,
+             (long long)((h->audio_ms + 999) / 1000));
     reply_add_request_id(b, rq);
 }
 
 /* A sentence an event; each has all that was heard by then, unless increments are asked for. */
-SUSPENDS static enum err stream_heard(struct request *rq, yyjson_val *parameters, const struct hearing *h, int64_t tokens)
+SUSPENDS static enum err stream_heard(struct request *rq, yyjson_val *parameters, const struct hearing *h,
+                                      int64_t tokens)
 {
     bool       increments = yyjson_is_true(json_get(parameters, "incremental_output"));
     struct buf all;
@@ -313,7 +333,10 @@ SUSPENDS static enum err stream_heard(struct request *rq, yyjson_val *parameters
             buf_add_char(&all, ' ');
         buf_add(&all, piece);
         reply_native_event(b, (int64_t)i + 1, S("result"), 200);
-        add_heard(rq, b, increments ? (i && piece.len ? arena_printf(rq->arena, " %.*s", STR_ARG(piece)) : piece) : buf_str(&all), h, last, tokens);
+        add_heard(rq, b,
+                  increments ? (i && piece.len ? arena_printf(rq->arena, " %.*s", STR_ARG(piece)) : piece)
+                             : buf_str(&all),
+                  h, last, tokens);
         buf_add(b, S("\n\n"));
         e = http_stream_flush(rq->x);
         if (e)

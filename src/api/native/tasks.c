@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define DAY_MS  (INT64_C(24) * 3600000)
+#define DAY_MS (INT64_C(24) * 3600000)
 
 /* ---- the reply to a call that made one ---- */
 

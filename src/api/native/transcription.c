@@ -14,8 +14,7 @@ static enum err check_uploads(struct request *rq, const struct transcription *t)
     yyjson_val *v;
     bool        names = str_starts(t->url, S("oss://"));
 
-    yyjson_arr_foreach(t->urls, i, n, v)
-        names = names || str_starts(json_str(v), S("oss://"));
+    yyjson_arr_foreach(t->urls, i, n, v) names = names || str_starts(json_str(v), S("oss://"));
     return names && !chat_resolves_uploads(rq) ? fail_media_type_unsupported(&rq->fault) : OK;
 }
 

@@ -11,7 +11,7 @@ enum output_kind { OUTPUT_REASONING, OUTPUT_MESSAGE, OUTPUT_CALL, OUTPUT_SEARCH,
 struct output_item {
     enum output_kind kind;
     str              id;
-    struct buf       text;  /* or the arguments, the code, what was searched for */
+    struct buf       text;   /* or the arguments, the code, what was searched for */
     str              output; /* of the code */
     str              call_id, name;
     unsigned         tool_index;

@@ -172,10 +172,11 @@ static void add_begun(struct response *r, struct buf *b, str status)
     buf_add(b, S("{\"background\":null,\"completed_at\":null,\"conversation\":null"));
     json_add_count(b, S(",\"created_at\":"), r->rq->arrived_ms / 1000);
     add_text(b, ",\"error\":null,\"id\":", r->id);
-    buf_add(b, S(",\"incomplete_details\":null,\"instructions\":null,\"max_output_tokens\":null,\"max_tool_calls\":null,"
-                 "\"metadata\":null,\"model\":\"\",\"object\":\"response\",\"output\":[],\"parallel_tool_calls\":false,"
-                 "\"previous_response_id\":null,\"prompt\":null,\"prompt_cache_key\":null,"
-                 "\"prompt_cache_retention\":null,\"reasoning\":null,\"safety_identifier\":null,\"service_tier\":null"));
+    buf_add(b,
+            S(",\"incomplete_details\":null,\"instructions\":null,\"max_output_tokens\":null,\"max_tool_calls\":null,"
+              "\"metadata\":null,\"model\":\"\",\"object\":\"response\",\"output\":[],\"parallel_tool_calls\":false,"
+              "\"previous_response_id\":null,\"prompt\":null,\"prompt_cache_key\":null,"
+              "\"prompt_cache_retention\":null,\"reasoning\":null,\"safety_identifier\":null,\"service_tier\":null"));
     add_text(b, ",\"status\":", status);
     buf_add(b, S(",\"temperature\":null,\"text\":null"));
     add_tools(r, b);
@@ -239,7 +240,8 @@ void response_add(struct response *r, struct buf *b, bool stored)
             buf_add_char(b, ',');
         response_add_item(r, b, &r->items[i], true);
     }
-    buf_add(b, r->in->parallel_tool_calls.v ? S("],\"parallel_tool_calls\":true") : S("],\"parallel_tool_calls\":false"));
+    buf_add(b,
+            r->in->parallel_tool_calls.v ? S("],\"parallel_tool_calls\":true") : S("],\"parallel_tool_calls\":false"));
     if (stored)
         buf_add(b, S(",\"presence_penalty\":0"));
     if (body->previous.len)

@@ -29,7 +29,8 @@ static enum err read_model(struct request *rq, yyjson_val *root, const struct mo
         return fail_model_missing_compat(&rq->fault);
     rq->model_name = name;
     *ret = request_model(rq, name);
-    if (!*ret || !((*ret)->out & BIT(MODEL_AUDIO)) || ((*ret)->task != MODEL_TASK_TTS && (*ret)->task != MODEL_TASK_TTS_REALTIME))
+    if (!*ret || !((*ret)->out & BIT(MODEL_AUDIO)) ||
+        ((*ret)->task != MODEL_TASK_TTS && (*ret)->task != MODEL_TASK_TTS_REALTIME))
         return fail_model_not_found_or_no_access(&rq->fault, name);
     return OK;
 }
@@ -140,15 +141,18 @@ static void add_usage(struct buf *b, const struct hearing *h, int64_t tokens)
 {
     int64_t seconds = (h->audio_ms + 999) / 1000, heard = seconds * 25;
 
-    buf_addf(b,
-             "\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,\"prompt_tokens_details\":{\"audio_tokens\":%lld,"
-             "\"text_tokens\":0},\"completion_tokens_details\":{\"text_tokens\":%lld},\"seconds\":%lld}",
-             (long long)heard, (long long)tokens, (long long)(heard + tokens), (long long)heard, (long long)tokens, (long long)seconds);
+    buf_addf(
+        b,
+        "\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,\"prompt_tokens_details\":{\"audio_tokens\":%lld,"
+        "\"text_tokens\":0},\"completion_tokens_details\":{\"text_tokens\":%lld},\"seconds\":%lld}",
+        (long long)heard, (long long)tokens, (long long)(heard + tokens), (long long)heard, (long long)tokens,
+        (long long)seconds);
 }
 
 static void add_head(struct request *rq, struct buf *b, const char *object)
 {
-    buf_addf(b, "\"object\":\"%s\",\"created\":%lld,\"id\":\"chatcmpl-%s\",\"system_fingerprint\":null,\"model\":", object,
+    buf_addf(b,
+             "\"object\":\"%s\",\"created\":%lld,\"id\":\"chatcmpl-%s\",\"system_fingerprint\":null,\"model\":", object,
              (long long)(rq->arrived_ms / 1000), rq->id);
     json_add_str(b, rq->model_name);
 }
@@ -171,7 +175,9 @@ SUSPENDS static enum err stream_heard(struct request *rq, const struct hearing *
         if (i == 0)
             buf_add(b, S("\"role\":\"assistant\","));
         buf_add(b, S("\"content\":"));
-        json_add_str(b, last ? S("") : i ? arena_printf(rq->arena, " %.*s", STR_ARG(h->sentences[i].text)) : h->sentences[i].text);
+        json_add_str(b, last ? S("")
+                        : i  ? arena_printf(rq->arena, " %.*s", STR_ARG(h->sentences[i].text))
+                             : h->sentences[i].text);
         buf_add_char(b, ',');
         add_annotations(b);
         buf_addf(b, "},\"finish_reason\":%s,\"index\":0,\"logprobs\":null}],", last ? "\"stop\"" : "null");
@@ -212,7 +218,8 @@ enum err openai_asr(struct request *rq, yyjson_val *root, const struct model *m)
     if (e)
         return e;
     if (rq->stream)
-        return stream_heard(rq, &h, yyjson_is_true(json_get(json_get(root, "stream_options"), "include_usage")), tokens);
+        return stream_heard(rq, &h, yyjson_is_true(json_get(json_get(root, "stream_options"), "include_usage")),
+                            tokens);
     buf_init(&b, rq->arena, SIZE_MAX / 2);
     buf_add(&b, S("{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":"));
     json_add_str(&b, h.text);
@@ -267,7 +274,8 @@ static bool read_form(struct request *rq, str body, struct form *ret)
 
 static void add_clock(struct buf *b, int64_t ms, char point)
 {
-    buf_addf(b, "%02d:%02d:%02d%c%03d", (int)(ms / 3600000), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), point, (int)(ms % 1000));
+    buf_addf(b, "%02d:%02d:%02d%c%03d", (int)(ms / 3600000), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), point,
+             (int)(ms % 1000));
 }
 
 static void add_subtitles(struct buf *b, const struct hearing *h, bool vtt)
@@ -288,12 +296,13 @@ static void add_subtitles(struct buf *b, const struct hearing *h, bool vtt)
 
 static void add_verbose(struct buf *b, const struct hearing *h)
 {
-    buf_addf(b, "{\"task\":\"transcribe\",\"language\":\"english\",\"duration\":%.2f,\"text\":", (double)h->audio_ms / 1000);
+    buf_addf(
+        b, "{\"task\":\"transcribe\",\"language\":\"english\",\"duration\":%.2f,\"text\":", (double)h->audio_ms / 1000);
     json_add_str(b, h->text);
     buf_add(b, S(",\"segments\":["));
     for (size_t i = 0; i < h->count; i++) {
-        buf_addf(b, "%s{\"id\":%zu,\"start\":%.2f,\"end\":%.2f,\"text\":", i ? "," : "", i, (double)h->sentences[i].begin_ms / 1000,
-                 (double)h->sentences[i].end_ms / 1000);
+        buf_addf(b, "%s{\"id\":%zu,\"start\":%.2f,\"end\":%.2f,\"text\":", i ? "," : "", i,
+                 (double)h->sentences[i].begin_ms / 1000, (double)h->sentences[i].end_ms / 1000);
         json_add_str(b, h->sentences[i].text);
         buf_add_char(b, '}');
     }
@@ -312,7 +321,8 @@ static void add_verbose(struct buf *b, const struct hearing *h)
 
 SUSPENDS static enum err reply_heard(struct request *rq, const struct hearing *h, str format)
 {
-    struct http_field fields[] = { { S("content-type"), S("text/plain; charset=utf-8") }, { S("x-request-id"), str_of(rq->id, UUID_LEN) } };
+    struct http_field fields[] = { { S("content-type"), S("text/plain; charset=utf-8") },
+                                   { S("x-request-id"), str_of(rq->id, UUID_LEN) } };
     struct buf        b;
 
     buf_init(&b, rq->arena, SIZE_MAX / 2);

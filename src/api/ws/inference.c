@@ -26,9 +26,9 @@
 struct session {
     struct request   *rq;
     struct ws_session ws;
-    struct task      *task; /* NULL: none runs */
+    struct task      *task;    /* NULL: none runs */
     struct arena      scratch; /* for one instruction while no task runs */
-    uint64_t         *ids;  /* of the tasks that were, hashed: none may come again */
+    uint64_t         *ids;     /* of the tasks that were, hashed: none may come again */
     size_t            id_count, id_cap;
     bool              over;
 };
@@ -213,7 +213,8 @@ SUSPENDS static enum err check_run(struct session *s, struct request *part, cons
 }
 
 /* The struct of a task of that kind, in its own arena, with what came to the request until now. */
-static struct task *task_new(struct session *s, struct arena *arena, struct request *part, const struct model *m, str id)
+static struct task *task_new(struct session *s, struct arena *arena, struct request *part, const struct model *m,
+                             str id)
 {
     const struct task_ops *ops = ops_of(m);
     struct task           *t = arena_alloc_zero(arena, ops->size);
@@ -279,7 +280,8 @@ SUSPENDS static void refuse_stray(struct session *s, const struct task_instructi
     else if (s->task)
         (void)fail_task_id_unknown(&part->fault, in->task_id);
     else
-        (void)fail_ws_field_missing(&part->fault, S("payload.task_group")); /* X069: outside a task it is taken for a run-task */
+        (void)fail_ws_field_missing(&part->fault,
+                                    S("payload.task_group")); /* X069: outside a task it is taken for a run-task */
     refuse(s, part, in->task_id, &s->scratch);
     s->rq->hooks->ended(part, fault_status(part), ERR_FAULT);
 }
@@ -345,8 +347,7 @@ SUSPENDS static void on_silence(struct session *s)
         s->over = true;
         return;
     }
-    task_went(s, s->task->ops->busy(s->task) ? s->task->ops->step(s->task)
-                                             : fail_ws_idle_timeout(&s->task->rq->fault));
+    task_went(s, s->task->ops->busy(s->task) ? s->task->ops->step(s->task) : fail_ws_idle_timeout(&s->task->rq->fault));
 }
 
 SUSPENDS static enum err serve(struct session *s)

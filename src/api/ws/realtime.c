@@ -84,8 +84,10 @@ enum err realtime_error(struct realtime *s, const char *code, str message, const
 
 enum err realtime_invalid(struct realtime *s, str value, const char *supported, const char *param)
 {
-    return realtime_error(s, "invalid_value",
-                          arena_printf(&s->scratch, "Invalid value: '%.*s'. Supported values are: %s.", STR_ARG(value), supported), param);
+    return realtime_error(
+        s, "invalid_value",
+        arena_printf(&s->scratch, "Invalid value: '%.*s'. Supported values are: %s.", STR_ARG(value), supported),
+        param);
 }
 
 enum err realtime_fatal(struct realtime *s, const char *code, str message)
@@ -116,7 +118,10 @@ SUSPENDS static enum err refuse(struct realtime *s)
     enum err          e;
 
     fault_render(&s->part->fault, &s->rq->settings->wording, &s->scratch, &v);
-    e = realtime_fatal(s, str_to_cstr(&s->scratch, v.compat_code.len && str_eq(v.compat_code, S("data_inspection_failed")) ? v.compat_code : v.code),
+    e = realtime_fatal(s,
+                       str_to_cstr(&s->scratch, v.compat_code.len && str_eq(v.compat_code, S("data_inspection_failed"))
+                                                    ? v.compat_code
+                                                    : v.code),
                        v.message);
     part_close(s, v.status ? v.status : 400, ERR_FAULT);
     return e;
@@ -155,7 +160,8 @@ SUSPENDS static enum err went(struct realtime *s, enum err e)
     if (!e || e == ERR_CANCELLED || e == ERR_EOF || s->ws.over)
         return e;
     if (!s->part)
-        return realtime_fatal(s, "InternalError", S("An internal error has occured, try again later or contact service support."));
+        return realtime_fatal(s, "InternalError",
+                              S("An internal error has occured, try again later or contact service support."));
     if (e != ERR_FAULT) {
         (void)fail_algorithm_internal(&s->part->fault);
         (void)fault_detail(&s->part->fault, str_from_cstr(err_text(e)));
@@ -181,7 +187,8 @@ SUSPENDS static enum err on_event(struct realtime *s, str text)
         if (str_eq(e->type, type))
             return went(s, e->run(s, event));
     }
-    return realtime_error(s, "invalid_value", arena_printf(&s->scratch, "Invalid event type: '%.*s'.", STR_ARG(type)), "type");
+    return realtime_error(s, "invalid_value", arena_printf(&s->scratch, "Invalid event type: '%.*s'.", STR_ARG(type)),
+                          "type");
 }
 
 SUSPENDS static enum err serve(struct realtime *s)
@@ -201,7 +208,8 @@ SUSPENDS static enum err serve(struct realtime *s)
             e = on_event(s, m.payload);
         } else if (!e) {
             arena_reset(&s->scratch);
-            e = realtime_error(s, "invalid_value", S("Binary frames are not supported: send audio as base64 in events."), NULL);
+            e = realtime_error(s, "invalid_value",
+                               S("Binary frames are not supported: send audio as base64 in events."), NULL);
         }
         if (!e && !s->over)
             e = ws_session_flush(&s->ws);

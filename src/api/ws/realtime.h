@@ -24,10 +24,10 @@ struct realtime_event {
 };
 
 struct realtime_kind {
-    size_t size; /* of the struct that begins with a struct realtime */
-    SUSPENDS enum err (*begin)(struct realtime *s); /* before session.created */
+    size_t size;                                            /* of the struct that begins with a struct realtime */
+    SUSPENDS enum err (*begin)(struct realtime *s);         /* before session.created */
     void (*add_session)(struct realtime *s, struct buf *b); /* members of session.created and session.updated */
-    const struct realtime_event *events; /* ends with an empty type */
+    const struct realtime_event *events;                    /* ends with an empty type */
     bool (*busy)(const struct realtime *s);
     SUSPENDS enum err (*step)(struct realtime *s);
     void (*close)(struct realtime *s);
@@ -51,7 +51,7 @@ extern const struct realtime_kind realtime_tts, realtime_asr, realtime_omni;
 void realtime_id(char ret[REALTIME_ID_LEN + 1]);
 
 /* {"event_id":…,"type":T and then the caller's members, each with a comma before; realtime_send() ends and sends it. */
-struct buf         realtime_begin(struct realtime *s, const char *type);
+struct buf        realtime_begin(struct realtime *s, const char *type);
 SUSPENDS enum err realtime_send(struct realtime *s, struct buf *b);
 /* One without members. */
 SUSPENDS enum err realtime_say(struct realtime *s, const char *type);

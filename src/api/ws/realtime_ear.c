@@ -11,7 +11,9 @@ static const double ORDINARY = 0.2; /* the wire's threshold that is the recognis
 
 void realtime_ear_begin(struct realtime_ear *r)
 {
-    *r = (struct realtime_ear){ .reports = true, .format = SOUND_PCM, .sample_rate = 16000, .silence_ms = 800, .threshold = ORDINARY };
+    *r = (struct realtime_ear){
+        .reports = true, .format = SOUND_PCM, .sample_rate = 16000, .silence_ms = 800, .threshold = ORDINARY
+    };
     arena_init(&r->kept, 0);
 }
 
@@ -40,14 +42,16 @@ bool realtime_ear_update(struct realtime *s, struct realtime_ear *r, yyjson_val 
         r->manual = yyjson_is_null(turn);
     v = json_get(turn, "silence_duration_ms");
     if (v && (!json_to_num(v, &n) || n < 200 || n > 6000)) {
-        *ret = realtime_error(s, "invalid_value", S("Invalid value: silence_duration_ms must be between 200 and 6000."), "session.turn_detection.silence_duration_ms");
+        *ret = realtime_error(s, "invalid_value", S("Invalid value: silence_duration_ms must be between 200 and 6000."),
+                              "session.turn_detection.silence_duration_ms");
         return false;
     }
     if (v)
         r->silence_ms = (int)n;
     v = json_get(turn, "threshold");
     if (v && (!json_to_num(v, &n) || n < -1 || n > 1)) {
-        *ret = realtime_error(s, "invalid_value", S("Invalid value: threshold must be between -1 and 1."), "session.turn_detection.threshold");
+        *ret = realtime_error(s, "invalid_value", S("Invalid value: threshold must be between -1 and 1."),
+                              "session.turn_detection.threshold");
         return false;
     }
     if (v)
@@ -83,7 +87,8 @@ static void new_item(struct realtime_ear *r)
     r->in_item = true;
 }
 
-SUSPENDS static enum err place_event(struct realtime *s, struct realtime_ear *r, const char *type, const char *member, int64_t ms)
+SUSPENDS static enum err place_event(struct realtime *s, struct realtime_ear *r, const char *type, const char *member,
+                                     int64_t ms)
 {
     struct buf b = realtime_begin(s, type);
 
@@ -104,13 +109,16 @@ SUSPENDS static enum err committed(struct realtime *s, struct realtime_ear *r)
         return e;
     b = realtime_begin(s, "conversation.item.created");
     buf_addf(&b, r->before[0] ? ",\"previous_item_id\":\"item_%s\"" : ",\"previous_item_id\":null", r->before);
-    buf_addf(&b, ",\"item\":{\"id\":\"item_%s\",\"object\":\"realtime.item\",\"type\":\"message\",\"status\":\"in_progress\",\"role\":\"user\","
-                 "\"content\":[{\"type\":\"input_audio\",\"transcript\":null}]}",
-             r->item);
+    buf_addf(
+        &b,
+        ",\"item\":{\"id\":\"item_%s\",\"object\":\"realtime.item\",\"type\":\"message\",\"status\":\"in_progress\",\"role\":\"user\","
+        "\"content\":[{\"type\":\"input_audio\",\"transcript\":null}]}",
+        r->item);
     return realtime_send(s, &b);
 }
 
-SUSPENDS static enum err transcription(struct realtime *s, struct realtime_ear *r, const char *type, const char *member, str text, bool stash)
+SUSPENDS static enum err transcription(struct realtime *s, struct realtime_ear *r, const char *type, const char *member,
+                                       str text, bool stash)
 {
     struct buf b = realtime_begin(s, type);
 
@@ -127,7 +135,9 @@ SUSPENDS static enum err failed(struct realtime *s, struct realtime_ear *r)
     struct buf b = realtime_begin(s, "conversation.item.input_audio_transcription.failed");
 
     add_item(r, &b);
-    buf_add(&b, S(",\"content_index\":0,\"error\":{\"code\":\"audio_unintelligible\",\"message\":\"The audio could not be transcribed.\",\"param\":null}"));
+    buf_add(
+        &b,
+        S(",\"content_index\":0,\"error\":{\"code\":\"audio_unintelligible\",\"message\":\"The audio could not be transcribed.\",\"param\":null}"));
     return realtime_send(s, &b);
 }
 
@@ -141,7 +151,9 @@ SUSPENDS static enum err sentence(struct realtime *s, struct realtime_ear *r, co
     transcript_make(&s->scratch, h, &o, true, &t);
     e = committed(s, r);
     if (!e && r->reports)
-        e = t.count ? transcription(s, r, "conversation.item.input_audio_transcription.completed", "transcript", t.text, false) : failed(s, r);
+        e = t.count ? transcription(s, r, "conversation.item.input_audio_transcription.completed", "transcript", t.text,
+                                    false)
+                    : failed(s, r);
     r->in_item = false;
     r->fresh_ms = 0;
     if (t.count) {
@@ -173,7 +185,9 @@ SUSPENDS static enum err take(struct realtime *s, struct realtime_ear *r, const 
             new_item(r);
             transcript_make(&s->scratch, h, &o, false, &t);
             if (r->reports && t.count)
-                e = transcription(s, r, r->delta ? "conversation.item.input_audio_transcription.delta" : "conversation.item.input_audio_transcription.text",
+                e = transcription(s, r,
+                                  r->delta ? "conversation.item.input_audio_transcription.delta"
+                                           : "conversation.item.input_audio_transcription.text",
                                   "stash", t.text, true);
             break;
         case HEARD_STOP:
@@ -191,13 +205,18 @@ SUSPENDS static enum err take(struct realtime *s, struct realtime_ear *r, const 
 
 SUSPENDS static enum err open_ear(struct realtime *s, struct realtime_ear *r)
 {
-    struct recogniser_options o = { .format = r->format, .sample_rate = r->sample_rate, .whole = r->manual, .silence_ms = r->silence_ms,
-                                    .threshold = r->threshold - ORDINARY, .partial = r->reports };
+    struct recogniser_options o = { .format = r->format,
+                                    .sample_rate = r->sample_rate,
+                                    .whole = r->manual,
+                                    .silence_ms = r->silence_ms,
+                                    .threshold = r->threshold - ORDINARY,
+                                    .partial = r->reports };
 
     if (r->ear)
         return OK;
     if (!s->rq->services->speech)
-        return realtime_fatal(s, "NotServedByDashbox", S("This dashbox can neither speak nor listen: its speech engine is not installed."));
+        return realtime_fatal(s, "NotServedByDashbox",
+                              S("This dashbox can neither speak nor listen: its speech engine is not installed."));
     arena_init(&r->arena, 0);
     r->audio_ms = 0;
     return recogniser_open(s->rq->services->speech, &o, &r->arena, &r->ear);
@@ -233,9 +252,12 @@ enum err realtime_ear_commit(struct realtime *s, struct realtime_ear *r)
 
     might_suspend();
     if (!r->manual)
-        return realtime_error(s, "invalid_value", S("Error committing input audio buffer: it is committed by the server's voice activity detection."), NULL);
+        return realtime_error(
+            s, "invalid_value",
+            S("Error committing input audio buffer: it is committed by the server's voice activity detection."), NULL);
     if (!r->ear || r->fresh_ms < LEAST_MS) /* wire-forms.md §6 */
-        return realtime_error(s, NULL, S("Error committing input audio buffer: buffer too small, or have no audio."), NULL);
+        return realtime_error(s, NULL, S("Error committing input audio buffer: buffer too small, or have no audio."),
+                              NULL);
     e = recogniser_commit(r->ear, &s->scratch, &heard);
     return e ? e : take(s, r, &heard);
 }

@@ -12,10 +12,10 @@
 #include "api/ws/realtime.h"
 
 struct realtime_ear {
-    struct recogniser *ear; /* NULL: nothing has come since it was opened last */
-    struct arena       arena; /* of it */
+    struct recogniser *ear;           /* NULL: nothing has come since it was opened last */
+    struct arena       arena;         /* of it */
     bool               manual, delta; /* delta: partial texts are called so (Omni) */
-    bool               reports; /* what is heard is told */
+    bool               reports;       /* what is heard is told */
     enum sound_format  format;
     int                sample_rate, silence_ms;
     double             threshold;
@@ -24,18 +24,19 @@ struct realtime_ear {
     bool               in_item;
     str                sentence; /* the last one that ended, in `kept` */
     struct arena       kept;
-    bool               ended, started; /* a sentence has ended; speech has begun: for the owner to look at and put back */
+    bool ended, started; /* a sentence has ended; speech has begun: for the owner to look at and put back */
 };
 
 void realtime_ear_begin(struct realtime_ear *r);
 /* {"turn_detection":…,"input_audio_format":…,"sample_rate":…} of session.update. False: it has been told what is wrong. */
-SUSPENDS bool realtime_ear_update(struct realtime *s, struct realtime_ear *r, yyjson_val *session, bool any_pcm, enum err *ret);
-void realtime_ear_add_session(struct realtime_ear *r, struct buf *b);
+SUSPENDS bool     realtime_ear_update(struct realtime *s, struct realtime_ear *r, yyjson_val *session, bool any_pcm,
+                                      enum err *ret);
+void              realtime_ear_add_session(struct realtime_ear *r, struct buf *b);
 SUSPENDS enum err realtime_ear_append(struct realtime *s, struct realtime_ear *r, yyjson_val *event);
 SUSPENDS enum err realtime_ear_commit(struct realtime *s, struct realtime_ear *r);
 SUSPENDS enum err realtime_ear_clear(struct realtime *s, struct realtime_ear *r);
 /* No more comes: what is under way ends. */
 SUSPENDS enum err realtime_ear_end(struct realtime *s, struct realtime_ear *r);
-void realtime_ear_close(struct realtime_ear *r);
+void              realtime_ear_close(struct realtime_ear *r);
 
 #endif

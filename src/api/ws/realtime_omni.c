@@ -28,11 +28,11 @@ struct omni {
     struct arena          memory; /* of the conversation */
     struct chat_message   turns[TURNS_MAX];
     size_t                turn_count;
-    str                   instructions; /* in memory */
-    bool                  translates;   /* LiveTranslate */
+    str                   instructions;        /* in memory */
+    bool                  translates;          /* LiveTranslate */
     bool                  interrupts, answers; /* of turn_detection */
-    bool                  wanted;       /* a response is to be made */
-    bool                  images;       /* some have come: they are looked at by engines that can */
+    bool                  wanted;              /* a response is to be made */
+    bool                  images;              /* some have come: they are looked at by engines that can */
     char                  voice_name[64], target[16];
     int64_t               in_tokens;
 };
@@ -57,8 +57,12 @@ SUSPENDS static enum err omni_begin(struct realtime *s)
     o->interrupts = o->answers = true;
     arena_init(&o->memory, 0);
     o->voice.spoken = o->voice.transcript = true;
-    o->voice.options = (struct speaker_options){ .format = SOUND_PCM, .sample_rate = 24000, .rate = 1, .pitch = 1, .volume = 50 };
-    snprintf(o->voice_name, sizeof(o->voice_name), "%s", str_starts(id, S("qwen3.5")) ? "Tina" : str_starts(id, S("qwen3")) ? "Cherry" : "Chelsie");
+    o->voice.options =
+        (struct speaker_options){ .format = SOUND_PCM, .sample_rate = 24000, .rate = 1, .pitch = 1, .volume = 50 };
+    snprintf(o->voice_name, sizeof(o->voice_name), "%s",
+             str_starts(id, S("qwen3.5")) ? "Tina"
+             : str_starts(id, S("qwen3")) ? "Cherry"
+                                          : "Chelsie");
     snprintf(o->target, sizeof(o->target), "en");
     return OK;
 }
@@ -70,7 +74,9 @@ static void omni_add_session(struct realtime *s, struct buf *b)
     buf_add(b, o->voice.spoken ? S(",\"modalities\":[\"text\",\"audio\"]") : S(",\"modalities\":[\"text\"]"));
     realtime_add_str(b, "voice", str_from_cstr(o->voice_name));
     realtime_ear_add_session(&o->ear, b);
-    buf_add(b, S(",\"output_audio_format\":\"pcm\",\"input_audio_transcription\":{\"model\":\"qwen3-asr-flash-realtime\"}"));
+    buf_add(
+        b,
+        S(",\"output_audio_format\":\"pcm\",\"input_audio_transcription\":{\"model\":\"qwen3-asr-flash-realtime\"}"));
     if (o->instructions.len)
         realtime_add_str(b, "instructions", o->instructions);
     if (o->translates) {
@@ -104,10 +110,12 @@ SUSPENDS static bool read_modalities(struct omni *o, yyjson_val *v, enum err *e)
         o->voice.spoken = audio;
         return true;
     }
-    *e = realtime_error(&o->s, "invalid_value",
-                        arena_printf(&o->s.scratch, "Invalid modalities: [%.*s]. Supported combinations are: ['text'] and ['audio', 'text'].",
-                                     STR_ARG(buf_str(&b))),
-                        "session.modalities");
+    *e = realtime_error(
+        &o->s, "invalid_value",
+        arena_printf(&o->s.scratch,
+                     "Invalid modalities: [%.*s]. Supported combinations are: ['text'] and ['audio', 'text'].",
+                     STR_ARG(buf_str(&b))),
+        "session.modalities");
     return false;
 }
 
@@ -115,8 +123,9 @@ SUSPENDS static enum err on_update(struct realtime *s, yyjson_val *event)
 {
     struct omni *o = self(s);
     yyjson_val  *session = json_get(event, "session"), *turn = json_get(session, "turn_detection"), *v;
-    str          voice = json_str(json_get(session, "voice")), language = json_str(json_get(json_get(session, "translation"), "language"));
-    enum err     e = OK;
+    str          voice = json_str(json_get(session, "voice")),
+        language = json_str(json_get(json_get(session, "translation"), "language"));
+    enum err e = OK;
 
     if (!read_modalities(o, json_get(session, "modalities"), &e) || !realtime_ear_update(s, &o->ear, session, true, &e))
         return e;
@@ -185,7 +194,8 @@ SUSPENDS static enum err use_voice(struct omni *o)
     o->voice.voice = str_from_cstr(o->voice_name);
     if (e != ERR_NOT_FOUND)
         return e;
-    why = arena_printf(&o->s.scratch, "<400> InternalError.Algo.InvalidParameter: Voice '%s' is not supported.", o->voice_name);
+    why = arena_printf(&o->s.scratch, "<400> InternalError.Algo.InvalidParameter: Voice '%s' is not supported.",
+                       o->voice_name);
     e = realtime_error(&o->s, "COMMON_ERROR", why, NULL);
     ws_session_end(&o->s.ws, WS_CLOSE_INVALID, why);
     o->s.over = true;
@@ -225,18 +235,20 @@ SUSPENDS static enum err begin_response(struct omni *o)
 static str usage(struct omni *o)
 {
     struct request *part = o->s.part;
-    int64_t text = (int64_t)count_memo_get(o->s.rq->services->memo, o->s.rq->services->tokenizer, buf_str(&o->voice.text));
+    int64_t         text =
+        (int64_t)count_memo_get(o->s.rq->services->memo, o->s.rq->services->tokenizer, buf_str(&o->voice.text));
     int64_t heard = (o->ear.audio_ms + 999) / 1000 * 25, sound = (o->voice.sound_ms + 999) / 1000 * 50;
 
     part->usage.prompt_tokens = o->in_tokens + heard;
     part->usage.completion_tokens = text + sound;
     part->usage.audio_tokens = heard;
     part->usage.audio_out_tokens = sound;
-    return arena_printf(&o->s.scratch,
-                        "{\"total_tokens\":%lld,\"input_tokens\":%lld,\"output_tokens\":%lld,\"input_tokens_details\":{\"text_tokens\":%lld,"
-                        "\"audio_tokens\":%lld},\"output_tokens_details\":{\"text_tokens\":%lld,\"audio_tokens\":%lld}}",
-                        (long long)(o->in_tokens + heard + text + sound), (long long)(o->in_tokens + heard), (long long)(text + sound),
-                        (long long)o->in_tokens, (long long)heard, (long long)text, (long long)sound);
+    return arena_printf(
+        &o->s.scratch,
+        "{\"total_tokens\":%lld,\"input_tokens\":%lld,\"output_tokens\":%lld,\"input_tokens_details\":{\"text_tokens\":%lld,"
+        "\"audio_tokens\":%lld},\"output_tokens_details\":{\"text_tokens\":%lld,\"audio_tokens\":%lld}}",
+        (long long)(o->in_tokens + heard + text + sound), (long long)(o->in_tokens + heard), (long long)(text + sound),
+        (long long)o->in_tokens, (long long)heard, (long long)text, (long long)sound);
 }
 
 SUSPENDS static enum err end_response(struct omni *o, const char *status)
@@ -289,7 +301,8 @@ SUSPENDS static enum err on_image(struct realtime *s, yyjson_val *event)
     str          image = json_str(json_get(event, "image"));
 
     if (!o->ear.audio_ms)
-        return realtime_error(s, "invalid_value", S("Error appending image: append audio before the first image."), "image");
+        return realtime_error(s, "invalid_value", S("Error appending image: append audio before the first image."),
+                              "image");
     if (!image.len || image.len > IMAGE_MAX)
         return realtime_error(s, "invalid_value", S("Invalid value: the image is empty or too large."), "image");
     o->images = true;

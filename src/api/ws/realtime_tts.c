@@ -44,7 +44,8 @@ SUSPENDS static enum err tts_begin(struct realtime *s)
     struct tts *t = self(s);
 
     t->voice.spoken = true;
-    t->voice.options = (struct speaker_options){ .format = SOUND_PCM, .sample_rate = 24000, .rate = 1, .pitch = 1, .volume = 50 };
+    t->voice.options =
+        (struct speaker_options){ .format = SOUND_PCM, .sample_rate = 24000, .rate = 1, .pitch = 1, .volume = 50 };
     snprintf(t->voice_name, sizeof(t->voice_name), "%s", takes_clones_alone(s->model) ? "" : "Cherry");
     snprintf(t->language, sizeof(t->language), "Auto");
     snprintf(t->format, sizeof(t->format), "pcm");
@@ -75,10 +76,14 @@ SUSPENDS static enum err set_voice(struct tts *t, str name)
     if (takes_clones_alone(s->model) && voice_find(S("qwen3-tts-flash"), name))
         return str_eq(s->model->id, S("qwen-tts-vc-realtime-2025-08-20"))
                    ? realtime_fatal(s, "CLIENT_ERROR", S("[qwen-tts:]Engine return error code: 411"))
-                   : realtime_error(s, "invalid_value", arena_printf(&s->scratch, "The requested voice '%.*s' is not supported.", STR_ARG(name)), "session.voice");
+                   : realtime_error(
+                         s, "invalid_value",
+                         arena_printf(&s->scratch, "The requested voice '%.*s' is not supported.", STR_ARG(name)),
+                         "session.voice");
     e = voices_find(s->rq, s->model->id, name, &t->voice.options.voice);
     if (e == ERR_NOT_FOUND || name.len >= sizeof(t->voice_name))
-        return realtime_error(s, "invalid_value", arena_printf(&s->scratch, "The requested voice '%.*s' is not supported.", STR_ARG(name)),
+        return realtime_error(s, "invalid_value",
+                              arena_printf(&s->scratch, "The requested voice '%.*s' is not supported.", STR_ARG(name)),
                               "session.voice");
     if (!e)
         snprintf(t->voice_name, sizeof(t->voice_name), "%.*s", STR_ARG(name));
@@ -86,7 +91,8 @@ SUSPENDS static enum err set_voice(struct tts *t, str name)
 }
 
 /* As this event of one session goes: false when it has been told what is wrong, *e is how that went. */
-static bool number(struct tts *t, yyjson_val *session, const char *name, double low, double high, double *ret, enum err *e)
+static bool number(struct tts *t, yyjson_val *session, const char *name, double low, double high, double *ret,
+                   enum err *e)
 {
     yyjson_val *v = json_get(session, name);
     double      n;
@@ -97,12 +103,15 @@ static bool number(struct tts *t, yyjson_val *session, const char *name, double 
         *ret = n;
         return true;
     }
-    *e = realtime_error(&t->s, "invalid_value", arena_printf(&t->s.scratch, "Invalid value: '%.*s'. It must be between %g and %g.", STR_ARG(json_text(&t->s.scratch, v)), low, high),
+    *e = realtime_error(&t->s, "invalid_value",
+                        arena_printf(&t->s.scratch, "Invalid value: '%.*s'. It must be between %g and %g.",
+                                     STR_ARG(json_text(&t->s.scratch, v)), low, high),
                         arena_printf(&t->s.scratch, "session.%s", name).ptr);
     return false;
 }
 
-static bool choice(struct tts *t, yyjson_val *session, const char *name, str choices, const char *printed, str *ret, enum err *e)
+static bool choice(struct tts *t, yyjson_val *session, const char *name, str choices, const char *printed, str *ret,
+                   enum err *e)
 {
     yyjson_val *v = json_get(session, name);
 
@@ -119,16 +128,20 @@ static bool choice(struct tts *t, yyjson_val *session, const char *name, str cho
 
 static enum sound_format format_named(str name)
 {
-    return str_eq(name, S("wav")) ? SOUND_WAV : str_eq(name, S("mp3")) ? SOUND_MP3 : str_eq(name, S("opus")) ? SOUND_OPUS : SOUND_PCM;
+    return str_eq(name, S("wav"))    ? SOUND_WAV
+           : str_eq(name, S("mp3"))  ? SOUND_MP3
+           : str_eq(name, S("opus")) ? SOUND_OPUS
+                                     : SOUND_PCM;
 }
 
 static str language_code(str type)
 {
     static const struct {
         str name, code;
-    } all[] = { { S("Chinese"), S("zh") }, { S("English"), S("en") },  { S("German"), S("de") },   { S("Italian"), S("it") },
-                { S("Spanish"), S("es") }, { S("Japanese"), S("ja") }, { S("Korean"), S("ko") },   { S("French"), S("fr") },
-                { S("Russian"), S("ru") }, { S("Portuguese"), S("pt") } };
+    } all[] = { { S("Chinese"), S("zh") },   { S("English"), S("en") }, { S("German"), S("de") },
+                { S("Italian"), S("it") },   { S("Spanish"), S("es") }, { S("Japanese"), S("ja") },
+                { S("Korean"), S("ko") },    { S("French"), S("fr") },  { S("Russian"), S("ru") },
+                { S("Portuguese"), S("pt") } };
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         if (str_eq(all[i].name, type) || str_eq(all[i].code, type))
@@ -149,17 +162,22 @@ SUSPENDS static enum err on_update(struct realtime *s, yyjson_val *event)
     enum err               e = OK;
 
     if (t->begun) { /* and the server closes: wire-forms.md §6 */
-        e = realtime_error(s, "invalid_value", S("Session update error: session already started or finished or failed."), NULL);
+        e = realtime_error(s, "invalid_value",
+                           S("Session update error: session already started or finished or failed."), NULL);
         ws_session_end(&s->ws, WS_CLOSE_NORMAL, S(""));
         s->over = true;
         return e;
     }
     if (!choice(t, session, "mode", S("server_commit commit"), "'server_commit', 'commit'", &mode, &e) ||
-        !choice(t, session, "response_format", basic ? S("pcm") : S("pcm wav mp3 opus"), basic ? "'pcm'" : "'pcm', 'wav', 'mp3', 'opus'", &format, &e) ||
-        !choice(t, session, "language_type",
-                S("Auto Chinese English German Italian Portuguese Spanish Japanese Korean French Russian zh en de it pt es ja ko fr ru"),
-                "'Auto', 'Chinese', 'English', 'German', 'Italian', 'Portuguese', 'Spanish', 'Japanese', 'Korean', 'French', 'Russian'", &language, &e) ||
-        !number(t, session, "sample_rate", 8000, 48000, &rate, &e) || !number(t, session, "speech_rate", 0.5, 2, &o.rate, &e) ||
+        !choice(t, session, "response_format", basic ? S("pcm") : S("pcm wav mp3 opus"),
+                basic ? "'pcm'" : "'pcm', 'wav', 'mp3', 'opus'", &format, &e) ||
+        !choice(
+            t, session, "language_type",
+            S("Auto Chinese English German Italian Portuguese Spanish Japanese Korean French Russian zh en de it pt es ja ko fr ru"),
+            "'Auto', 'Chinese', 'English', 'German', 'Italian', 'Portuguese', 'Spanish', 'Japanese', 'Korean', 'French', 'Russian'",
+            &language, &e) ||
+        !number(t, session, "sample_rate", 8000, 48000, &rate, &e) ||
+        !number(t, session, "speech_rate", 0.5, 2, &o.rate, &e) ||
         !number(t, session, "pitch_rate", 0.5, 2, &o.pitch, &e) || !number(t, session, "volume", 0, 100, &volume, &e) ||
         !number(t, session, "bit_rate", 6, 510, &bits, &e))
         return e;
@@ -240,13 +258,15 @@ static str usage(struct tts *t)
         part->usage.characters = speech_text_count(buf_str(&t->voice.text), SPEECH_COUNT_HAN_2, false);
         return arena_printf(&t->s.scratch, "{\"characters\":%lld}", (long long)part->usage.characters);
     }
-    part->usage.prompt_tokens = (int64_t)count_memo_get(t->s.rq->services->memo, t->s.rq->services->tokenizer, buf_str(&t->voice.text));
+    part->usage.prompt_tokens =
+        (int64_t)count_memo_get(t->s.rq->services->memo, t->s.rq->services->tokenizer, buf_str(&t->voice.text));
     part->usage.completion_tokens = part->usage.audio_out_tokens = sound;
-    return arena_printf(&t->s.scratch,
-                        "{\"total_tokens\":%lld,\"input_tokens\":%lld,\"output_tokens\":%lld,\"input_tokens_details\":{\"text_tokens\":%lld},"
-                        "\"output_tokens_details\":{\"text_tokens\":0,\"audio_tokens\":%lld}}",
-                        (long long)(part->usage.prompt_tokens + sound), (long long)part->usage.prompt_tokens, (long long)sound,
-                        (long long)part->usage.prompt_tokens, (long long)sound);
+    return arena_printf(
+        &t->s.scratch,
+        "{\"total_tokens\":%lld,\"input_tokens\":%lld,\"output_tokens\":%lld,\"input_tokens_details\":{\"text_tokens\":%lld},"
+        "\"output_tokens_details\":{\"text_tokens\":0,\"audio_tokens\":%lld}}",
+        (long long)(part->usage.prompt_tokens + sound), (long long)part->usage.prompt_tokens, (long long)sound,
+        (long long)part->usage.prompt_tokens, (long long)sound);
 }
 
 SUSPENDS static enum err on_cancel(struct realtime *s, yyjson_val *event)

@@ -24,8 +24,10 @@ static const char *part_type(const struct realtime_voice *v)
 
 static void add_item(struct realtime_voice *v, struct buf *b, const char *status, bool content)
 {
-    buf_addf(b, "{\"id\":\"item_%s\",\"object\":\"realtime.item\",\"type\":\"message\",\"status\":\"%s\",\"role\":\"assistant\",\"content\":[",
-             v->item, status);
+    buf_addf(
+        b,
+        "{\"id\":\"item_%s\",\"object\":\"realtime.item\",\"type\":\"message\",\"status\":\"%s\",\"role\":\"assistant\",\"content\":[",
+        v->item, status);
     if (content) {
         buf_addf(b, "{\"type\":\"%s\",\"%s\":", part_type(v), v->spoken && v->transcript ? "transcript" : "text");
         json_add_str(b, v->transcript ? buf_str(&v->text) : S(""));
@@ -36,8 +38,10 @@ static void add_item(struct realtime_voice *v, struct buf *b, const char *status
 
 static void add_response(struct realtime_voice *v, struct buf *b, const char *status, str usage)
 {
-    buf_addf(b, ",\"response\":{\"id\":\"resp_%s\",\"object\":\"realtime.response\",\"conversation_id\":\"\",\"status\":\"%s\"", v->response,
-             status);
+    buf_addf(
+        b,
+        ",\"response\":{\"id\":\"resp_%s\",\"object\":\"realtime.response\",\"conversation_id\":\"\",\"status\":\"%s\"",
+        v->response, status);
     buf_add(b, v->spoken ? S(",\"modalities\":[\"text\",\"audio\"]") : S(",\"modalities\":[\"text\"]"));
     realtime_add_str(b, "voice", v->voice);
     if (v->transcript)
@@ -64,7 +68,8 @@ SUSPENDS static enum err part_event(struct realtime *s, struct realtime_voice *v
     return realtime_send(s, &b);
 }
 
-SUSPENDS static enum err item_event(struct realtime *s, struct realtime_voice *v, const char *type, const char *status, bool done)
+SUSPENDS static enum err item_event(struct realtime *s, struct realtime_voice *v, const char *type, const char *status,
+                                    bool done)
 {
     struct buf b = realtime_begin(s, type);
 

@@ -29,6 +29,6 @@ SUSPENDS enum err realtime_voice_begin(struct realtime *s, struct realtime_voice
 SUSPENDS enum err realtime_voice_say(struct realtime *s, struct realtime_voice *v, str sentence);
 /* `status`: "completed", "incomplete". `usage`: JSON. */
 SUSPENDS enum err realtime_voice_end(struct realtime *s, struct realtime_voice *v, const char *status, str usage);
-void realtime_voice_close(struct realtime_voice *v);
+void              realtime_voice_close(struct realtime_voice *v);
 
 #endif

@@ -56,8 +56,8 @@ static void add_words(struct buf *b, const struct transcript *t, bool fixed, boo
 static void add_sentence(struct recognition_task *s, struct buf *b, const struct heard *h, const struct transcript *t,
                          bool closed)
 {
-    buf_addf(b, "\"sentence_id\":%lld,\"begin_time\":%lld,\"end_time\":", (long long)(s->gummy ? s->sentence - 1 : s->sentence),
-             (long long)h->begin_ms);
+    buf_addf(b, "\"sentence_id\":%lld,\"begin_time\":%lld,\"end_time\":",
+             (long long)(s->gummy ? s->sentence - 1 : s->sentence), (long long)h->begin_ms);
     if (closed || s->gummy)
         buf_add_i64(b, max_i64(h->end_ms, h->begin_ms));
     else
@@ -135,8 +135,9 @@ SUSPENDS static enum err show(struct recognition_task *s, const struct heard *h,
 SUSPENDS static enum err show_heartbeat(struct recognition_task *s)
 {
     s->shown_ms = s->audio_ms;
-    return task_result(&s->task, S("{\"output\":{\"sentence\":{\"sentence_id\":0,\"begin_time\":0,\"end_time\":null,\"text\":\"\","
-                                   "\"heartbeat\":true,\"sentence_end\":false,\"words\":[]}},\"usage\":null}"));
+    return task_result(
+        &s->task, S("{\"output\":{\"sentence\":{\"sentence_id\":0,\"begin_time\":0,\"end_time\":null,\"text\":\"\","
+                    "\"heartbeat\":true,\"sentence_end\":false,\"words\":[]}},\"usage\":null}"));
 }
 
 /* ---- hearing ---- */

@@ -52,7 +52,8 @@ static enum err take_text(struct synthesis_task *s, str text)
     if (s->in.enable_ssml.v && ++s->texts > 1)
         return fail_tts_ssml_one_text(&rq->fault);
     s->characters += n;
-    if (n > (is_sambert(&s->task) ? SYNTHESIS_SAMBERT_TEXT_MAX : SYNTHESIS_TEXT_MAX) || s->characters > SYNTHESIS_TASK_TEXT_MAX)
+    if (n > (is_sambert(&s->task) ? SYNTHESIS_SAMBERT_TEXT_MAX : SYNTHESIS_TEXT_MAX) ||
+        s->characters > SYNTHESIS_TASK_TEXT_MAX)
         return fail_task_parameter_invalid(&rq->fault, S("text"));
     speech_text_add(&s->text, text);
     s->audible = s->audible || speech_text_audible(text, s->plan.ssml);
@@ -156,7 +157,8 @@ SUSPENDS static enum err sambert_sentence(struct synthesis_task *s, const struct
     struct buf b;
 
     buf_init(&b, &s->task.scratch, SIZE_MAX / 2);
-    buf_addf(&b, "{\"output\":{\"sentence\":{\"begin_time\":%lld,\"end_time\":%lld,\"words\":", (long long)spoken->begin_ms,
+    buf_addf(&b,
+             "{\"output\":{\"sentence\":{\"begin_time\":%lld,\"end_time\":%lld,\"words\":", (long long)spoken->begin_ms,
              (long long)spoken->end_ms);
     add_words(&b, spoken, true);
     buf_add(&b, S("}},\"usage\":null}"));
@@ -244,7 +246,7 @@ SUSPENDS static enum err end_speech(struct synthesis_task *s)
 static enum err synthesis_begin(struct task *t, const struct task_instruction *in)
 {
     struct synthesis_task *s = self(t);
-    enum err               e = params_read(t->rq, &synthesis_params_native_parameters, in->parameters, t->model, &s->in);
+    enum err e = params_read(t->rq, &synthesis_params_native_parameters, in->parameters, t->model, &s->in);
 
     if (!e)
         e = synthesis_plan_make(t->rq, t->model, &s->in, &s->plan);

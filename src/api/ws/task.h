@@ -22,7 +22,7 @@ struct task_ops {
     SUSPENDS enum err (*text)(struct task *t, const struct task_instruction *in);   /* continue-task */
     SUSPENDS enum err (*sound)(struct task *t, str bytes);                          /* a binary frame */
     SUSPENDS enum err (*finish)(struct task *t, const struct task_instruction *in); /* finish-task */
-    bool (*busy)(const struct task *t); /* there is a step to do */
+    bool (*busy)(const struct task *t);                                             /* there is a step to do */
     SUSPENDS enum err (*step)(struct task *t);
     void (*close)(struct task *t);
 };

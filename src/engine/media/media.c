@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 struct media {
-    struct pool *pool;
-    struct loop *loop;
-    int64_t      inspect_ms, render_ms;
-    bool         told; /* the log knows of the sandbox */
+    struct pool      *pool;
+    struct loop      *loop;
+    int64_t           inspect_ms, render_ms;
+    bool              told; /* the log knows of the sandbox */
     struct facts_memo memo;
 };
 

@@ -34,7 +34,8 @@ static enum err hear_ready(void *arg, str message)
     root = json_parse_copy(&a, message);
     ready = yyjson_is_true(json_get(root, "ready"));
     if (!ready)
-        log_warn("text engine: it has no models of languages; are tesseract-ocr-eng and tesseract-ocr-chi-sim installed?");
+        log_warn(
+            "text engine: it has no models of languages; are tesseract-ocr-eng and tesseract-ocr-chi-sim installed?");
     else if (!o->told && !yyjson_is_true(json_get(root, "sandbox")))
         log_warn("text engine: this system has no seccomp for it");
     o->told = o->told || ready;
@@ -47,17 +48,17 @@ enum err ocr_open(struct loop *l, const struct ocr_options *options, struct ocr 
     static const char *const env[] = { "OMP_THREAD_LIMIT=1", NULL }; /* its sandbox makes no threads */
     struct ocr              *o = xcalloc(1, sizeof(*o));
     struct pool_options      p = {
-        .name = "text engine",
-        .program = options->program,
-        .env = env,
-        .process_max = options->process_max ? options->process_max : 1,
-        .queue_max = options->queue_max ? options->queue_max : 64,
-        .start_ms = options->start_ms ? options->start_ms : 30000,
-        .backoff_ms = options->backoff_ms ? options->backoff_ms : 1000,
-        .idle_ms = options->idle_ms ? options->idle_ms : 300 * 1000,
-        .retire_cpu_ms = RETIRE_CPU_MS,
-        .ready = hear_ready,
-        .arg = o,
+             .name = "text engine",
+             .program = options->program,
+             .env = env,
+             .process_max = options->process_max ? options->process_max : 1,
+             .queue_max = options->queue_max ? options->queue_max : 64,
+             .start_ms = options->start_ms ? options->start_ms : 30000,
+             .backoff_ms = options->backoff_ms ? options->backoff_ms : 1000,
+             .idle_ms = options->idle_ms ? options->idle_ms : 300 * 1000,
+             .retire_cpu_ms = RETIRE_CPU_MS,
+             .ready = hear_ready,
+             .arg = o,
     };
     struct arena a;
     enum err     e = OK;
@@ -129,7 +130,8 @@ static SUSPENDS enum err child_ask(struct ocr *o, struct pool_child *c, int pixe
     return e == ERR_EOF ? ERR_IO : e == ERR_LIMIT ? ERR_PROTOCOL : e;
 }
 
-SUSPENDS enum err ocr_look(struct ocr *o, int pixels_fd, int64_t width, int64_t height, struct arena *a, struct picture_lines *ret)
+SUSPENDS enum err ocr_look(struct ocr *o, int pixels_fd, int64_t width, int64_t height, struct arena *a,
+                           struct picture_lines *ret)
 {
     struct pool_child *c;
     int64_t            cpu_us = 0;
@@ -142,7 +144,8 @@ SUSPENDS enum err ocr_look(struct ocr *o, int pixels_fd, int64_t width, int64_t 
     e = pool_take(o->pool, &c);
     if (e)
         return e;
-    e = child_ask(o, c, pixels_fd, arena_printf(a, "read %lld %lld", (long long)width, (long long)height), a, ret, &cpu_us);
+    e = child_ask(o, c, pixels_fd, arena_printf(a, "read %lld %lld", (long long)width, (long long)height), a, ret,
+                  &cpu_us);
     pool_give_back(c, e, cpu_us);
     return e;
 }

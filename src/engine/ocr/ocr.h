@@ -39,7 +39,8 @@ enum err ocr_open(struct loop *l, const struct ocr_options *o, struct ocr **ret)
  * ERR_LIMIT        too many wait already
  * ERR_CANCELLED    the fiber was
  * The reason is in the log. */
-SUSPENDS enum err ocr_look(struct ocr *o, int pixels_fd, int64_t width, int64_t height, struct arena *a, struct picture_lines *ret);
+SUSPENDS enum err ocr_look(struct ocr *o, int pixels_fd, int64_t width, int64_t height, struct arena *a,
+                           struct picture_lines *ret);
 
 /* Adds what one message of the engine says; it has looked at untrusted pixels, and is believed as little. ERR_PROTOCOL when it says
  * nothing that is known. True in *ret_done with the last one, and the processor time. */

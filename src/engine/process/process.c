@@ -43,8 +43,8 @@ struct child {
 
     atomic_int  state;
     atomic_bool missing; /* the last start found no program */
-    atomic_bool asked; /* child_ask() is on its way */
-    atomic_uint refs;  /* the owner and the supervisor as one, engines, what is posted */
+    atomic_bool asked;   /* child_ask() is on its way */
+    atomic_uint refs;    /* the owner and the supervisor as one, engines, what is posted */
 };
 
 static void child_unref(struct child *c)
@@ -564,7 +564,8 @@ static SUSPENDS enum err process_rerank(struct engine *e, struct request *rq, co
     return process_ask(e, rq, &(struct engine_question){ .rerank = in, .ranking = ret });
 }
 
-static SUSPENDS enum err process_image(struct engine *e, struct request *rq, const struct image_input *in, struct image_answer *ret)
+static SUSPENDS enum err process_image(struct engine *e, struct request *rq, const struct image_input *in,
+                                       struct image_answer *ret)
 {
     if (!CONTAINER_OF(e, struct process_engine, engine)->images)
         return ERR_NOT_FOUND;
@@ -609,8 +610,8 @@ enum err process_engine_open(struct loop *l, struct child *c, const struct upstr
     uo.endpoint_count = 1;
     uo.health_path = (str){ 0 }; /* the supervisor's business */
     uo.supervised = true;
-    uo.fallback = NULL;          /* ours: the child may be back soon */
-    if (!uo.backoff_max_ms) {    /* a child that has come back is to be asked at once */
+    uo.fallback = NULL;       /* ours: the child may be back soon */
+    if (!uo.backoff_max_ms) { /* a child that has come back is to be asked at once */
         uo.backoff_ms = 100;
         uo.backoff_max_ms = 500;
     }

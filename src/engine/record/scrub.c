@@ -3,9 +3,9 @@
 
 #include "base/num.h"
 
-#define SK_MIN       16 /* characters of a key behind "sk-" */
-#define BEARER_MIN   8
-#define REMOVED      S("REMOVED")
+#define SK_MIN     16 /* characters of a key behind "sk-" */
+#define BEARER_MIN 8
+#define REMOVED    S("REMOVED")
 
 static bool is_digit(char c)
 {
@@ -60,7 +60,8 @@ bool scrub_is_secret_name(str name)
     static const struct {
         char last;
         str  ends[6];
-    } groups[] = { /* by their last letter: each header of each request that the journal notes is asked for */
+    } groups[] = {
+        /* by their last letter: each header of each request that the journal notes is asked for */
         { 'd', { S("accesskeyid"), S("password"), S("passwd") } },
         { 'e', { S("cookie") } },
         { 'n',

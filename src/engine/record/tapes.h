@@ -35,7 +35,7 @@ enum err tapes_open(const struct tapes_options *o, struct arena *a, struct tapes
  * not, or `t`
  * is. tapes_close() gives them back. */
 struct tapes *tapes_again(struct tapes *t, const struct tapes_options *o);
-void tapes_close(struct tapes *t);
+void          tapes_close(struct tapes *t);
 
 const struct tapes_options *tapes_options(const struct tapes *t);
 

@@ -17,8 +17,8 @@ enum err recogniser_open(struct speech *s, const struct recogniser_options *o, s
 
     might_suspend();
     buf_init(&b, a, SIZE_MAX / 2);
-    buf_addf(&b, "{\"format\":%d,\"sample_rate\":%d,\"silence_ms\":%d,\"whole\":%s,\"partial\":%s,\"threshold\":", o->format,
-             o->sample_rate, o->silence_ms, o->whole ? "true" : "false", o->partial ? "true" : "false");
+    buf_addf(&b, "{\"format\":%d,\"sample_rate\":%d,\"silence_ms\":%d,\"whole\":%s,\"partial\":%s,\"threshold\":",
+             o->format, o->sample_rate, o->silence_ms, o->whole ? "true" : "false", o->partial ? "true" : "false");
     json_add_num(&b, o->threshold);
     buf_add(&b, S(",\"words\":["));
     for (size_t i = 0; i < o->word_count; i++) {
@@ -71,8 +71,7 @@ static void add_answer(struct arena *a, const struct speech_answer *answer, stru
     size_t      count = ret->count + yyjson_arr_size(events), i, n;
 
     ret->events = arena_realloc(a, ret->events, ret->count * sizeof(*ret->events), count * sizeof(*ret->events));
-    yyjson_arr_foreach(events, i, n, v)
-        read_event(a, v, &ret->events[ret->count++]);
+    yyjson_arr_foreach(events, i, n, v) read_event(a, v, &ret->events[ret->count++]);
     ret->audio_ms = yyjson_get_sint(json_get(answer->json, "audio_ms"));
     ret->speech_ms = yyjson_get_sint(json_get(answer->json, "speech_ms"));
     ret->undecodable = yyjson_is_true(json_get(answer->json, "undecodable"));
@@ -80,7 +79,8 @@ static void add_answer(struct arena *a, const struct speech_answer *answer, stru
 }
 
 /* Until the child has got through with it: `verb` again, with nothing new, as long as it has no decoder free. */
-static SUSPENDS enum err ask(struct recogniser *r, const char *verb, str bytes, struct arena *a, struct heard_piece *ret)
+static SUSPENDS enum err ask(struct recogniser *r, const char *verb, str bytes, struct arena *a,
+                             struct heard_piece *ret)
 {
     struct speech *s = r->stream.speech;
     bool           busy = true;

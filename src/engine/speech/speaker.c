@@ -25,8 +25,9 @@ enum err speaker_open(struct speech *s, const struct speaker_options *o, struct 
 
     might_suspend();
     buf_init(&b, a, SIZE_MAX / 2);
-    buf_addf(&b, "{\"format\":%d,\"sample_rate\":%d,\"bit_rate\":%d,\"volume\":%d,\"gender\":\"%c\",\"timbre\":%u", o->format,
-             o->sample_rate, o->bit_rate, o->volume, o->voice.gender ? o->voice.gender : 'N', o->voice.timbre);
+    buf_addf(&b, "{\"format\":%d,\"sample_rate\":%d,\"bit_rate\":%d,\"volume\":%d,\"gender\":\"%c\",\"timbre\":%u",
+             o->format, o->sample_rate, o->bit_rate, o->volume, o->voice.gender ? o->voice.gender : 'N',
+             o->voice.timbre);
     add_number(&b, "rate", o->rate);
     add_number(&b, "pitch", o->pitch);
     add_number(&b, "pitch_hz", o->voice.pitch_hz);
@@ -68,12 +69,13 @@ static void read_word(struct arena *a, yyjson_val *v, struct spoken_word *w)
     }
 }
 
-static SUSPENDS enum err ask(struct speaker *k, const char *verb, struct buf *question, struct arena *a, struct spoken *ret)
+static SUSPENDS enum err ask(struct speaker *k, const char *verb, struct buf *question, struct arena *a,
+                             struct spoken *ret)
 {
     struct speech_answer answer;
     yyjson_val          *words, *v;
     size_t               i, n;
-    enum err             e = speech_stream_ask(&k->stream, verb, question, (str){ 0 }, k->stream.speech->say_ms, a, &answer);
+    enum err e = speech_stream_ask(&k->stream, verb, question, (str){ 0 }, k->stream.speech->say_ms, a, &answer);
 
     *ret = (struct spoken){ .cpu_us = answer.cpu_us };
     if (e)
@@ -83,8 +85,7 @@ static SUSPENDS enum err ask(struct speaker *k, const char *verb, struct buf *qu
     ret->begin_ms = yyjson_get_sint(json_get(answer.json, "begin"));
     ret->end_ms = yyjson_get_sint(json_get(answer.json, "end"));
     ret->words = arena_array(a, struct spoken_word, yyjson_arr_size(words));
-    yyjson_arr_foreach(words, i, n, v)
-        read_word(a, v, &ret->words[ret->word_count++]);
+    yyjson_arr_foreach(words, i, n, v) read_word(a, v, &ret->words[ret->word_count++]);
     return OK;
 }
 

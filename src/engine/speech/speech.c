@@ -35,7 +35,8 @@ static enum err hear_ready(void *arg, str message)
         if (sandbox)
             log_debug("speech engine: in its sandbox");
         else
-            log_warn("speech engine: this system has no %.*s for it, so it is less confined", STR_ARG(str_first(lacks, 16)));
+            log_warn("speech engine: this system has no %.*s for it, so it is less confined",
+                     STR_ARG(str_first(lacks, 16)));
     }
     arena_free(&a);
     return ready ? OK : ERR_PROTOCOL;
@@ -130,8 +131,8 @@ static enum err read_answer(str text, int fd, struct arena *a, struct speech_ans
     return ret->json ? OK : ERR_PROTOCOL;
 }
 
-enum err speech_ask(struct speech *s, struct pool_child *c, const char *verb, str json, str sound, int64_t ms, struct arena *a,
-                    struct speech_answer *ret)
+enum err speech_ask(struct speech *s, struct pool_child *c, const char *verb, str json, str sound, int64_t ms,
+                    struct arena *a, struct speech_answer *ret)
 {
     struct channel *channel = pool_child_channel(c);
     char            text[256];
@@ -176,8 +177,8 @@ enum err speech_stream_open(struct speech *s, struct pool *p, const char *verb, 
     return e ? e : answer.invalid ? ERR_INVALID : OK;
 }
 
-enum err speech_stream_ask(struct speech_stream *st, const char *verb, struct buf *json, str sound, int64_t ms, struct arena *a,
-                           struct speech_answer *ret)
+enum err speech_stream_ask(struct speech_stream *st, const char *verb, struct buf *json, str sound, int64_t ms,
+                           struct arena *a, struct speech_answer *ret)
 {
     struct pool_child *c;
     enum err           e = pool_take_pinned(st->pin, &c);
@@ -200,7 +201,8 @@ void speech_stream_close(struct speech_stream *st)
     if (!pool_pin_holds(st->pin))
         return;
     n = snprintf(text, sizeof(text), "close %llu", (unsigned long long)st->id);
-    (void)channel_send(pool_child_channel(st->pin.child), str_of(text, (size_t)n), -1); /* it may stand behind a question */
+    (void)channel_send(pool_child_channel(st->pin.child), str_of(text, (size_t)n),
+                       -1); /* it may stand behind a question */
     pool_unpin(st->pin);
 }
 
@@ -214,8 +216,8 @@ static enum err send_file(struct pool_child *c, const char *verb, int fd, struct
                      : channel_send(pool_child_channel(c), arena_printf(a, "%s %lld", verb, (long long)bytes), fd);
 }
 
-static SUSPENDS enum err ask_of_file(struct speech *s, int fd, int out, const char *verb, str json, int64_t ms, struct arena *a,
-                                     struct speech_answer *ret)
+static SUSPENDS enum err ask_of_file(struct speech *s, int fd, int out, const char *verb, str json, int64_t ms,
+                                     struct arena *a, struct speech_answer *ret)
 {
     struct pool_child *c;
     enum err           e = pool_take(s->listeners, &c);

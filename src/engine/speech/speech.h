@@ -49,7 +49,7 @@ void speech_close(struct speech *s);
 
 enum sound_format {
     SOUND_PCM,
-    SOUND_WAV,   /* PCM inside */
+    SOUND_WAV, /* PCM inside */
     SOUND_MP3,
     SOUND_OPUS,  /* in Ogg */
     SOUND_SPEEX, /* in Ogg */
@@ -72,14 +72,14 @@ struct voice_sound {
 
 struct speaker_options {
     struct voice_sound voice;
-    enum sound_format  format;      /* PCM, WAV, MP3, OPUS, FLAC, AAC */
-    int                sample_rate; /* 8000 … 48000, of what comes out */
-    int                bit_rate;    /* bits a second; 0: the format's usual */
-    double             rate, pitch; /* 1 is ordinary, 0.5 … 2 */
-    int                volume;      /* 50 is ordinary, 0 … 100 */
-    bool               ssml;        /* texts are marked up */
+    enum sound_format  format;          /* PCM, WAV, MP3, OPUS, FLAC, AAC */
+    int                sample_rate;     /* 8000 … 48000, of what comes out */
+    int                bit_rate;        /* bits a second; 0: the format's usual */
+    double             rate, pitch;     /* 1 is ordinary, 0.5 … 2 */
+    int                volume;          /* 50 is ordinary, 0 … 100 */
+    bool               ssml;            /* texts are marked up */
     bool               words, phonemes; /* their times are wanted */
-    str                language;    /* "en": that is what texts are in; empty: seen by their letters */
+    str                language;        /* "en": that is what texts are in; empty: seen by their letters */
 };
 
 struct spoken_phoneme {
@@ -97,7 +97,7 @@ struct spoken_word {
 };
 
 struct spoken {
-    str                 sound; /* what the encoder has let out by now: may lag behind the time */
+    str                 sound;            /* what the encoder has let out by now: may lag behind the time */
     int64_t             begin_ms, end_ms; /* since the speaker's first sound */
     struct spoken_word *words;
     size_t              word_count;
@@ -108,7 +108,8 @@ struct speaker;
 
 #define SPEAKER_TEXT_MAX ((size_t)16384) /* bytes of one speaker_say() */
 
-SUSPENDS enum err speaker_open(struct speech *s, const struct speaker_options *o, struct arena *a, struct speaker **ret);
+SUSPENDS enum err speaker_open(struct speech *s, const struct speaker_options *o, struct arena *a,
+                               struct speaker **ret);
 /* One sentence or piece of one, spoken to its end. ERR_INVALID: the markup cannot be read (the speaker lives on). */
 SUSPENDS enum err speaker_say(struct speaker *k, str text, struct arena *a, struct spoken *ret);
 /* What the encoder still has. */
@@ -132,7 +133,7 @@ struct recogniser_options {
     str                        language;    /* hint; empty: none */
     const struct boosted_word *words;
     size_t                     word_count;
-    bool                       partial;     /* HEARD_PARTIAL is wanted */
+    bool                       partial; /* HEARD_PARTIAL is wanted */
 };
 
 enum heard_kind {
@@ -160,8 +161,8 @@ struct heard {
 struct heard_piece {
     struct heard *events;
     size_t        count;
-    int64_t       audio_ms;  /* decoded since the beginning */
-    int64_t       speech_ms; /* of it, speech */
+    int64_t       audio_ms;    /* decoded since the beginning */
+    int64_t       speech_ms;   /* of it, speech */
     bool          undecodable; /* what has come cannot be of that format */
     int64_t       cpu_us;
 };
@@ -169,7 +170,7 @@ struct heard_piece {
 struct recogniser;
 
 SUSPENDS enum err recogniser_open(struct speech *s, const struct recogniser_options *o, struct arena *a,
-                                struct recogniser **ret);
+                                  struct recogniser **ret);
 /* Sound as it comes, in pieces of any size; they need not hold whole samples. */
 SUSPENDS enum err recogniser_hear(struct recogniser *l, str bytes, struct arena *a, struct heard_piece *ret);
 /* The sentence ends here. */
@@ -189,8 +190,8 @@ SUSPENDS enum err speech_decode(struct speech *s, int fd, int channel, int out, 
 struct voice_measure {
     int64_t duration_ms, speech_ms, longest_ms; /* longest: of its stretches of speech */
     int     sample_rate, channels;
-    double  level_db;      /* of the speech, RMS, full scale is 0 */
-    double  pitch_hz;      /* median of what is voiced; 0: nothing is */
+    double  level_db; /* of the speech, RMS, full scale is 0 */
+    double  pitch_hz; /* median of what is voiced; 0: nothing is */
     double  syllables_s;
     double  brightness_hz; /* centre of the spectrum of speech */
 };

@@ -33,11 +33,11 @@ SUSPENDS enum err speech_ask(struct speech *s, struct pool_child *c, const char 
                              struct arena *a, struct speech_answer *ret);
 
 /* Opens a stream with that question, the number of which is added to `json` (an object without its end). ERR_INVALID: it cannot be. */
-SUSPENDS enum err speech_stream_open(struct speech *s, struct pool *p, const char *verb, struct buf *json, struct arena *a,
-                                     struct speech_stream *ret);
+SUSPENDS enum err speech_stream_open(struct speech *s, struct pool *p, const char *verb, struct buf *json,
+                                     struct arena *a, struct speech_stream *ret);
 /* The same for one that is open. */
-SUSPENDS enum err speech_stream_ask(struct speech_stream *st, const char *verb, struct buf *json, str sound, int64_t ms, struct arena *a,
-                                    struct speech_answer *ret);
-void speech_stream_close(struct speech_stream *st);
+SUSPENDS enum err speech_stream_ask(struct speech_stream *st, const char *verb, struct buf *json, str sound, int64_t ms,
+                                    struct arena *a, struct speech_answer *ret);
+void              speech_stream_close(struct speech_stream *st);
 
 #endif

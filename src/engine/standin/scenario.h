@@ -84,7 +84,8 @@ struct scenario_error {
 };
 
 struct scenario_answer {
-    struct scenario_text  text, reasoning, audio, query; /* audio: Base64 of PCM, given when the request asks for speech */
+    struct scenario_text text, reasoning, audio,
+        query;                     /* audio: Base64 of PCM, given when the request asks for speech */
     struct chat_source   *sources; /* numbered from 1 */
     size_t                source_count;
     struct chat_found    *found;

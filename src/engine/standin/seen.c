@@ -90,9 +90,11 @@ void seen_add_words(struct buf *b, const struct picture *p)
         const struct picture_line *l = &p->lines.at[i];
         long long                  left = l->x, top = l->y, right = l->x + l->width, bottom = l->y + l->height;
 
-        buf_addf(b, "%s\n\t{\"rotate_rect\": [%lld, %lld, %lld, %lld, 90], \"location\": [%lld, %lld, %lld, %lld, %lld, %lld, %lld, %lld], \"text\": ",
-                 i ? "," : "", (left + right) / 2, (top + bottom) / 2, bottom - top, right - left, left, top, right, top, right, bottom,
-                 left, bottom);
+        buf_addf(
+            b,
+            "%s\n\t{\"rotate_rect\": [%lld, %lld, %lld, %lld, 90], \"location\": [%lld, %lld, %lld, %lld, %lld, %lld, %lld, %lld], \"text\": ",
+            i ? "," : "", (left + right) / 2, (top + bottom) / 2, bottom - top, right - left, left, top, right, top,
+            right, bottom, left, bottom);
         json_add_str(b, l->text);
         buf_add_char(b, '}');
     }

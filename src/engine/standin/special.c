@@ -134,7 +134,8 @@ struct special_step *special_research(struct arena *a, const struct chat_input *
                  S("\"research\":{\"id\":1,\"learningMap\":{\"1\":\"" STANDIN_WORD "\"}}"), S(""));
         add_step(&s, S("WebResearch"), S("WebResultFinished"), S("\"research\":{\"id\":1}"), S(""));
         add_step(&s, S("KeepAlive"), S("typing"), S(""), S(""));
-        add_step(&s, S("answer"), S("typing"), S("\"references\":[{\"index_number\":1," SITE ",\"icon\":\"\"}]"), S(""));
+        add_step(&s, S("answer"), S("typing"), S("\"references\":[{\"index_number\":1," SITE ",\"icon\":\"\"}]"),
+                 S(""));
     }
     add_step(&s, S("answer"), S("typing"), S(""), report);
     add_step(&s, S("answer"), S("finished"), S(""), S(""));

@@ -32,22 +32,22 @@
 
 #include <pthread.h>
 
-#define PIECES_SINGLE         3 /* events of one token each at the beginning of a choice */
-#define PIECE_TOKENS          8 /* and of those after them */
-#define CHOICES_MAX           128
-#define AUDIO_PIECE           8192 /* Base64: a multiple of 4 */
-#define UNLIMITED             INT64_MAX
-#define REMEMBER_AT_ONCE      16384 /* tokens */
+#define PIECES_SINGLE    3 /* events of one token each at the beginning of a choice */
+#define PIECE_TOKENS     8 /* and of those after them */
+#define CHOICES_MAX      128
+#define AUDIO_PIECE      8192 /* Base64: a multiple of 4 */
+#define UNLIMITED        INT64_MAX
+#define REMEMBER_AT_ONCE 16384 /* tokens */
 
 enum part_kind { PART_REASONING, PART_TEXT, PART_CALL, PART_SEARCH, PART_IMAGES, PART_CODE, PART_AUDIO, PART_STEP };
 
 struct part {
-    enum part_kind kind;
-    unsigned       index; /* of a call among the calls */
-    str            text;  /* of a call: its arguments */
-    str            id, name;
-    str            output;        /* PART_CODE */
-    const struct chat_step *step; /* PART_STEP */
+    enum part_kind          kind;
+    unsigned                index; /* of a call among the calls */
+    str                     text;  /* of a call: its arguments */
+    str                     id, name;
+    str                     output; /* PART_CODE */
+    const struct chat_step *step;   /* PART_STEP */
 };
 
 struct standin {
@@ -392,7 +392,8 @@ static void plan_code(struct standin_stream *st)
 
 static bool shows_images(const struct standin_stream *st)
 {
-    return st->in->text_image_mixed.v && st->in->model && st->in->model->can_mixed && st->answer && st->answer->image_count;
+    return st->in->text_image_mixed.v && st->in->model && st->in->model->can_mixed && st->answer &&
+           st->answer->image_count;
 }
 
 static void add_html(struct buf *b, str text)
@@ -431,7 +432,8 @@ static str mix_images(const struct standin_stream *st, str text)
         buf_add(&b, paragraph);
         if (i >= a->image_count)
             continue;
-        buf_add(&b, paragraph.len ? S("\n\n<p align=\"center\">\n<img src=\"") : S("<p align=\"center\">\n<img src=\""));
+        buf_add(&b,
+                paragraph.len ? S("\n\n<p align=\"center\">\n<img src=\"") : S("<p align=\"center\">\n<img src=\""));
         add_html(&b, a->images[i].url);
         buf_add(&b, S("\" alt=\""));
         add_html(&b, a->images[i].title);
@@ -940,10 +942,12 @@ SUSPENDS static enum err piece_next(struct standin_stream *st, struct part *p, s
     st->tokens += max_i64(tokens, 0);
     if (!st->in->stream && breaks_off(st, false))
         return error_raise(st);
-    *ret = (struct chat_event){
-        .kind = kinds[p->kind], .choice = st->choice, .text = text, .tokens = tokens, .tool_index = p->index,
-        .step = p->step
-    };
+    *ret = (struct chat_event){ .kind = kinds[p->kind],
+                                .choice = st->choice,
+                                .text = text,
+                                .tokens = tokens,
+                                .tool_index = p->index,
+                                .step = p->step };
     if (UNLIKELY(st->in->logprobs.v) && p->kind == PART_TEXT) {
         struct logprobs_question q = { .seed = st->dice + st->said, .top = (unsigned)st->in->top_logprobs.v };
 

@@ -416,7 +416,8 @@ static enum err choice_read(struct answer *an, yyjson_val *v)
         reasoning = json_get(message, "reasoning");
     text_add(an, CHAT_EV_REASONING, (unsigned)index, json_str(reasoning));
     queued = an->queue_count;
-    content_read(an, (unsigned)index, message ? json_get(message, "content") : json_get(v, "text")); /* completions: text */
+    content_read(an, (unsigned)index,
+                 message ? json_get(message, "content") : json_get(v, "text")); /* completions: text */
     if (UNLIKELY(an->logprobs))
         logprobs_attach(an, queued, json_get(json_get(v, "logprobs"), "content"));
     audio_read(an, (unsigned)index, json_get(message, "audio"));

@@ -15,7 +15,8 @@ str images_body(struct arena *a, const struct image_input *in, str model, bool s
     json_add_str(&b, model);
     buf_add(&b, S(",\"prompt\":"));
     json_add_str(&b, in->prompt);
-    buf_addf(&b, ",\"n\":1,\"size\":\"%lldx%lld\",\"response_format\":\"b64_json\"", (long long)in->width, (long long)in->height);
+    buf_addf(&b, ",\"n\":1,\"size\":\"%lldx%lld\",\"response_format\":\"b64_json\"", (long long)in->width,
+             (long long)in->height);
     if (!strict) {
         json_add_count(&b, S(",\"seed\":"), in->seed);
         if (in->negative_prompt.len) {

@@ -39,7 +39,8 @@ const struct chat_input *instruct(struct arena *a, const struct chat_input *in)
     bool               translates = in->translate.target_lang.len > 0;
     struct chat_input *told;
 
-    if (in->message_count == 0 || !(translates || (in->ocr.task && in->messages[in->message_count - 1].content_is_array)))
+    if (in->message_count == 0 ||
+        !(translates || (in->ocr.task && in->messages[in->message_count - 1].content_is_array)))
         return in;
     told = arena_new(a, struct chat_input);
     *told = *in;

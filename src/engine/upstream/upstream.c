@@ -40,7 +40,7 @@ struct endpoint {
     struct http_pool *pool, *health_pool;
     const char       *url; /* for the log */
     struct notice    *notice;
-    str               base; /* of the paths that are asked */
+    str               base;          /* of the paths that are asked */
     str               authorization; /* "Bearer …" or empty */
     unsigned          weight, outstanding, failures;
     int64_t           down_until_us, backoff_us;
@@ -680,7 +680,8 @@ static SUSPENDS enum err upstream_rerank(struct engine *e, struct request *rq, c
     return ask_or_fall_back(e, rq, &(struct engine_question){ .rerank = in, .ranking = ret });
 }
 
-static SUSPENDS enum err upstream_image(struct engine *e, struct request *rq, const struct image_input *in, struct image_answer *ret)
+static SUSPENDS enum err upstream_image(struct engine *e, struct request *rq, const struct image_input *in,
+                                        struct image_answer *ret)
 {
     if (!CONTAINER_OF(e, struct upstream, engine)->o.images)
         return ERR_NOT_FOUND;

@@ -131,7 +131,7 @@ TEST(members_join_and_leave)
 
 TEST(models_settings_and_policies_are_kept)
 {
-    struct policy made = { .workspace = S("default"), .kind = S("block"), .pattern = S("x"), .is_regex = true };
+    struct policy        made = { .workspace = S("default"), .kind = S("block"), .pattern = S("x"), .is_regex = true };
     struct edit         *e = edit_on(store);
     struct account_model m;
     struct policy       *p;
@@ -151,7 +151,9 @@ TEST(models_settings_and_policies_are_kept)
     assert_int_equal(setting_set(e, S("activated"), S("1")), OK);
     assert_int_equal(setting_get(e, S("activated"), &value), OK);
     assert_str(value, "1");
-    assert_int_equal(policy_create(e, &(struct policy){ .workspace = S("nowhere"), .kind = S("block"), .pattern = S("x") }), ERR_NOT_FOUND);
+    assert_int_equal(
+        policy_create(e, &(struct policy){ .workspace = S("nowhere"), .kind = S("block"), .pattern = S("x") }),
+        ERR_NOT_FOUND);
     assert_int_equal(policy_create(e, &made), OK);
     id = made.id;
     assert_int_equal(policy_list(e, S("default"), &p, &count), OK);
@@ -167,8 +169,10 @@ TEST(a_workspace_has_so_many_policies_and_no_more)
     struct policy made = { .workspace = S("default"), .kind = S("block"), .pattern = S("x") };
     struct edit  *e = edit_on(store);
 
-    assert_int_equal(store_exec(e->db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) INSERT INTO "
-                                       "policies SELECT 'policy-' || i, 'default', 'block', 'x' || i, 0, 0 FROM n"), OK);
+    assert_int_equal(
+        store_exec(e->db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) INSERT INTO "
+                          "policies SELECT 'policy-' || i, 'default', 'block', 'x' || i, 0, 0 FROM n"),
+        OK);
     assert_int_equal(policy_create(e, &made), OK);
     assert_int_equal(policy_create(e, &made), ERR_LIMIT);
     assert_str(e->problem, "the workspace has 100000 policies, and that is the limit");

@@ -24,7 +24,10 @@ static void add(struct journal *j, const char *model, int status)
     char path[] = "/v1/x", *body = xmalloc(64);
 
     snprintf(body, 64, "{\"model\":\"%s\"}", model);
-    journal_add(j, &(struct journal_entry){ .model = str_from_cstr(model), .status = status, .path = str_from_cstr(path), .body = str_from_cstr(body) });
+    journal_add(j, &(struct journal_entry){ .model = str_from_cstr(model),
+                                            .status = status,
+                                            .path = str_from_cstr(path),
+                                            .body = str_from_cstr(body) });
     memset(path, 'x', sizeof(path)); /* it is kept as a copy */
 }
 

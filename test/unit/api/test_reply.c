@@ -76,15 +76,16 @@ static void anthropic_bodies_are_for_two_readers_or_flat(void **state)
                                    "\"Temperature should be in [0.0, 2.0)\"},\"code\":\"InvalidParameter\",\"message\":"
                                    "\"Temperature should be in [0.0, 2.0)\",\"request_id\":\"" ID "\"}");
     settings.anthropic_flat = true;
-    assert_body(SURFACE_ANTHROPIC, "{\"request_id\":\"" ID "\",\"code\":\"InvalidParameter\",\"type\":\"InvalidParameter\","
-                                   "\"message\":\"Temperature should be in [0.0, 2.0)\"}");
+    assert_body(SURFACE_ANTHROPIC,
+                "{\"request_id\":\"" ID "\",\"code\":\"InvalidParameter\",\"type\":\"InvalidParameter\","
+                "\"message\":\"Temperature should be in [0.0, 2.0)\"}");
 }
 
 static void anthropic_types_follow_the_status_and_some_codes(void **state)
 {
     static const struct {
-        int  status;
-        str  code, want;
+        int status;
+        str code, want;
     } rows[] = {
         { 400, S("InvalidParameter"), S("invalid_request_error") },
         { 401, S("InvalidApiKey"), S("authentication_error") },

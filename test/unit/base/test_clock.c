@@ -102,7 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dates_are_written_as_http_wants_them), cmocka_unit_test(dates_are_written_as_iso_wants_them),
         cmocka_unit_test(every_month_and_weekday_has_its_name), cmocka_unit_test(the_wall_clock_can_be_held_still),
-        cmocka_unit_test(the_wall_clock_can_be_moved), cmocka_unit_test(the_monotonic_clock_does_not_go_back),
+        cmocka_unit_test(the_wall_clock_can_be_moved),          cmocka_unit_test(the_monotonic_clock_does_not_go_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,8 +169,8 @@ TEST(text_that_is_not_wholly_a_number_is_none)
 
 TEST(fractions_are_read_whole_or_not_at_all)
 {
-    static const char *const bad[] = { "", " 1", "1 ", "1.5x", ".", "e5", "--1", "inf", "-Infinity",
-                                         "nan", "nan(1)", "0x1p3", "1e999", "-1e999" };
+    static const char *const bad[] = { "",    " 1",        "1 ",  "1.5x",   ".",     "e5",    "--1",
+                                       "inf", "-Infinity", "nan", "nan(1)", "0x1p3", "1e999", "-1e999" };
     char                     exact[] = "1.5|";
     char                     digits[64];
     double                   d = 7;

@@ -49,15 +49,16 @@ static void a_turn_with_results_becomes_several_messages(void **state)
 {
     (void)state;
     assert_int_equal(
-        read_text("{\"system\":\"be brief\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},"
-                  "{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"so\"},"
-                  "{\"type\":\"text\",\"text\":\"I look\"},{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"w\",\"input\":{\"x\": 1}},"
-                  "{\"type\":\"tool_use\",\"id\":\"b\",\"name\":\"w\",\"input\":{}}]},"
-                  "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"and \"},"
-                  "{\"type\":\"tool_result\",\"tool_use_id\":\"b\",\"content\":[{\"type\":\"text\",\"text\":\"2\"},"
-                  "{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"aGk=\"}}]},"
-                  "{\"type\":\"tool_result\",\"tool_use_id\":\"a\",\"content\":\"1\",\"cache_control\":{\"type\":\"ephemeral\"}},"
-                  "{\"type\":\"text\",\"text\":\"then?\",\"cache_control\":{\"type\":\"ephemeral\"}}]}]}"),
+        read_text(
+            "{\"system\":\"be brief\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},"
+            "{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"so\"},"
+            "{\"type\":\"text\",\"text\":\"I look\"},{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"w\",\"input\":{\"x\": 1}},"
+            "{\"type\":\"tool_use\",\"id\":\"b\",\"name\":\"w\",\"input\":{}}]},"
+            "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"and \"},"
+            "{\"type\":\"tool_result\",\"tool_use_id\":\"b\",\"content\":[{\"type\":\"text\",\"text\":\"2\"},"
+            "{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"aGk=\"}}]},"
+            "{\"type\":\"tool_result\",\"tool_use_id\":\"a\",\"content\":\"1\",\"cache_control\":{\"type\":\"ephemeral\"}},"
+            "{\"type\":\"text\",\"text\":\"then?\",\"cache_control\":{\"type\":\"ephemeral\"}}]}]}"),
         OK);
     assert_int_equal(in.message_count, 6);
     assert_int_equal(in.messages[0].role, CHAT_SYSTEM);
@@ -84,9 +85,10 @@ static void a_turn_with_results_becomes_several_messages(void **state)
 static void results_alone_leave_no_message_of_the_user(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"a\","
-                               "\"is_error\":true}]},{\"role\":\"user\",\"content\":[]}]}"),
-                     OK);
+    assert_int_equal(
+        read_text("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"a\","
+                  "\"is_error\":true}]},{\"role\":\"user\",\"content\":[]}]}"),
+        OK);
     assert_int_equal(in.message_count, 2);
     assert_int_equal(in.messages[0].role, CHAT_TOOL);
     assert_text(in.messages[0].content, "error");
@@ -96,21 +98,25 @@ static void results_alone_leave_no_message_of_the_user(void **state)
 static void the_last_turn_of_the_assistant_is_to_be_continued(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"so\"}]}"),
-                     OK);
+    assert_int_equal(
+        read_text(
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"so\"}]}"),
+        OK);
     assert_true(in.messages[1].partial);
 }
 
 static void tools_have_the_form_of_engines_and_servers_tools_are_left_out(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("{\"messages\":[],\"tools\":[{\"type\":\"bash_20250124\",\"name\":\"bash\"},"
-                               "{\"name\":\"w\",\"description\":\"says \\\"x\\\"\",\"input_schema\":{\"type\":\"object\"},"
-                               "\"cache_control\":{\"type\":\"ephemeral\"}}],\"tool_choice\":{\"type\":\"tool\",\"name\":\"w\"}}"),
-                     OK);
+    assert_int_equal(
+        read_text("{\"messages\":[],\"tools\":[{\"type\":\"bash_20250124\",\"name\":\"bash\"},"
+                  "{\"name\":\"w\",\"description\":\"says \\\"x\\\"\",\"input_schema\":{\"type\":\"object\"},"
+                  "\"cache_control\":{\"type\":\"ephemeral\"}}],\"tool_choice\":{\"type\":\"tool\",\"name\":\"w\"}}"),
+        OK);
     assert_int_equal(in.tool_count, 1);
-    assert_text(in.tools[0].text, "{\"type\":\"function\",\"function\":{\"name\":\"w\",\"description\":\"says \\\"x\\\"\","
-                                  "\"parameters\":{\"type\":\"object\"}}}");
+    assert_text(in.tools[0].text,
+                "{\"type\":\"function\",\"function\":{\"name\":\"w\",\"description\":\"says \\\"x\\\"\","
+                "\"parameters\":{\"type\":\"object\"}}}");
     assert_null(in.tools[0].raw);
     assert_true(in.tools[0].cache);
     assert_int_equal(in.tool_choice, CHAT_TOOLS_NAMED);
@@ -119,10 +125,11 @@ static void tools_have_the_form_of_engines_and_servers_tools_are_left_out(void *
 static void thinking_effort_and_format(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("{\"messages\":[],\"max_tokens\":1000000,\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":100},"
-                               "\"output_config\":{\"effort\":\"high\",\"format\":{\"type\":\"json_schema\",\"schema\":{}}},"
-                               "\"stop_sequences\":[\"a\",\"\",\"b\"]}"),
-                     OK);
+    assert_int_equal(
+        read_text("{\"messages\":[],\"max_tokens\":1000000,\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":100},"
+                  "\"output_config\":{\"effort\":\"high\",\"format\":{\"type\":\"json_schema\",\"schema\":{}}},"
+                  "\"stop_sequences\":[\"a\",\"\",\"b\"]}"),
+        OK);
     assert_true(in.enable_thinking.set && in.enable_thinking.v);
     assert_int_equal(in.thinking_budget.v, 100);
     assert_text(in.reasoning_effort, "high");

@@ -45,8 +45,17 @@ static void assert_refused(enum chat_role role, enum chat_content_form form, con
 
 static void urls_have_a_scheme_and_a_host(void **state)
 {
-    static const char *const bad[] = { "", "a.png", "http://", "https:///a", "http://a b", "ftp://a/b", "file:///a",
-                                       "data:image/png;base64,", "data:image/png,AA", "data:", "//a/b" };
+    static const char *const bad[] = { "",
+                                       "a.png",
+                                       "http://",
+                                       "https:///a",
+                                       "http://a b",
+                                       "ftp://a/b",
+                                       "file:///a",
+                                       "data:image/png;base64,",
+                                       "data:image/png,AA",
+                                       "data:",
+                                       "//a/b" };
     static const char *const good[] = { "http://a", "HTTPS://a/b?c", "data:;base64,AA", "Data:image/png;base64,AA" };
 
     (void)state;
@@ -74,8 +83,8 @@ static void options_go_where_they_belong(void **state)
     assert_refused(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[{\"image\":\"http://a/b\",\"max_pixels\":99999999}]", "W030");
     assert_refused(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[{\"video\":\"http://a/b\",\"fps\":0}]", "W037");
     in.model = model_find(S("kimi-k2.5")); /* nobody tells its ranges */
-    assert_int_equal(read_as(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[{\"image\":\"http://a/b\",\"max_pixels\":99999999}]"),
-                     OK);
+    assert_int_equal(
+        read_as(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[{\"image\":\"http://a/b\",\"max_pixels\":99999999}]"), OK);
 }
 
 static void an_item_is_one_medium_that_the_model_takes_of_one_who_may(void **state)
@@ -85,15 +94,17 @@ static void an_item_is_one_medium_that_the_model_takes_of_one_who_may(void **sta
     assert_refused(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[{\"audio\":\"http://a/b\"}]", "E054");
     assert_refused(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[7]", "E054");
     assert_refused(CHAT_SYSTEM, CHAT_CONTENT_MULTIMODAL, "[{\"image\":\"http://a/b\"}]", "E054");
-    assert_refused(CHAT_ASSISTANT, CHAT_CONTENT_OPENAI, "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://a/b\"}}]",
-                   "E054");
+    assert_refused(CHAT_ASSISTANT, CHAT_CONTENT_OPENAI,
+                   "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://a/b\"}}]", "E054");
     assert_int_equal(read_as(CHAT_TOOL, CHAT_CONTENT_MULTIMODAL, "[{\"image\":\"http://a/b\"}]"), OK);
-    assert_int_equal(read_as(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[{\"type\":\"image\",\"image\":\"http://a/b\"}]"), OK);
+    assert_int_equal(read_as(CHAT_USER, CHAT_CONTENT_MULTIMODAL, "[{\"type\":\"image\",\"image\":\"http://a/b\"}]"),
+                     OK);
 }
 
 static void documents_are_for_models_that_read_them(void **state)
 {
-    static const char item[] = "[{\"type\":\"doc_url\",\"doc_url\":[\"http://a/b\"],\"file_parsing_strategy\":\"auto\"}]";
+    static const char item[] =
+        "[{\"type\":\"doc_url\",\"doc_url\":[\"http://a/b\"],\"file_parsing_strategy\":\"auto\"}]";
 
     (void)state;
     assert_refused(CHAT_USER, CHAT_CONTENT_MULTIMODAL, item, "E054");

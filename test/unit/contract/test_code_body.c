@@ -50,8 +50,8 @@ static void the_engine_is_told_the_scene_and_what_is_attached(void **state)
     assert_int_equal(in.message_count, 2);
     assert_true(str_eq(in.messages[0].content, S("Answer the question about the code.\n{\"code\":\"x\"}")));
     assert_true(str_eq(in.messages[1].content, S("why?")));
-    assert_int_equal(read_text("{\"scene\":\"unittest\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"code\":\"x\"}}]}"),
-                     OK);
+    assert_int_equal(
+        read_text("{\"scene\":\"unittest\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"code\":\"x\"}}]}"), OK);
     assert_true(str_eq(in.messages[1].content, S("{\"code\":\"x\"}")));
 }
 
@@ -73,11 +73,14 @@ static void a_database_needs_its_tables(void **state)
 {
     (void)state;
     assert_refused("{\"scene\":\"nl2sql\",\"message\":[{\"role\":\"user\",\"content\":\"x\"}]}", "E171");
-    assert_refused("{\"scene\":\"nl2sql\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"schema_infos\":[]}}]}", "E171");
-    assert_refused("{\"scene\":\"nl2sql\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"schema_infos\":7}}]}", "E172");
-    assert_refused("{\"scene\":\"nl2sql\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"schema_infos\":[{\"table_id\":"
-                   "\"t\",\"columns\":[{}]}]}}]}",
+    assert_refused("{\"scene\":\"nl2sql\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"schema_infos\":[]}}]}",
+                   "E171");
+    assert_refused("{\"scene\":\"nl2sql\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"schema_infos\":7}}]}",
                    "E172");
+    assert_refused(
+        "{\"scene\":\"nl2sql\",\"message\":[{\"role\":\"attachment\",\"meta\":{\"schema_infos\":[{\"table_id\":"
+        "\"t\",\"columns\":[{}]}]}}]}",
+        "E172");
 }
 
 int main(void)

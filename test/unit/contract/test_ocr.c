@@ -94,7 +94,8 @@ static str result_of(enum ocr_task task, str text)
 
 static void results_are_found_with_or_without_a_fence(void **state)
 {
-    str kv = S("\"ocr_result\":{\"kv_result\":{\"a\":\"b\"}},"), words = S("\"ocr_result\":{\"words_info\":[{\"text\":\"x\"}]},");
+    str kv = S("\"ocr_result\":{\"kv_result\":{\"a\":\"b\"}},"),
+        words = S("\"ocr_result\":{\"words_info\":[{\"text\":\"x\"}]},");
 
     (void)state;
     assert_true(str_eq(result_of(OCR_KEY_INFORMATION_EXTRACTION, S("```json\n{\"a\": \"b\"}\n```")), kv));

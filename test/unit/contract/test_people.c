@@ -364,9 +364,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_worn_lies_between_joints),
-        cmocka_unit_test(somebody_is_measured),     cmocka_unit_test(who_turns_the_back_has_her_left_at_the_left),
-        cmocka_unit_test(nobody_is_counted_twice),  cmocka_unit_test(how_unlike_two_faces_are),
-        cmocka_unit_test(a_rule_may_be_for_a_word), loop_test(pictures_are_judged),
+        cmocka_unit_test(somebody_is_measured),
+        cmocka_unit_test(who_turns_the_back_has_her_left_at_the_left),
+        cmocka_unit_test(nobody_is_counted_twice),
+        cmocka_unit_test(how_unlike_two_faces_are),
+        cmocka_unit_test(a_rule_may_be_for_a_word),
+        loop_test(pictures_are_judged),
     };
 
     alarm(240);

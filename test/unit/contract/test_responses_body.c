@@ -46,13 +46,14 @@ static void a_turn_takes_its_reasoning_and_its_calls_together(void **state)
     assert_int_equal(
         responses_read_items(
             &rq, S("be kind"),
-            json("[{\"role\":\"user\",\"content\":\"hi\"},{\"type\":\"reasoning\",\"summary\":[{\"text\":\"h\"},{\"text\":\"m\"}]},"
-                 "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"wait\"}]},"
-                 "{\"type\":\"function_call\",\"call_id\":\"1\",\"name\":\"f\",\"arguments\":\"{}\"},"
-                 "{\"type\":\"function_call\",\"call_id\":\"2\",\"name\":\"g\",\"arguments\":\"{}\"},"
-                 "{\"type\":\"function_call_output\",\"call_id\":\"1\",\"output\":\"one\"},"
-                 "{\"type\":\"function_call_output\",\"call_id\":\"2\",\"output\":[{\"type\":\"input_text\",\"text\":\"two\"}]},"
-                 "{\"type\":\"web_search_call\",\"id\":\"x\"}]"),
+            json(
+                "[{\"role\":\"user\",\"content\":\"hi\"},{\"type\":\"reasoning\",\"summary\":[{\"text\":\"h\"},{\"text\":\"m\"}]},"
+                "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"wait\"}]},"
+                "{\"type\":\"function_call\",\"call_id\":\"1\",\"name\":\"f\",\"arguments\":\"{}\"},"
+                "{\"type\":\"function_call\",\"call_id\":\"2\",\"name\":\"g\",\"arguments\":\"{}\"},"
+                "{\"type\":\"function_call_output\",\"call_id\":\"1\",\"output\":\"one\"},"
+                "{\"type\":\"function_call_output\",\"call_id\":\"2\",\"output\":[{\"type\":\"input_text\",\"text\":\"two\"}]},"
+                "{\"type\":\"web_search_call\",\"id\":\"x\"}]"),
             &in),
         OK);
     assert_int_equal(in.message_count, 5);
@@ -73,11 +74,12 @@ static void tools_are_those_that_are_allowed(void **state)
 
     (void)state;
     assert_int_equal(
-        responses_read(&rq,
-                       json("{\"input\":\"hi\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"},{\"type\":\"function\",\"name\":"
-                            "\"g\"}],\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"required\",\"tools\":[{\"type\":"
-                            "\"function\",\"name\":\"g\"}]}}"),
-                       &in, &body),
+        responses_read(
+            &rq,
+            json("{\"input\":\"hi\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"},{\"type\":\"function\",\"name\":"
+                 "\"g\"}],\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"required\",\"tools\":[{\"type\":"
+                 "\"function\",\"name\":\"g\"}]}}"),
+            &in, &body),
         OK);
     assert_int_equal(in.tool_count, 1);
     assert_text(in.tools[0].name, "g");

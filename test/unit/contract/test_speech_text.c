@@ -98,8 +98,12 @@ static void test_long(void **state)
 static void test_count(void **state)
 {
     (void)state;
-    assert_int_equal(speech_text_count(S("\xe5\xba\x8a\xe5\x89\x8d\xe6\x98\x8e\xe6\x9c\x88\xe5\x85\x89\xef\xbc\x8c"), SPEECH_COUNT_EACH_1, false), 6);
-    assert_int_equal(speech_text_count(S("\xe5\xba\x8a\xe5\x89\x8d\xe6\x98\x8e\xe6\x9c\x88\xe5\x85\x89\xef\xbc\x8c"), SPEECH_COUNT_HAN_2, false), 11);
+    assert_int_equal(speech_text_count(S("\xe5\xba\x8a\xe5\x89\x8d\xe6\x98\x8e\xe6\x9c\x88\xe5\x85\x89\xef\xbc\x8c"),
+                                       SPEECH_COUNT_EACH_1, false),
+                     6);
+    assert_int_equal(speech_text_count(S("\xe5\xba\x8a\xe5\x89\x8d\xe6\x98\x8e\xe6\x9c\x88\xe5\x85\x89\xef\xbc\x8c"),
+                                       SPEECH_COUNT_HAN_2, false),
+                     11);
     assert_int_equal(speech_text_count(S("ab 1."), SPEECH_COUNT_HAN_2, false), 5);
     assert_int_equal(speech_text_count(S("\xe3\x81\x82\xed\x95\x9c"), SPEECH_COUNT_HAN_2, false), 2); /* kana, hangul */
     assert_int_equal(speech_text_count(S("<speak>ab<break time=\"1s\"/>c</speak>"), SPEECH_COUNT_HAN_2, true), 3);

@@ -63,7 +63,8 @@ static void terms_are_pairs(void **state)
     (void)state;
     assert_refused("{\"source_lang\":\"auto\",\"target_lang\":\"en\",\"terms\":{}}", "W036");
     assert_refused("{\"source_lang\":\"auto\",\"target_lang\":\"en\",\"tm_list\":[7]}", "E057");
-    assert_refused("{\"source_lang\":\"auto\",\"target_lang\":\"en\",\"terms\":[{\"source\":\"a\",\"target\":1}]}", "W011");
+    assert_refused("{\"source_lang\":\"auto\",\"target_lang\":\"en\",\"terms\":[{\"source\":\"a\",\"target\":1}]}",
+                   "W011");
     assert_refused("{\"source_lang\":\"auto\",\"target_lang\":\"en\",\"domains\":1}", "W011");
 }
 

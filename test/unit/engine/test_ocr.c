@@ -34,7 +34,8 @@ static struct ocr *open_script(const char *script, struct ocr_options o)
     return t;
 }
 
-static enum err look(struct ocr *t, const char *path, int64_t width, int64_t height, struct arena *a, struct picture_lines *ret)
+static enum err look(struct ocr *t, const char *path, int64_t width, int64_t height, struct arena *a,
+                     struct picture_lines *ret)
 {
     int      fd = open(path, O_RDONLY | O_CLOEXEC);
     enum err e;
@@ -47,8 +48,9 @@ static enum err look(struct ocr *t, const char *path, int64_t width, int64_t hei
 
 static void well(void *arg)
 {
-    struct ocr          *t = open_script("say(ready=True, sandbox=True, languages='eng')\nwhile True: take(); say(done=True, cpu_us=5)\n",
-                                         (struct ocr_options){ 0 });
+    struct ocr *t =
+        open_script("say(ready=True, sandbox=True, languages='eng')\nwhile True: take(); say(done=True, cpu_us=5)\n",
+                    (struct ocr_options){ 0 });
     struct picture_lines lines;
     struct arena         a;
 
@@ -175,9 +177,11 @@ static int clean_up(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(a_picture_is_read, loop_setup, loop_teardown),
-                                        cmocka_unit_test_setup_teardown(an_engine_that_fails_costs_the_one_picture, loop_setup, loop_teardown),
-                                        cmocka_unit_test_setup_teardown(the_engine_itself_reads_two_languages, loop_setup, loop_teardown) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_picture_is_read, loop_setup, loop_teardown),
+        cmocka_unit_test_setup_teardown(an_engine_that_fails_costs_the_one_picture, loop_setup, loop_teardown),
+        cmocka_unit_test_setup_teardown(the_engine_itself_reads_two_languages, loop_setup, loop_teardown)
+    };
 
     return cmocka_run_group_tests(tests, set_up, clean_up);
 }

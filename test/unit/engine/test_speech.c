@@ -24,8 +24,13 @@ static struct speech *start(struct speech_options o)
 
 static struct speaker_options man(void)
 {
-    return (struct speaker_options){ .voice = { .languages = S("zh+en"), .gender = 'M', .timbre = 2 }, .format = SOUND_PCM,
-                                     .sample_rate = RATE, .rate = 1, .pitch = 1, .volume = 50, .words = true };
+    return (struct speaker_options){ .voice = { .languages = S("zh+en"), .gender = 'M', .timbre = 2 },
+                                     .format = SOUND_PCM,
+                                     .sample_rate = RATE,
+                                     .rate = 1,
+                                     .pitch = 1,
+                                     .volume = 50,
+                                     .words = true };
 }
 
 /* All that the voice makes of the text. */
@@ -46,7 +51,8 @@ static str say(struct speech *s, const struct speaker_options *o, str text, stru
 }
 
 /* What is heard of it, in pieces of so many bytes. */
-static str hear(struct speech *s, enum sound_format format, str bytes, size_t piece, struct arena *a, struct heard_piece *ret)
+static str hear(struct speech *s, enum sound_format format, str bytes, size_t piece, struct arena *a,
+                struct heard_piece *ret)
 {
     struct recogniser_options o = { .format = format, .sample_rate = RATE, .silence_ms = 500, .partial = true };
     struct recogniser        *r;
@@ -68,7 +74,8 @@ static str hear(struct speech *s, enum sound_format format, str bytes, size_t pi
                 continue;
             buf_add(&text, h->text);
             for (size_t k = 0; k < h->word_count; k++)
-                CHECK(h->words[k].begin_ms < h->words[k].end_ms && (!k || h->words[k].begin_ms >= h->words[k - 1].end_ms));
+                CHECK(h->words[k].begin_ms < h->words[k].end_ms &&
+                      (!k || h->words[k].begin_ms >= h->words[k - 1].end_ms));
         }
         bytes = str_from(bytes, now.len);
     }
@@ -259,7 +266,8 @@ static void measured(void *arg)
     CHECK(write(fd, sound.ptr, sound.len) == (ssize_t)sound.len);
     CHECK(speech_measure(s, fd, &a, &m) == OK);
     CHECK(m.sample_rate == 24000 && m.channels == 1 && llabs(m.duration_ms - spoken.end_ms) < 50);
-    CHECK(m.pitch_hz > 80 && m.pitch_hz < 160 && m.speech_ms > 1000 && m.longest_ms >= m.speech_ms / 2 && m.level_db > -40);
+    CHECK(m.pitch_hz > 80 && m.pitch_hz < 160 && m.speech_ms > 1000 && m.longest_ms >= m.speech_ms / 2 &&
+          m.level_db > -40);
     CHECK(speech_decode(s, fd, 0, out, &a, &ms) == OK && llabs(ms - m.duration_ms) < 20);
     CHECK(lseek(out, 0, SEEK_END) == ms * 32 || llabs(lseek(out, 0, SEEK_END) - ms * 32) < 64);
     CHECK(speech_decode(s, fd, 1, out, &a, &ms) == ERR_INVALID); /* there is one channel */
@@ -280,8 +288,8 @@ static void a_sample_is_measured(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        loop_test(what_is_said_is_heard),     loop_test(voices_differ_and_stay),
-        loop_test(what_is_broken_is_said),    loop_test(a_child_that_dies_costs_its_streams),
+        loop_test(what_is_said_is_heard),      loop_test(voices_differ_and_stay),
+        loop_test(what_is_broken_is_said),     loop_test(a_child_that_dies_costs_its_streams),
         loop_test(many_streams_share_a_child), loop_test(a_sample_is_measured),
     };
 

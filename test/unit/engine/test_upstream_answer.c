@@ -75,7 +75,7 @@ static void drain(void)
         case CHAT_EV_SEARCH:
         case CHAT_EV_CODE:
         case CHAT_EV_IMAGES:
-    case CHAT_EV_STEP:
+        case CHAT_EV_STEP:
             break;
         case CHAT_EV_AUDIO:
             buf_addf(&got, "S(%.*s)", STR_ARG(ev.text));

@@ -21,13 +21,17 @@ static int teardown(void **state)
 
 TEST(a_picture_is_asked_for_and_what_openai_does_not_have_is_left_out_for_who_is_strict)
 {
-    struct image_input in = { .prompt = S("a \"kite\""), .negative_prompt = S("rain"), .width = 640, .height = 480, .seed = 7 };
+    struct image_input in = {
+        .prompt = S("a \"kite\""), .negative_prompt = S("rain"), .width = 640, .height = 480, .seed = 7
+    };
 
-    CHECK_STR(images_body(&arena, &in, S("sd"), true),
-              "{\"model\":\"sd\",\"prompt\":\"a \\\"kite\\\"\",\"n\":1,\"size\":\"640x480\",\"response_format\":\"b64_json\"}");
-    CHECK_STR(images_body(&arena, &in, S("sd"), false),
-              "{\"model\":\"sd\",\"prompt\":\"a \\\"kite\\\"\",\"n\":1,\"size\":\"640x480\",\"response_format\":\"b64_json\",\"seed\":7,"
-              "\"negative_prompt\":\"rain\"}");
+    CHECK_STR(
+        images_body(&arena, &in, S("sd"), true),
+        "{\"model\":\"sd\",\"prompt\":\"a \\\"kite\\\"\",\"n\":1,\"size\":\"640x480\",\"response_format\":\"b64_json\"}");
+    CHECK_STR(
+        images_body(&arena, &in, S("sd"), false),
+        "{\"model\":\"sd\",\"prompt\":\"a \\\"kite\\\"\",\"n\":1,\"size\":\"640x480\",\"response_format\":\"b64_json\",\"seed\":7,"
+        "\"negative_prompt\":\"rain\"}");
 }
 
 static const char *read_text(const char *json, struct image_answer *ret)
@@ -50,9 +54,15 @@ TEST(a_picture_is_read)
 
 TEST(what_is_no_picture_is_said_so)
 {
-    static const char *const bad[] = { "{}", "[]", "{\"data\":{}}", "{\"data\":[]}", "{\"data\":[{\"url\":\"http://a/b.png\"}]}",
-                                       "{\"data\":[{\"b64_json\":\"\"}]}", "{\"data\":[{\"b64_json\":\"YWI\"}]}",
-                                       "{\"data\":[{\"b64_json\":\"Y WJ\"}]}", "{\"data\":[{\"b64_json\":5}]}" };
+    static const char *const bad[] = { "{}",
+                                       "[]",
+                                       "{\"data\":{}}",
+                                       "{\"data\":[]}",
+                                       "{\"data\":[{\"url\":\"http://a/b.png\"}]}",
+                                       "{\"data\":[{\"b64_json\":\"\"}]}",
+                                       "{\"data\":[{\"b64_json\":\"YWI\"}]}",
+                                       "{\"data\":[{\"b64_json\":\"Y WJ\"}]}",
+                                       "{\"data\":[{\"b64_json\":5}]}" };
     struct image_answer      made;
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

@@ -25,7 +25,9 @@ static int teardown(void **state)
 
 static void add(str url, str etag, const char *content, int64_t size)
 {
-    struct kept_file f = { .url = url, .etag = etag, .type = S("image/png"), .size = size, .fd = memfd_create("kept", MFD_CLOEXEC) };
+    struct kept_file f = {
+        .url = url, .etag = etag, .type = S("image/png"), .size = size, .fd = memfd_create("kept", MFD_CLOEXEC)
+    };
 
     assert_true(f.fd >= 0);
     assert_int_equal(write(f.fd, content, strlen(content)), (ssize_t)strlen(content));
@@ -83,7 +85,8 @@ TEST(what_was_used_longest_ago_goes)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(what_can_be_asked_for_again_is_kept), cmocka_unit_test(what_was_used_longest_ago_goes) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(what_can_be_asked_for_again_is_kept),
+                                        cmocka_unit_test(what_was_used_longest_ago_goes) };
 
     return cmocka_run_group_tests_name("kept", tests, setup, teardown);
 }

@@ -566,7 +566,7 @@ TEST(answers_with_two_meanings_are_refused)
 TEST(fields_are_found_whatever_their_case)
 {
     read_whole(HTTP1_REQUESTS, S("GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: 2\r\nX-Empty:\r\n\r\n"));
-    assert_str(http_head_field(&recorded.parser.head, S("x-A")), "1"); /* the first */
+    assert_str(http_head_field(&recorded.parser.head, S("x-A")), "1");     /* the first */
     assert_true(http_head_field(&recorded.parser.head, S("x-empty")).ptr); /* there, and empty */
     assert_int_equal(http_head_field(&recorded.parser.head, S("x-empty")).len, 0);
     assert_null(http_head_field(&recorded.parser.head, S("x-b")).ptr);

@@ -8,8 +8,8 @@ static struct arena arena;
 /* "[name]bytes[name]bytes." for a good form, "!" at the end for a bad one, "~" for one that goes on. */
 static str read_all(str type, str body, size_t piece)
 {
-    struct multipart m;
-    struct buf       b;
+    struct multipart     m;
+    struct buf           b;
     enum multipart_event ev = MULTIPART_MORE;
 
     buf_init(&b, &arena, SIZE_MAX / 2);
@@ -42,17 +42,19 @@ static void check(str type, str body, const char *want)
     arena_free(&arena);
 }
 
-#define TYPE         S("multipart/form-data; boundary=XX")
+#define TYPE          S("multipart/form-data; boundary=XX")
 #define HEAD_OF(name) "Content-Disposition: form-data; name=\"" name "\"\r\n\r\n"
 
 TEST(parts_and_their_bytes)
 {
     check(TYPE, S("--XX\r\n" HEAD_OF("a") "1\r\n--XX\r\n" HEAD_OF("b") "\r\n--XX--\r\n"), "[a]1[b].");
     check(TYPE, S("preamble\r\n--XX\r\n" HEAD_OF("a") "1\r\n--XX--epilogue"), "[a]1.");
-    check(S("Multipart/Form-Data;charset=utf-8; Boundary=\"X X\""), S("--X X\r\n" HEAD_OF("a") "1\r\n--X X--"), "[a]1.");
-    check(TYPE,
-          S("--XX\r\nContent-Type: text/plain\r\ncontent-disposition: form-data; filename=\"name=b; c\"; name=d\r\n\r\n1\r\n--XX--"),
-          "[d]1.");
+    check(S("Multipart/Form-Data;charset=utf-8; Boundary=\"X X\""), S("--X X\r\n" HEAD_OF("a") "1\r\n--X X--"),
+          "[a]1.");
+    check(
+        TYPE,
+        S("--XX\r\nContent-Type: text/plain\r\ncontent-disposition: form-data; filename=\"name=b; c\"; name=d\r\n\r\n1\r\n--XX--"),
+        "[d]1.");
 }
 
 TEST(what_only_looks_like_a_delimiter_is_data)

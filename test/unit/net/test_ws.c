@@ -36,7 +36,10 @@ static void read_in_pieces(enum ws_role role, str bytes, size_t piece, struct bu
             else if (m.opcode == WS_CLOSE)
                 buf_addf(out, "close %d:%.*s;", m.code, STR_ARG(m.payload));
             else
-                buf_addf(out, "%s:%.*s;", m.opcode == WS_TEXT ? "text" : m.opcode == WS_PING ? "ping" : "pong",
+                buf_addf(out, "%s:%.*s;",
+                         m.opcode == WS_TEXT   ? "text"
+                         : m.opcode == WS_PING ? "ping"
+                                               : "pong",
                          STR_ARG(m.payload));
         }
         free(copy);
@@ -189,9 +192,9 @@ static void what_a_frame_may_not_be(void **state)
         add(f, (enum ws_opcode)o, true, str_of(zeros, sizeof(zeros)));
         expect(buf_str(&f->b), "! 1002");
     }
-    expect(S("\x81\x05Hello"), "! 1002");                                                 /* no mask */
+    expect(S("\x81\x05Hello"), "! 1002");                                                /* no mask */
     expect_role(WS_CLIENT, S("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), "! 1002"); /* a mask */
-    expect(S("\x81\xfe\0\x05\0\0\0\0Hello"), "! 1002");                                   /* a long length */
+    expect(S("\x81\xfe\0\x05\0\0\0\0Hello"), "! 1002");                                  /* a long length */
     expect(S("\x81\xff\0\0\0\0\0\0\xff\xff\0\0\0\0"), "! 1002");
     expect(S("\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0"), "! 1002");
 }
@@ -217,7 +220,8 @@ static void text_is_utf8(void **state)
     add(f, WS_CONTINUATION, true, S("\x98\x80"));
     add(f, WS_BINARY, true, S("\xff"));
     expect(buf_str(&f->b), "text:\xe6\x98\xa5\xf0\x9f\x98\x80;binary:1;");
-    static const char *const bad[] = { "\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "\xe6\x98" };
+    static const char *const bad[] = { "\xff", "a\xc3",   "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                       "\x80", "\xe6\x98" };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         f = begin(state);
         add(f, WS_TEXT, true, str_from_cstr(bad[i]));
@@ -231,10 +235,16 @@ static void text_is_utf8(void **state)
 
 static void closing(void **state)
 {
-    static const struct { const char *body; size_t len; const char *want; } cases[] = {
+    static const struct {
+        const char *body;
+        size_t      len;
+        const char *want;
+    } cases[] = {
         { "", 0, "close 1005:;" },
         { "\x03\xe8", 2, "close 1000:;" },
-        { "\x03\xe8" "bye", 5, "close 1000:bye;" },
+        { "\x03\xe8"
+          "bye",
+          5, "close 1000:bye;" },
         { "\x0f\xa0", 2, "close 4000:;" },
         { "\x03", 1, "! 1002" },
         { "\x03\xe7", 2, "! 1002" }, /* 999 */

@@ -15,7 +15,8 @@ TEST(text_and_looks_are_kept_apart_and_the_oldest_go)
     char                 text[] = "Hello";
     struct picture_line  line = { .text = { text, 5 }, .x = 7 };
     struct picture_lines lines = { .at = &line, .count = 1 }, got;
-    struct picture       p = { .colours = { { S("red"), 90 } }, .colour_count = 1, .faces = 2 }, seen = { .width = 3, .faces = -1 };
+    struct picture       p = { .colours = { { S("red"), 90 } }, .colour_count = 1, .faces = 2 },
+                   seen = { .width = 3, .faces = -1 };
 
     arena_init(&a, 0);
     assert_false(picture_memo_lines(m, hash_of(&a, 0), &a, &got) || picture_memo_looks(m, hash_of(&a, 0), &seen));

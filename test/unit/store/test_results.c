@@ -13,7 +13,9 @@ static int setup(void **state)
     (void)state;
     snprintf(folder, sizeof(folder), "/tmp/dashbox-results-XXXXXX");
     arena_init(&arena, 0);
-    return !mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || results_open(store, S("results"), &results) ? -1 : 0;
+    return !mkdtemp(folder) || store_open(str_from_cstr(folder), &store) || results_open(store, S("results"), &results)
+               ? -1
+               : 0;
 }
 
 static int teardown(void **state)

@@ -334,9 +334,12 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_conversation_counts_as_rendered),
-        cmocka_unit_test(a_raw_prompt_counts_its_marks_as_one_each), cmocka_unit_test(tools_count_as_rendered),
-        cmocka_unit_test(reasoning_counts_as_rendered),      cmocka_unit_test(random_conversations_add_up),
-        cmocka_unit_test(remembered_counts_are_right),       cmocka_unit_test(a_text_asked_for_again_stays),
+        cmocka_unit_test(a_raw_prompt_counts_its_marks_as_one_each),
+        cmocka_unit_test(tools_count_as_rendered),
+        cmocka_unit_test(reasoning_counts_as_rendered),
+        cmocka_unit_test(random_conversations_add_up),
+        cmocka_unit_test(remembered_counts_are_right),
+        cmocka_unit_test(a_text_asked_for_again_stays),
         cmocka_unit_test(without_a_memo_all_is_counted),
         cmocka_unit_test(others_are_served_while_a_long_text_is_counted),
         cmocka_unit_test(others_are_served_while_many_texts_are_counted),

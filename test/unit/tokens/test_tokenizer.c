@@ -141,12 +141,11 @@ static void markup_is_text_unless_the_text_was_rendered(void **state)
     assert_int_equal(rendered_encode(t, S("<<think>\n</think>"), ids, 8), 4);
     assert_int_equal(ids[1], 151667);
     assert_int_equal(ids[3], 151668);
-    assert_int_equal(
-        rendered_encode(t,
-                        S("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-                          "你是谁？<|im_end|>\n<|im_start|>assistant\n"),
-                        NULL, 0),
-        22);
+    assert_int_equal(rendered_encode(t,
+                                     S("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+                                       "你是谁？<|im_end|>\n<|im_start|>assistant\n"),
+                                     NULL, 0),
+                     22);
 }
 
 static void ids_beyond_the_room_are_counted_but_not_written(void **state)
