@@ -7,6 +7,7 @@
 
 struct account_source;
 struct fetcher;
+struct documents;
 struct lane;
 struct media;
 struct ocr;
@@ -31,6 +32,7 @@ struct services {
     struct people          *people; /* sees who is in pictures; NULL: likewise */
     struct picture_memo    *seen;   /* in pictures, and what was read */
     struct ocr             *ocr;    /* reads the text in pictures; NULL: likewise */
+    struct documents       *documents; /* reads the text of documents; NULL: likewise */
     struct lane            *files;  /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
