@@ -189,13 +189,14 @@ struct walk {
     bool        blank; /* one is due before the next character */
     bool        cell;  /* a tab is due before the next cell's first */
     unsigned    pre;   /* elements in which blanks stay */
+    bool        mark;  /* of an item, with nothing behind it yet: a block in it stays on its line */
 };
 
 static void tag(struct walk *w, enum part part, bool ends)
 {
-    if (part == INLINE || part == HIDDEN)
+    if (part == INLINE || part == HIDDEN || (w->mark && !ends && part != ITEM))
         return;
-    w->blank = false;
+    w->blank = w->mark = false;
     switch (part) {
     case BREAK:
         out_add_char(w->out, '\n');
@@ -207,6 +208,7 @@ static void tag(struct walk *w, enum part part, bool ends)
         out_line(w->out);
         if (!ends)
             out_add(w->out, S("- "));
+        w->mark = !ends;
         break;
     case CELL:
         if (!ends && w->cell && !w->out->breaks)
@@ -289,9 +291,9 @@ static size_t markup(struct walk *w, str html, size_t at)
 
 static void character(struct walk *w, uint32_t cp)
 {
-    if (w->blank && !w->out->breaks)
+    if (w->blank && !w->out->breaks && !w->mark)
         out_add_char(w->out, ' ');
-    w->blank = false;
+    w->blank = w->mark = false;
     out_add_char(w->out, cp);
 }
 

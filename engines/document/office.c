@@ -1,6 +1,7 @@
 /* office.c - DOCX and PPTX, which are paragraphs of runs of text, in tables or not; XLSX is in sheets.c. ECMA-376, parts 1 and 2. */
 #include "engines/document/office.h"
 
+#include "base/map.h"
 #include "base/num.h"
 #include "engines/document/xml.h"
 
@@ -22,10 +23,17 @@ static void relation_begins(void *arg, str name, const char **attributes)
     }
     while (str_find(type, '/') != STR_NONE)
         (void)str_cut(&type, '/');
-    r->at[r->count++] =
+    r->at[r->count] =
         (struct relation){ .id = arena_str(r->arena, xml_attribute(attributes, "Id")),
                            .type = arena_str(r->arena, type),
                            .target = package_resolve(r->arena, r->from, xml_attribute(attributes, "Target"), true) };
+    map_put(r->ids, r->at[r->count].id, (void *)r->at[r->count].target);
+    r->count++;
+}
+
+static void free_map(void *arg)
+{
+    map_free(arg);
 }
 
 enum document_verdict relations_read(struct package *p, struct arena *a, const char *part, struct relations *ret)
@@ -34,18 +42,16 @@ enum document_verdict relations_read(struct package *p, struct arena *a, const c
     const char                    *name = strrchr(part, '/'), *list;
     int                            folder = name ? (int)(name + 1 - part) : 0;
 
-    *ret = (struct relations){ .arena = a, .from = str_from_cstr(part) };
+    *ret = (struct relations){ .arena = a, .from = str_from_cstr(part), .ids = arena_new(a, struct map) };
+    map_init(ret->ids);
+    arena_defer(a, free_map, ret->ids);
     list = arena_printf(a, "%.*s_rels/%s.rels", folder, part, part + folder).ptr;
     return package_has(p, list) ? xml_read(p, list, &events, ret) : DOCUMENT_OK;
 }
 
 const char *relation_target(const struct relations *r, str id)
 {
-    for (size_t i = 0; i < r->count; i++) {
-        if (str_eq(r->at[i].id, id))
-            return r->at[i].target;
-    }
-    return NULL;
+    return map_get(r->ids, id);
 }
 
 const char *relation_of_type(const struct relations *r, str type)

@@ -13,9 +13,11 @@ struct relation {
     const char *target; /* a part */
 };
 
+struct map;
 struct relations {
     struct relation *at;
     size_t           count, cap;
+    struct map      *ids; /* targets; of the arena */
     struct arena    *arena;
     str              from;
 };

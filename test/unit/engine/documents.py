@@ -216,3 +216,117 @@ archive('crowd.docx', word(p('x'), [(f'x{i}', '') for i in range(30000)]))
 archive('escape.docx', [('_rels/.rels', relations(('r1', 'officeDocument', '../../../../../../etc/passwd'))),
                         ('../../../../tmp/escaped.txt', 'gone'), ('/etc/passwd', f'<w:document {W}>{p("taken")}</w:document>'),
                         ('C:\\windows\\x', 'x')])
+
+# ---- PPTX ----
+
+A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+R = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
+
+
+def slide(*paragraphs):
+    body = ''.join(f'<a:p><a:pPr><a:tabLst><a:tab/></a:tabLst></a:pPr><a:r><a:t>{text}</a:t></a:r></a:p>' for text in paragraphs)
+    return f'<p:sld {A}><p:cSld><p:spTree><p:sp><p:txBody>{body}</p:txBody></p:sp></p:spTree></p:cSld></p:sld>'
+
+
+def slides(order):
+    return [('_rels/.rels', relations(('r1', 'officeDocument', '/ppt/presentation.xml'))),
+            ('ppt/presentation.xml', f'<p:presentation {A} {R}><p:sldIdLst>' +
+             ''.join(f'<p:sldId id="{256 + i}" r:id="s{i}"/>' for i in order) + '</p:sldIdLst></p:presentation>'),
+            ('ppt/_rels/presentation.xml.rels', relations(*((f's{i}', 'slide', f'slides/slide{i}.xml') for i in range(1, 3)))),
+            ('ppt/slides/slide1.xml', slide('Second', 'of two')), ('ppt/slides/slide2.xml', slide('First', '杭州'))]
+
+
+archive('slides.pptx', slides([2, 1]))
+archive('many-slides.pptx', slides([1] * 15001))
+
+# ---- XLSX ----
+
+X = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+
+
+def book(sheets, strings='', styles='', properties=''):
+    ids = [(f'r{i}', 'worksheet', f'worksheets/sheet{i}.xml') for i in range(len(sheets))]
+    return [('_rels/.rels', relations(('r1', 'officeDocument', 'xl/workbook.xml'))),
+            ('xl/workbook.xml', f'<workbook {X} {R}>{properties}<sheets>' + ''.join(
+                f'<sheet name="{name}" sheetId="{i + 1}" r:id="r{i}"/>' for i, (name, _) in enumerate(sheets)) + '</sheets></workbook>'),
+            ('xl/_rels/workbook.xml.rels', relations(*ids, ('rs', 'sharedStrings', 'sharedStrings.xml'), ('rt', 'styles', 'styles.xml'))),
+            ('xl/sharedStrings.xml', f'<sst {X}>{strings}</sst>'), ('xl/styles.xml', f'<styleSheet {X}>{styles}</styleSheet>'),
+            *((f'xl/worksheets/sheet{i}.xml', f'<worksheet {X}><sheetData>{rows}</sheetData></worksheet>') for i, (_, rows) in enumerate(sheets))]
+
+
+styles = ('<numFmts><numFmt numFmtId="164" formatCode="&quot;day&quot;yyyy\\-mm"/><numFmt numFmtId="165" formatCode="[Red]0.0&quot;m&quot;"/></numFmts>'
+          '<cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/><xf numFmtId="164"/>'
+          '<xf numFmtId="165"/><xf numFmtId="21"/></cellXfs>')
+archive('sheets.xlsx', book([
+    ('Sales &amp; more', '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c></row>'
+     '<row r="2"><c r="A2"><v>1.50</v></c><c r="B2" t="b"><v>1</v></c><c r="C2" t="str"><f>A2</f><v>a\nb</v></c><c r="D2" t="e"><v>#DIV/0!</v></c></row>'
+     '<row r="3"/><row r="4"><c t="inlineStr"><is><r><t>in</t></r><r><t>line</t></r></is></c><c><v>7</v></c></row>'),
+    ('日期', '<row><c r="A1" s="1"><v>45413</v></c><c r="B1" s="2"><v>45413.5208333333</v></c><c r="C1" s="3"><v>1</v></c><c r="D1" s="4"><v>45413</v></c>'
+     '<c r="E1" s="5"><v>0.75</v></c><c r="F1" s="1"><v>99999999</v></c></row>'),
+], '<si><t>Name</t><rPh><t>spoken</t></rPh></si><si><r><t>Val</t></r><r><t>ue</t></r></si>', styles))
+archive('sheets-1904.xlsx', book([('x', '<row><c s="1"><v>43951</v></c></row>')], '', styles, '<workbookPr date1904="1"/>'))
+archive('wide.xlsx', book([('x', '<row><c r="XFD1"><v>1</v></c></row>' * 50000)]))
+archive('shared.xlsx', book([('x', '<row><c t="s"><v>0</v></c></row>' * 200000)], f'<si><t>{"abcdefgh" * 4000}</t></si>'))
+
+# ---- EPUB ----
+
+
+def epub(name, chapters, more=(), base='OEBPS/'):
+    items = ''.join(f'<item id="c{i}" href="text/chapter%20{i}.xhtml" media-type="application/xhtml+xml"/>' for i in range(len(chapters)))
+    spine = ''.join(f'<itemref idref="c{i}"/>' for i in reversed(range(len(chapters))))
+    archive(name, [('mimetype', 'application/epub+zip'),
+                   ('META-INF/container.xml', f'<container><rootfiles><rootfile full-path="{base}book.opf"/></rootfiles></container>'),
+                   (f'{base}book.opf', f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{items}</manifest><spine>{spine}</spine></package>'),
+                   *((f'{base}text/chapter {i}.xhtml', text) for i, text in enumerate(chapters)), *more])
+
+
+chapter = '''<?xml version="1.0"?><!DOCTYPE html><html><head><title>No</title><style>p { color: red }</style></head><body>
+<h1>One &amp; only</h1>
+<p>A  <i>first</i>
+paragraph&nbsp;&mdash;&#20013;&#x6587; &Omega;&omega;&bogus; 1 < 2 &amp; more<br/>next</p><!-- not > this --><script>var x = "</p>";</script>
+<ul><li>one</li><li><p>two</p></li></ul><table><tr><td>a</td><td title="x>y">b</td></tr></table><pre>x
+  y</pre></body></html>'''
+epub('book.epub', [chapter, '<html><body><p>Before it.</p></body></html>'])
+epub('lost.epub', [])
+epub('locked.epub', [bytes(range(256)) * 4])
+epub('up.epub', ['<p>up</p>'], base='../../../etc/')
+archive('spine-bomb.epub', [('META-INF/container.xml', '<container><rootfile full-path="b.opf"/></container>'),
+                            ('b.opf', '<package><manifest><item id="a" href="a.html"/></manifest><spine>' + '<itemref idref="a"/>' * 5000 + '</spine></package>'),
+                            ('a.html', '<p>' + ' ' * 3000000 + '</p>')])
+archive('unclosed.epub', [('META-INF/container.xml', '<container><rootfile full-path="b.opf"/></container>'),
+                          ('b.opf', '<package><manifest><item id="a" href="a.html"/></manifest><spine><itemref idref="a"/></spine></package>'),
+                          ('a.html', '<p>x' + '<!-- <script <' * 100000)])
+
+# ---- MOBI ----
+
+
+def palm(kind, records):
+    places, at = b'', 78 + 8 * len(records) + 2
+    for i, record in enumerate(records):
+        places += struct.pack('>IBBH', at, 0, 0, 2 * i)
+        at += len(record)
+    return (b'Book'.ljust(32, b'\0') + struct.pack('>HHIIIIII', 0, 0, 0, 0, 0, 0, 0, 0) + kind + struct.pack('>IIH', 0, 0, len(records)) +
+            places + b'\0\0' + b''.join(records))
+
+
+def mobi(markup, encoding, compression=1, locked=0, length=None):
+    pieces = [markup[i:i + 4096] for i in range(0, len(markup), 4096)]
+    head = struct.pack('>HHIHHHH', compression, 0, length or len(markup), len(pieces), 4096, locked, 0)
+    body = bytearray(b'\xff' * 232)
+    body[0:24] = b'MOBI' + struct.pack('>IIIII', 232, 2, encoding, 1, 6)
+    body[64:72] = struct.pack('>II', len(pieces) + 1, 16 + 232)   # the first record that is no text; where the name is
+    body[72:76] = struct.pack('>I', 4)
+    body[112:116] = struct.pack('>I', 0)                          # no EXTH
+    body[224:228] = struct.pack('>I', 0)                          # no extra bytes behind text
+    return palm(b'BOOKMOBI', [head + bytes(body) + b'Book' + bytes(4), *pieces, b'\xe9\x8e\r\n'])
+
+
+markup = '<html><head><guide></guide></head><body><h1>Größe</h1><p>Ein Text, &amp; mehr.</p><mbp:pagebreak/><p>' + 'x ' * 3000 + '</p></body></html>'
+write('book.mobi', mobi(markup.encode(), 65001))
+write('western.mobi', mobi(markup.encode('cp1252'), 1252))
+write('locked.mobi', mobi(markup.encode(), 65001, locked=2))
+write('cut.mobi', mobi(markup.encode(), 65001)[:200])
+write('huff.mobi', mobi(b'\xff' * 5000, 65001, compression=17480))
+write('palm.mobi', palm(b'TEXtREAd', [struct.pack('>HHIHHHH', 1, 0, 12, 1, 4096, 0, 0), b'Plain <text>']))
+packed = b'\x08abcdefgh' + b'\xff\xff' * 2000  # a back reference further than there is anything
+write('reference.mobi', mobi(packed, 65001, compression=2))

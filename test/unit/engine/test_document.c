@@ -198,7 +198,7 @@ struct expected {
     enum document_verdict verdict;
     enum document_format  format;
     int64_t               pages;
-    const char           *text; /* NULL: whatever it is */
+    const char           *text; /* NULL: whatever it is; with … at its end only how it begins */
 };
 
 #define TEXT_OK(name, text)                              \
@@ -277,6 +277,25 @@ static const struct expected packages[] = {
     NOT_READ("drawing.vsdx", FORMAT),
 };
 
+static const struct expected others[] = {
+    { "slides.pptx", DOCUMENT_OK, DOCUMENT_FORMAT_PPTX, 2, "First\n杭州\n\nSecond\nof two\n" },
+    { "many-slides.pptx", DOCUMENT_PAGES, DOCUMENT_FORMAT_PPTX, 15001, NULL },
+    { "sheets.xlsx", DOCUMENT_OK, DOCUMENT_FORMAT_XLSX, 2,
+      "Sales & more\nName\t\tValue\n1.50\tTRUE\ta b\t#DIV/0!\ninline\t7\n\n"
+      "日期\n2024-05-01\t2024-05-01 12:30:00\t1900-01-01\t45413\t18:00:00\t99999999\n" },
+    { "sheets-1904.xlsx", DOCUMENT_OK, DOCUMENT_FORMAT_XLSX, 1, "x\n2024-05-01\n" },
+    { "book.epub", DOCUMENT_OK, DOCUMENT_FORMAT_EPUB, 2,
+      "Before it.\n\nOne & only\n\nA first paragraph\xc2\xa0—中文 Ωω&bogus; 1 < 2 & more\nnext\n- one\n- two\na\tb\nx\n  y\n" },
+    REFUSED("up.epub", EPUB, BROKEN),
+    REFUSED("lost.epub", EPUB, BROKEN),
+    { "locked.epub", DOCUMENT_BROKEN, DOCUMENT_FORMAT_EPUB, 1, NULL },
+    { "book.mobi", DOCUMENT_OK, DOCUMENT_FORMAT_MOBI, 0, "Größe\n\nEin Text, & mehr.\nx x x x…" },
+    { "western.mobi", DOCUMENT_OK, DOCUMENT_FORMAT_MOBI, 0, "Größe\n\nEin Text, & mehr.\nx x x x…" },
+    { "palm.mobi", DOCUMENT_OK, DOCUMENT_FORMAT_MOBI, 0, "Plain <text>" },
+    REFUSED("locked.mobi", MOBI, BROKEN),
+    REFUSED("cut.mobi", MOBI, BROKEN),
+};
+
 static const struct expected harm[] = {
     REFUSED("laughs.docx", UNKNOWN, BROKEN),
     REFUSED("quadratic.docx", UNKNOWN, BROKEN),
@@ -288,16 +307,29 @@ static const struct expected harm[] = {
     { "attributes.docx", DOCUMENT_OK, DOCUMENT_FORMAT_DOCX, 0, "x\n" },
     { "crowd.docx", DOCUMENT_BROKEN, DOCUMENT_FORMAT_UNKNOWN, 0, NULL },
     { "escape.docx", DOCUMENT_BROKEN, DOCUMENT_FORMAT_UNKNOWN, 0, NULL },
+    { "wide.xlsx", DOCUMENT_OK, DOCUMENT_FORMAT_XLSX, 1, NULL },
+    { "shared.xlsx", DOCUMENT_LARGE, DOCUMENT_FORMAT_XLSX, 1, NULL },
+    { "spine-bomb.epub", DOCUMENT_LARGE, DOCUMENT_FORMAT_EPUB, 5000, NULL },
+    { "unclosed.epub", DOCUMENT_OK, DOCUMENT_FORMAT_EPUB, 1, "x\n" },
+    REFUSED("huff.mobi", MOBI, BROKEN),
+    REFUSED("reference.mobi", MOBI, BROKEN),
     { "ten-thousand.pdf", DOCUMENT_OK, DOCUMENT_FORMAT_PDF, 10000, NULL },
     REFUSED("loop.pdf", PDF, BROKEN),
     REFUSED("liar.pdf", PDF, BROKEN),
     { "form-loop.pdf", DOCUMENT_BLANK, DOCUMENT_FORMAT_PDF, 1, NULL },
 };
 
+static bool is_text(str text, const char *expected)
+{
+    str want = str_from_cstr(expected);
+
+    return str_ends(want, S("…")) ? str_starts(text, str_first(want, want.len - 3)) : str_eq(text, want);
+}
+
 static void compare(const struct expected *w, enum err e, const struct document_facts *f, str text)
 {
     if (e || f->verdict != w->verdict || f->format != w->format || f->pages != w->pages ||
-        (w->text && !str_eq(text, str_from_cstr(w->text)))) {
+        (w->text && !is_text(text, w->text))) {
         fprintf(stderr, "%s: %s, %s, %s, %lld pages (%.*s): \"%.*s\"\n", w->name, err_text(e),
                 document_verdict_name(f->verdict), document_format_name(f->format), (long long)f->pages,
                 STR_ARG(f->error), STR_ARG(str_first(text, 1000)));
@@ -357,6 +389,7 @@ static void read_all(void *arg)
     each(texts, ARRAY_LEN(texts), &peak);
     each(pdfs, ARRAY_LEN(pdfs), &peak);
     each(packages, ARRAY_LEN(packages), &peak);
+    each(others, ARRAY_LEN(others), &peak);
 }
 
 TEST(the_engine_itself_reads_each_format)
