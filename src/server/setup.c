@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "contract/catalog.h"
 #include "contract/model.h"
+#include "engine/document/document.h"
 #include "engine/media/media.h"
 #include "engine/ocr/ocr.h"
 #include "engine/people/people.h"
@@ -283,6 +284,7 @@ static void setup_free(struct setup *s)
     fetcher_close(s->services.fetcher);
     media_close(s->services.media);
     picture_memo_close(s->services.seen);
+    document_close(s->services.documents);
     ocr_close(s->services.ocr);
     people_close(s->services.people);
     speech_close(s->services.speech);
@@ -418,6 +420,18 @@ static void open_media(struct setup *s)
     (void)media_open(s->worker->loop, &m, &s->services.media);
 }
 
+static void open_documents(struct setup *s)
+{
+    const struct options   *o = &s->shared->config->options;
+    struct document_options d = { .process_max = (size_t)o->documents_processes,
+                                  .queue_max = (size_t)o->documents_queue,
+                                  .read_ms = o->documents_time_ms,
+                                  .text_max = o->documents_text_max,
+                                  .page_max = o->documents_pages };
+
+    (void)document_open(s->worker->loop, &d, &s->services.documents);
+}
+
 static void open_ocr(struct setup *s)
 {
     const struct options *o = &s->shared->config->options;
@@ -468,6 +482,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
     open_fetcher(s);
     open_media(s);
     s->services.seen = picture_memo_open();
+    open_documents(s);
     open_ocr(s);
     open_people(s);
     open_speech(s);

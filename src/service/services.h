@@ -8,6 +8,7 @@
 struct account_source;
 struct blobs;
 struct fetcher;
+struct documents;
 struct lane;
 struct media;
 struct ocr;
@@ -33,6 +34,7 @@ struct services {
     struct people          *people; /* sees who is in pictures; NULL: likewise */
     struct picture_memo    *seen;   /* in pictures, and what was read */
     struct ocr             *ocr;    /* reads the text in pictures; NULL: likewise */
+    struct documents       *documents; /* reads the text of documents; NULL: likewise */
     struct lane            *files;  /* reads and writes what clients name and what is made for them */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);

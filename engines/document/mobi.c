@@ -1,0 +1,67 @@
+/* mobi.c - MOBI, AZW and AZW3 without their locks, and the older PalmDOC: libmobi unpacks the markup, which is HTML. */
+#include "base/buf.h"
+#include "engines/document/encoding.h"
+#include "engines/document/html.h"
+#include "engines/document/reading.h"
+
+#include <mobi.h>
+#include <stdlib.h>
+
+static bool is_utf8(const MOBIData *m)
+{
+    return m->mh && m->mh->text_encoding && *m->mh->text_encoding == MOBI_UTF8;
+}
+
+static enum document_verdict markup_read(struct reading *r, const MOBIData *m, str markup)
+{
+    struct buf text;
+
+    buf_init(&text, r->arena, SIZE_MAX / 2);
+    if (is_utf8(m))
+        buf_add(&text, markup);
+    else if (!encoding_to_utf8(markup, &text))
+        return reading_fails(r, DOCUMENT_BROKEN, "a book whose text is none");
+    if (mobi_is_mobipocket(m))
+        html_to_text(buf_str(&text), r->out);
+    else
+        out_add(r->out, buf_str(&text));
+    return DOCUMENT_OK;
+}
+
+static enum document_verdict loaded_read(struct reading *r, const MOBIData *m)
+{
+    enum document_verdict v;
+    size_t                len = mobi_get_text_maxsize(m);
+    char                 *markup;
+
+    if (mobi_is_encrypted(m))
+        return reading_fails(r, DOCUMENT_BROKEN, "a book that is locked");
+    if (mobi_is_replica(m))
+        return reading_fails(r, DOCUMENT_FORMAT, "a book of printed pages");
+    if (len == MOBI_NOTSET || !len)
+        return reading_fails(r, DOCUMENT_BROKEN, "a book without text");
+    markup = malloc(len + 1);
+    if (!markup)
+        return reading_fails(r, DOCUMENT_LARGE, "a book that unpacks to too much");
+    if (mobi_get_rawml(m, markup, &len) == MOBI_SUCCESS)
+        v = markup_read(r, m, str_of(markup, len));
+    else
+        v = reading_fails(r, DOCUMENT_BROKEN, "a book that cannot be unpacked");
+    free(markup);
+    return v;
+}
+
+enum document_verdict mobi_read(struct reading *r)
+{
+    FILE                 *f = fmemopen((void *)r->bytes.ptr, r->bytes.len, "rb"); /* to read: it stays as it is */
+    MOBIData             *m = mobi_init();
+    enum document_verdict v = DOCUMENT_BROKEN;
+
+    r->format = DOCUMENT_FORMAT_MOBI;
+    if (f && m && mobi_load_file(m, f) == MOBI_SUCCESS)
+        v = loaded_read(r, m);
+    mobi_free(m);
+    if (f)
+        fclose(f);
+    return v ? reading_fails(r, v, "a book that cannot be opened") : v;
+}
