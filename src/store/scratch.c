@@ -9,7 +9,6 @@
 #define STEPS_BETWEEN 10000
 #define BUILD_STEPS   INT64_C(20000000) /* of SQLite's machine, for all tables: some seconds at most */
 #define TEXT_MAX      1000000           /* bytes that a value may have while a statement is prepared */
-#define DEPTH_MAX     200
 
 struct scratch {
     sqlite3               *db;
@@ -125,8 +124,6 @@ static void restrict_to_reading(struct scratch *s)
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL); /* "no such column" is no text */
     sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, TEXT_MAX);
     sqlite3_limit(s->db, SQLITE_LIMIT_SQL_LENGTH, SQL_STATEMENT_MAX);
-    sqlite3_limit(s->db, SQLITE_LIMIT_EXPR_DEPTH, DEPTH_MAX);
-    sqlite3_limit(s->db, SQLITE_LIMIT_COMPOUND_SELECT, DEPTH_MAX);
     sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_limit(s->db, SQLITE_LIMIT_WORKER_THREADS, 0);
     sqlite3_set_authorizer(s->db, authorize, s);

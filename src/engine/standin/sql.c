@@ -8,7 +8,8 @@
 
 #define QUESTION_MAX ((size_t)4096)
 #define TERM_MAX     200 /* bytes; a longer one is not looked for */
-#define MENTIONED    2   /* what a table's own name, or a value of it, counts; a column counts one */
+#define HINTS_MAX    ((size_t)100)
+#define MENTIONED    2 /* what a table's own name, or a value of it, counts; a column counts one */
 
 /* Where something stands in the question. */
 struct place {
@@ -139,15 +140,15 @@ static str unquoted(struct arena *a, str s, bool *ret_quoted)
 
 static void read_hints(struct answer *w)
 {
-    w->hints = arena_array(w->arena, struct hint, w->q->recall_count);
-    for (size_t i = 0; i < w->q->recall_count; i++) {
+    w->hints = arena_array(w->arena, struct hint, min_size(w->q->recall_count, HINTS_MAX));
+    for (size_t i = 0; i < w->q->recall_count && w->hint_count < HINTS_MAX; i++) {
         str          rest = w->q->recalls[i].content, left = str_cut(&rest, '=');
         struct hint *h = &w->hints[w->hint_count];
         size_t       dot = STR_NONE;
         bool         named;
 
-        if (!rest.len)
-            continue;
+        if (!rest.len || str_find(rest, '\0') != STR_NONE)
+            continue; /* no condition, or one that SQL cannot say */
         for (size_t k = 0; k < left.len; k++)
             dot = left.ptr[k] == '.' ? k : dot;
         *h = (struct hint){ .score = w->q->recalls[i].score };

@@ -4,7 +4,7 @@
  *
  *   table      the one of which most is said: its name, caption or another word for it, its columns, its values
  *   columns    those whose name, caption or another word for them occurs, in the question's order; all when none does
- *   WHERE      recall_infos of that table's columns that read "table.column='value'": of one column those whose value occurs in the
+ *   WHERE      recall_infos (the first HINTS_MAX) of that table's columns that read "table.column='value'": of one column those whose value occurs in the
  *              question, or else the one with the highest score
  *   aggregate  COUNT(*), SUM, AVG, MAX, MIN by words like "how many", "average", 平均, of the first column that can be summed
  *   GROUP BY   the first column behind "per", "by", "each", 每, 按, 各, when there is an aggregate
