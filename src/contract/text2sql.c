@@ -414,25 +414,33 @@ static bool begins_statement(str s)
     return str_eq_nocase(t.text, S("select")) || str_eq_nocase(t.text, S("with")) || str_eq_nocase(t.text, S("values"));
 }
 
+/* Where the next line begins with three backquotes; STR_NONE when none does. In a line they may be part of a name. */
+static size_t fence_find(str text)
+{
+    for (size_t from = 0, at; (at = str_find_str(str_from(text, from), S("```"))) != STR_NONE; from += at + 3) {
+        size_t start = from + at;
+
+        while (start && (text.ptr[start - 1] == ' ' || text.ptr[start - 1] == '\t'))
+            start--;
+        if (!start || text.ptr[start - 1] == '\n')
+            return from + at;
+    }
+    return STR_NONE;
+}
+
 /* The inside of the first fenced block that is SQL by its label, or of the first at all; false when there is none. */
 static bool fenced(str answer, str *ret)
 {
     bool found = false;
-    str  rest = answer;
 
-    for (size_t at; (at = str_find_str(rest, S("```"))) != STR_NONE;) {
-        str    block, label;
+    for (size_t at; (at = fence_find(answer)) != STR_NONE;) {
+        str    label, block, rest = str_from(answer, at + 3);
         size_t end;
 
-        rest = str_from(rest, at + 3);
-        end = str_find_str(rest, S("```"));
+        label = str_cut(&rest, '\n');
+        end = fence_find(rest);
         block = str_first(rest, end);
-        rest = str_from(rest, end == STR_NONE ? rest.len : end + 3);
-        label = str_first(block, str_find(block, '\n'));
-        if (label.len < block.len)
-            block = str_from(block, label.len + 1);
-        else
-            label = S("");
+        answer = str_from(rest, end == STR_NONE ? rest.len : end + 3);
         if (!found || str_starts_nocase(str_trim(label), S("sql")))
             *ret = block;
         if (str_starts_nocase(str_trim(label), S("sql")))

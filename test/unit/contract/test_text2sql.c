@@ -138,7 +138,8 @@ static void statements_are_found_in_answers(void **state)
     check_statement("```sql\nSELECT 1;\n```\nselects", "SELECT 1");
     check_statement("```\nno\n```\n```SQLite\nSELECT 2\n```", "SELECT 2");
     check_statement("```\nWITH a AS (SELECT 1) SELECT * FROM a", "WITH a AS (SELECT 1) SELECT * FROM a");
-    check_statement("```SELECT 1```", "SELECT 1");
+    check_statement("SELECT * FROM \"```\"", "SELECT * FROM \"```\"");
+    check_statement("  ```sql\n  SELECT '```'\n  ``` ", "SELECT '```'");
     check_statement("<think>SELECT 0;</think>SELECT 1", "SELECT 1");
     check_statement("```sql\n/* x */ VALUES (1) -- end\n```", "VALUES (1) -- end");
     check_statement("", NULL);
