@@ -10,6 +10,7 @@
 
 struct media_file;
 struct model;
+struct text2sql;
 struct yyjson_val;
 
 #define CHAT_ROLES(X)              \
@@ -160,6 +161,7 @@ struct chat_input {
     struct ocr_input         ocr;             /* the same, read by contract/ocr.c */
     struct yyjson_val       *skill;           /* of a document model, or NULL */
     int                      research_format; /* enum chat_research_format */
+    struct text2sql         *sql;             /* the answer is a statement that fits these tables; or NULL */
 
     bool audio_out;    /* modalities asks for speech */
     str  voice;        /* audio.voice */

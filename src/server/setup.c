@@ -375,6 +375,7 @@ void setup_attach(struct setup *s)
     s->services.uploads = s->worker->common->uploads;
     s->services.blobs = s->worker->common->blobs;
     s->services.files = s->worker->common->files;
+    s->services.sql = s->worker->common->sql;
     s->services.tasks = s->worker->tasks;
     if (s->services.store)
         fetcher_uploads_set(s->services.fetcher, s->services.store, s->services.uploads);

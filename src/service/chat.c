@@ -18,6 +18,7 @@
 #include "service/guard.h"
 #include "service/picture.h"
 #include "service/services.h"
+#include "service/text2sql.h"
 #include "service/uploads.h"
 #include "service/vision.h"
 
@@ -789,6 +790,8 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
     prepare_cache(rq, in, engine);
+    if (in->sql)
+        engine = text2sql_engine(rq, engine);
     e = engine->ops->here ? OK : inline_uploads(rq, in);
     e = refuse_run(rq, in->model, e ? e : engine->ops->open(engine, rq, in, &run->stream));
     if (e) {

@@ -26,6 +26,7 @@
 #include "engine/standin/schema.h"
 #include "engine/standin/seen.h"
 #include "engine/standin/special.h"
+#include "engine/standin/sql.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "tokens/count_memo.h"
@@ -245,6 +246,31 @@ SUSPENDS static enum err instance_make(struct standin_stream *st, struct yyjson_
     return OK;
 }
 
+struct asking {
+    struct arena          *arena;
+    const struct text2sql *question;
+    str                    text;
+};
+
+static void ask_sql(void *arg)
+{
+    struct asking *q = arg;
+
+    q->text = sql_answer(q->arena, q->question);
+}
+
+SUSPENDS static str statement_make(struct standin_stream *st)
+{
+    struct asking q = { .arena = st->rq->arena, .question = st->in->sql };
+    struct lane  *lane = lane_get(st->engine);
+
+    if (lane)
+        lane_run(lane, ask_sql, &q);
+    else
+        ask_sql(&q);
+    return q.text;
+}
+
 static struct yyjson_val *tool_schema(const struct chat_input *in, str name)
 {
     for (size_t i = 0; i < in->tool_count; i++) {
@@ -314,6 +340,8 @@ SUSPENDS static enum err plan_by_rules(struct standin_stream *st)
             return e;
     } else if (in->format != CHAT_FORMAT_TEXT) {
         text = json_object_text(st);
+    } else if (st->in->sql) {
+        text = statement_make(st);
     } else {
         e = look(st);
         if (e)
