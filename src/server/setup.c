@@ -197,6 +197,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                    .upload_rate = o->files_upload_rate,
                    .rate = o->files_rate,
                    .deleted_ms = o->files_deleted_ms },
+        .batches = { .lines = o->batches_lines, .unfinished = o->batches_unfinished, .keep_ms = o->batches_keep_ms },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
@@ -377,6 +378,7 @@ void setup_attach(struct setup *s)
     s->services.files = s->worker->common->files;
     s->services.sql = s->worker->common->sql;
     s->services.tasks = s->worker->tasks;
+    s->services.batches = s->worker->batches;
     if (s->services.store)
         fetcher_uploads_set(s->services.fetcher, s->services.store, s->services.uploads);
 }

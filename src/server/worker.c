@@ -4,6 +4,9 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "server/server.h"
+#include "api/openai/openai.h"
+#include "api/reply.h"
+#include "service/batch_runner.h"
 #include "service/tasks.h"
 
 #include <signal.h>
@@ -133,6 +136,7 @@ static void *worker_main(void *arg)
     if (w->index == 0)
         w->account_watch = fiber_start(w->loop, watch_account, w);
     task_runner_start(w->tasks);
+    batch_runner_start(w->batches);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -178,6 +182,26 @@ static void open_tasks(struct worker *w)
     w->tasks = task_runner_open(w->loop, &t);
 }
 
+static void open_batches(struct worker *w)
+{
+    const struct options             *o = &w->setup->shared->config->options;
+    const struct batch_runner_options b = {
+        .store = w->common->store,
+        .accounts = w->accounts,
+        .access = &w->access,
+        .running_max = (size_t)o->batches_running,
+        .requests_max = (size_t)o->batches_requests,
+        .lease_ms = o->batches_lease_ms,
+        .answer = openai_batch_line,
+        .refusal = reply_fault_body,
+        .hold = hold_services,
+        .release = release_services,
+        .arg = w,
+    };
+
+    w->batches = batch_runner_open(w->loop, &b);
+}
+
 enum err worker_start(struct worker *w)
 {
     struct server *p = w->common;
@@ -192,6 +216,7 @@ enum err worker_start(struct worker *w)
     if (e)
         return e;
     open_tasks(w);
+    open_batches(w);
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
@@ -289,6 +314,13 @@ static void on_tasks_stopped(void *arg)
         worker_over(w);
 }
 
+static void on_batches_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    task_runner_stop(w->tasks, on_tasks_stopped, w);
+}
+
 static void on_drained(void *arg)
 {
     struct worker *w = arg;
@@ -298,7 +330,7 @@ static void on_drained(void *arg)
     w->drain_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
-    task_runner_stop(w->tasks, on_tasks_stopped, w);
+    batch_runner_stop(w->batches, on_batches_stopped, w);
 }
 
 static void cut_off(struct worker *w)
@@ -364,6 +396,7 @@ void worker_free(struct worker *w)
         close_unused(w);
     shared_unref(w->next);
     task_runner_free(w->tasks);
+    batch_runner_free(w->batches);
     account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);

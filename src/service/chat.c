@@ -92,7 +92,7 @@ static enum err check_stream(struct request *rq, const struct chat_input *in)
     const struct model *m = in->model;
     bool                native = rq->surface == SURFACE_NATIVE;
 
-    if (in->stream)
+    if (in->stream || rq->admission->deferred) /* no connection waits for a line of a batch */
         return OK;
     if (in->audio_out)
         return fail_audio_needs_stream(&rq->fault);

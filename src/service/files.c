@@ -392,7 +392,7 @@ SUSPENDS static void sweep_orphans(struct services *s)
     o.hashes = arena_array(&a, str, o.room);
     lane_run(s->files, old_job, &o);
     for (size_t i = 0; i < o.count; i += ABSENT_STEP) {
-        struct store_absent absent = { "SELECT 1 FROM files WHERE hash = ? AND state = 1", o.hashes + i,
+        struct store_absent absent = { FILE_CONTENT_USED, o.hashes + i,
                                        min_size(ABSENT_STEP, o.count - i) };
 
         if (store_run(s->store, store_absent_job, &absent))

@@ -6,6 +6,7 @@
 #include "tokens/chat_template.h"
 
 struct account_source;
+struct batch_runner;
 struct blobs;
 struct fetcher;
 struct documents;
@@ -25,6 +26,7 @@ struct services {
     const struct tokenizer *tokenizer;
     struct count_memo      *memo;
     struct task_runner     *tasks;
+    struct batch_runner    *batches;
     struct results         *results;
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct blobs           *blobs;   /* the content of the account's files (store/files.h) */

@@ -239,7 +239,7 @@ enum err file_list_job(sqlite3 *db, void *arg)
 static enum err remove_orphan(sqlite3 *db, const struct blobs *blobs, str hash)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "SELECT 1 FROM files WHERE hash = ? AND state = 1 LIMIT 1", &st);
+    enum err      e = store_prepare(db, FILE_CONTENT_USED, &st);
     int           r;
 
     if (e)

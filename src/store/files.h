@@ -91,7 +91,13 @@ struct file_sweep {
 };
 enum err file_sweep_job(sqlite3 *db, void *file_sweep);
 
-/* Removes the blob unless a row has it. */
+/* Who keeps a blob from being removed: a file, or a batch that still reads it, also when its file has been deleted meanwhile. */
+#define FILE_CONTENT_USED                                            \
+    "SELECT 1 FROM files WHERE hash = ?1 AND state = 1 UNION ALL"    \
+    " SELECT 1 FROM batches WHERE input_hash = ?1 AND NOT status IN" \
+    " ('failed', 'completed', 'expired', 'cancelled') LIMIT 1"
+
+/* Removes the blob unless it is used. */
 struct file_orphan {
     const struct blobs *blobs;
     str                 hash;

@@ -147,6 +147,25 @@ static const char *const migrations[] = {
     "  state INTEGER NOT NULL, until_ms INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX files_by_hash ON files (hash) WHERE state = 1;"
     "CREATE INDEX files_passing ON files (until_ms) WHERE state <> 1;",
+
+    /* Batches, and the ends of their lines until they are in a file: store/batches.h. */
+    "CREATE TABLE batches ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, workspace TEXT NOT NULL, key TEXT NOT NULL,"
+    "  endpoint TEXT NOT NULL, input_file TEXT NOT NULL, input_hash TEXT NOT NULL, window TEXT NOT NULL, metadata TEXT NOT NULL,"
+    "  name TEXT NOT NULL, status TEXT NOT NULL, model TEXT NOT NULL DEFAULT '', errors TEXT NOT NULL DEFAULT '',"
+    "  output_file TEXT NOT NULL DEFAULT '', error_file TEXT NOT NULL DEFAULT '', created_ms INTEGER NOT NULL,"
+    "  until_ms INTEGER NOT NULL, in_progress_ms INTEGER NOT NULL DEFAULT 0, finalizing_ms INTEGER NOT NULL DEFAULT 0,"
+    "  completed_ms INTEGER NOT NULL DEFAULT 0, failed_ms INTEGER NOT NULL DEFAULT 0, expired_ms INTEGER NOT NULL DEFAULT 0,"
+    "  cancelled_ms INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, completed INTEGER NOT NULL DEFAULT 0,"
+    "  failed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', lease_ms INTEGER NOT NULL DEFAULT 0,"
+    "  claim INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX batches_unfinished ON batches (number)"
+    "  WHERE NOT status IN ('failed', 'completed', 'expired', 'cancelled');"
+    "CREATE INDEX batches_by_input ON batches (input_hash)"
+    "  WHERE NOT status IN ('failed', 'completed', 'expired', 'cancelled');"
+    "CREATE TABLE batch_lines ("
+    "  number INTEGER PRIMARY KEY, batch INTEGER NOT NULL, line INTEGER NOT NULL, good INTEGER NOT NULL, text TEXT NOT NULL,"
+    "  UNIQUE (batch, line));",
 };
 
 /* What the operator can do about it. */

@@ -4,6 +4,7 @@
 #include "access/journal.h"
 #include "api/admin/admin.gen.h"
 #include "base/clock.h"
+#include "service/batches.h"
 #include "service/conversation.h"
 #include "service/tasks.h"
 #include "service/files.h"
@@ -56,6 +57,8 @@ enum err admin_handle_reset(struct admin_call *c)
     e = tasks_forget(rq);
     if (!e)
         e = uploads_forget(rq->services);
+    if (!e)
+        e = batches_forget(rq->services);
     if (!e)
         e = files_forget(rq->services);
     if (!e)
