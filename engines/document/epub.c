@@ -8,6 +8,7 @@
 #include "engines/document/xml.h"
 
 #define ITEMS_MAX 100000
+#define TEXT_MAX  (4 * PACKAGE_PART_MAX) /* of a chapter as UTF-8 */
 
 struct book {
     struct arena *arena;
@@ -53,18 +54,20 @@ static void book_begins(void *arg, str name, const char **attributes)
 static enum document_verdict chapter_read(struct reading *r, struct package *p, const char *part)
 {
     struct arena          a;
-    struct buf            text;
-    str                   bytes;
+    struct buf            b;
+    str                   bytes, text;
     enum document_verdict v;
 
     arena_init(&a, 0);
-    buf_init(&text, &a, SIZE_MAX / 2);
+    buf_init(&b, &a, TEXT_MAX);
     v = package_part(p, part, &a, &bytes);
-    if (!v && !encoding_to_utf8(bytes, &text))
+    if (!v && !encoding_to_utf8(bytes, &b, &text))
         v = DOCUMENT_BROKEN;
+    if (!v && b.full)
+        v = DOCUMENT_LARGE;
     if (!v) {
         out_gap(r->out);
-        html_to_text(buf_str(&text), r->out);
+        html_to_text(text, r->out);
     }
     arena_free(&a);
     return v;

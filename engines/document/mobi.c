@@ -7,6 +7,8 @@
 #include <mobi.h>
 #include <stdlib.h>
 
+#define TEXT_MAX ((size_t)256 * 1024 * 1024) /* as UTF-8 */
+
 static bool is_utf8(const MOBIData *m)
 {
     return m->mh && m->mh->text_encoding && *m->mh->text_encoding == MOBI_UTF8;
@@ -14,17 +16,18 @@ static bool is_utf8(const MOBIData *m)
 
 static enum document_verdict markup_read(struct reading *r, const MOBIData *m, str markup)
 {
-    struct buf text;
+    struct buf b;
+    str        text = markup;
 
-    buf_init(&text, r->arena, SIZE_MAX / 2);
-    if (is_utf8(m))
-        buf_add(&text, markup);
-    else if (!encoding_to_utf8(markup, &text))
+    buf_init(&b, r->arena, TEXT_MAX);
+    if (!is_utf8(m) && !encoding_to_utf8(markup, &b, &text))
         return reading_fails(r, DOCUMENT_BROKEN, "a book whose text is none");
+    if (b.full)
+        return reading_fails(r, DOCUMENT_LARGE, "the text is too long");
     if (mobi_is_mobipocket(m))
-        html_to_text(buf_str(&text), r->out);
+        html_to_text(text, r->out);
     else
-        out_add(r->out, buf_str(&text));
+        out_add(r->out, text);
     return DOCUMENT_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "engines/document/markdown.h"
 #include "engines/document/package.h"
 
+#define TEXT_ROOM    4    /* times what may be written: line ends and marks are shorter afterwards */
 #define PDF_HEAD_MAX 1024 /* bytes in which %PDF- must stand, as readers have it */
 
 enum document_verdict reading_fails(struct reading *r, enum document_verdict v, const char *why)
@@ -43,18 +44,21 @@ static enum document_verdict package_read(struct reading *r)
 enum document_verdict text_read(struct reading *r)
 {
     struct buf b;
+    str        text;
 
-    buf_init(&b, r->arena, SIZE_MAX / 2);
+    buf_init(&b, r->arena, TEXT_ROOM * (size_t)r->out->max);
     r->format = DOCUMENT_FORMAT_TEXT;
-    if (str_starts(r->bytes, S("{\\rtf")) || !encoding_to_utf8(r->bytes, &b)) {
+    if (str_starts(r->bytes, S("{\\rtf")) || !encoding_to_utf8(r->bytes, &b, &text)) {
         r->format = DOCUMENT_FORMAT_UNKNOWN;
         return reading_fails(r, DOCUMENT_FORMAT, "neither text nor a format that is read");
     }
+    if (b.full)
+        return reading_fails(r, DOCUMENT_LARGE, "the text is too long");
     if (str_eq(r->extension, S("md")) || str_eq(r->extension, S("markdown"))) {
         r->format = DOCUMENT_FORMAT_MARKDOWN;
-        markdown_to_text(buf_str(&b), r->arena, r->out);
+        markdown_to_text(text, r->arena, r->out);
     } else {
-        out_add(r->out, buf_str(&b));
+        out_add(r->out, text);
     }
     return DOCUMENT_OK;
 }

@@ -212,6 +212,7 @@ archive('bomb.docx', word(p(' ' * (300 << 20))))
 archive('large.docx', word(p('abcdefgh' * 128) * 20000))
 archive('deep.docx', word('<w:p>' * 100000))
 archive('attributes.docx', word('<w:p ' + ' '.join(f'a{i}="{i}"' for i in range(200000)) + '/>' + p('x')))
+archive('token.docx', word(p('x') + '<w:p a="' + os.urandom(12 << 20).hex() + '"/>'))
 archive('crowd.docx', word(p('x'), [(f'x{i}', '') for i in range(30000)]))
 archive('escape.docx', [('_rels/.rels', relations(('r1', 'officeDocument', '../../../../../../etc/passwd'))),
                         ('../../../../tmp/escaped.txt', 'gone'), ('/etc/passwd', f'<w:document {W}>{p("taken")}</w:document>'),

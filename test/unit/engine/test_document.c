@@ -305,6 +305,7 @@ static const struct expected harm[] = {
     { "large.docx", DOCUMENT_OK, DOCUMENT_FORMAT_DOCX, 0, NULL },
     REFUSED("deep.docx", DOCX, BROKEN),
     { "attributes.docx", DOCUMENT_OK, DOCUMENT_FORMAT_DOCX, 0, "x\n" },
+    { "token.docx", DOCUMENT_BROKEN, DOCUMENT_FORMAT_DOCX, 0, NULL },
     { "crowd.docx", DOCUMENT_BROKEN, DOCUMENT_FORMAT_UNKNOWN, 0, NULL },
     { "escape.docx", DOCUMENT_BROKEN, DOCUMENT_FORMAT_UNKNOWN, 0, NULL },
     { "wide.xlsx", DOCUMENT_OK, DOCUMENT_FORMAT_XLSX, 1, NULL },
