@@ -357,6 +357,7 @@ static void each(const struct expected *list, size_t count, int64_t *ret_peak_ki
     int               pid = 0;
     char              path[160], line[160];
     FILE             *status;
+    bool              confined = false;
 
     for (size_t i = 0; i < count; i++) {
         struct document_facts f;
@@ -377,7 +378,9 @@ static void each(const struct expected *list, size_t count, int64_t *ret_peak_ki
     while (fgets(line, sizeof(line), status)) {
         if (strncmp(line, "VmHWM:", 6) == 0)
             *ret_peak_kib = strtoll(line + 6, NULL, 10);
+        confined = confined || strcmp(line, "Seccomp:\t2\n") == 0;
     }
+    CHECK(confined);
     fclose(status);
     document_close(d);
 }
