@@ -87,17 +87,14 @@ static enum document_verdict chapters_read(struct reading *r, struct package *p,
     return found ? DOCUMENT_OK : reading_fails(r, DOCUMENT_BROKEN, "a book of which no chapter can be read");
 }
 
-enum document_verdict epub_read(struct reading *r)
+enum document_verdict epub_read(struct reading *r, struct package *p)
 {
     static const struct xml_events container_events = { .begins = container_begins },
                                    book_events = { .begins = book_begins };
-    struct package       *p = package_open(r->bytes);
     struct book           b = { .arena = r->arena };
     enum document_verdict v;
 
     r->format = DOCUMENT_FORMAT_EPUB;
-    if (!p)
-        return DOCUMENT_BROKEN;
     map_init(&b.items);
     v = xml_read(p, "META-INF/container.xml", &container_events, &b);
     if (!v)
@@ -106,6 +103,5 @@ enum document_verdict epub_read(struct reading *r)
     if (!v)
         v = chapters_read(r, p, &b);
     map_free(&b.items);
-    package_close(p);
     return v ? reading_fails(r, v, "a book whose contents cannot be read") : v;
 }

@@ -23,21 +23,18 @@ void reading_begin(void)
 
 static enum document_verdict package_read(struct reading *r)
 {
-    struct package       *p = package_open(r->bytes);
-    bool                  epub, office;
-    enum document_verdict v;
+    struct package       *p;
+    enum document_verdict v = package_open(r->bytes, &p);
 
-    if (!p)
-        return reading_fails(r, DOCUMENT_BROKEN, "a ZIP archive that cannot be opened");
-    epub = package_has(p, "META-INF/container.xml");
-    office = package_has(p, "_rels/.rels");
-    package_close(p);
-    if (epub)
-        v = epub_read(r);
-    else if (office)
-        v = office_read(r);
+    if (v)
+        return reading_fails(r, v, "a ZIP archive that cannot be opened");
+    if (package_has(p, "META-INF/container.xml"))
+        v = epub_read(r, p);
+    else if (package_has(p, "_rels/.rels"))
+        v = office_read(r, p);
     else
         v = reading_fails(r, DOCUMENT_FORMAT, "a ZIP archive that is no document");
+    package_close(p);
     return v;
 }
 
