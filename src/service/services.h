@@ -36,9 +36,9 @@ struct services {
     struct people          *people; /* sees who is in pictures; NULL: likewise */
     struct picture_memo    *seen;   /* in pictures, and what was read */
     struct ocr             *ocr;    /* reads the text in pictures; NULL: likewise */
-    struct documents       *documents; /* reads the text of documents; NULL: likewise */
     struct lane            *files;  /* reads and writes what clients name and what is made for them */
     struct lane            *sql;    /* builds databases of schemas, and prepares statements */
+    struct documents       *documents; /* reads the text of documents; NULL: likewise */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
     void *engine_arg;
