@@ -185,6 +185,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                      .coming_ms = o->uploads_time_ms,
                      .rate = o->uploads_rate },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
+        .apps = { .time_ms = o->apps_time_ms, .rate = o->apps_rate, .plugin_ms = o->apps_plugin_time_ms },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,
