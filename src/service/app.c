@@ -107,6 +107,8 @@ static enum err check_params(struct app_run *r)
         return yyjson_obj_size(prompt_params) > APPS_PROMPT_VARIABLES_MAX
                    ? fail_parameter_missing_named(&r->rq->fault, S("user_prompt_params"))
                    : OK;
+    if (r->in->image_count)
+        return fail_app_parameter_unserved(&r->rq->fault, S("image_list"));
     for (size_t i = 0; prompt_params && i < start->param_count; i++) {
         if (str_eq(start->params[i].name, S("user_prompt_params")))
             return OK;
