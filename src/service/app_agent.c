@@ -118,6 +118,68 @@ SUSPENDS static enum err ask(struct app_run *r, struct chat_input *in, struct ap
     return e;
 }
 
+/* ---- plug-ins ---- */
+
+/* What one call gives, as a thought and for the model. */
+SUSPENDS static enum err call_tool(struct app_run *r, const struct app_call *c, str *ret)
+{
+    struct app_step step = { .node = c->name, .type = app_node_wire_name(APP_PLUGIN), .started_us = clock_mono_us() };
+    struct app_thought *t;
+    struct buf          output;
+    str                 plugin, name = c->name;
+    enum err            e = app_tool_owner(r, c->name, &plugin, &name);
+
+    if (!e)
+        e = app_plugin_call(r, plugin, c->name, buf_str(&c->arguments), ret);
+    step.name = name;
+    step.input = json_parse_copy(r->rq->arena, buf_str(&c->arguments)) ? buf_str(&c->arguments) : (str){ 0 };
+    if (!e) {
+        buf_init(&output, r->rq->arena, SIZE_MAX / 2);
+        json_add_str(&output, *ret);
+        step.output = buf_str(&output);
+    } else if (e == ERR_FAULT) {
+        app_step_fault(r, &step);
+    } else {
+        step.code = S("gone");
+    }
+    app_trace(r, &step);
+    if (e)
+        return e;
+    t = app_thought_add(r);
+    t->action_type = S("api");
+    t->action_name = name;
+    t->action = c->name;
+    t->arguments = buf_str(&c->arguments);
+    t->observation = *ret;
+    return app_tell(r, &(struct app_event){ .kind = APP_EV_THOUGHT });
+}
+
+/* Adds what the model said, and what its calls gave. */
+SUSPENDS static enum err call_tools(struct app_run *r, struct chat_input *in, const struct app_said *said)
+{
+    struct chat_message *all = arena_array(r->rq->arena, struct chat_message, in->message_count + 1 + said->call_count);
+    struct chat_message *own = &all[in->message_count];
+    enum err             e = OK;
+
+    memcpy(all, in->messages, in->message_count * sizeof(*all));
+    *own = (struct chat_message){ .role = CHAT_ASSISTANT,
+                                  .content = buf_str(&said->text),
+                                  .reasoning = buf_str(&said->reasoning),
+                                  .tool_call_count = said->call_count };
+    own->tool_calls = arena_array(r->rq->arena, struct chat_tool_call, said->call_count);
+    for (size_t i = 0; i < said->call_count && !e; i++) {
+        const struct app_call *c = &said->calls[i];
+
+        own->tool_calls[i] =
+            (struct chat_tool_call){ .id = c->id, .name = c->name, .arguments = buf_str(&c->arguments) };
+        own[1 + i] = (struct chat_message){ .role = CHAT_TOOL, .tool_call_id = c->id };
+        e = call_tool(r, c, &own[1 + i].content);
+    }
+    in->messages = all;
+    in->message_count += 1 + said->call_count;
+    return e;
+}
+
 enum err app_run_agent(struct app_run *r)
 {
     struct chat_input in = { 0 };
@@ -127,11 +189,21 @@ enum err app_run_agent(struct app_run *r)
     enum err          e = instruct(r, &system);
 
     might_suspend();
+    if (!e)
+        e = app_tools(r, &in);
     if (e)
         return e;
     head = system.len > 0;
     in.messages = app_messages(r, &r->app.model, head, &in.message_count);
     if (head)
         in.messages[0] = (struct chat_message){ .role = CHAT_SYSTEM, .content = system };
-    return ask(r, &in, &said);
+    for (int i = 0; i <= APPS_TOOL_ROUNDS_MAX; i++) {
+        e = ask(r, &in, &said);
+        if (e || !said.call_count)
+            return e;
+        e = call_tools(r, &in, &said);
+        if (e)
+            return e;
+    }
+    return app_fail(r, "the model has called plug-ins %d times without an answer", APPS_TOOL_ROUNDS_MAX + 1);
 }

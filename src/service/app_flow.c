@@ -451,7 +451,45 @@ SUSPENDS static enum err do_loop(struct doing *d)
 
 SUSPENDS static enum err do_plugin(struct doing *d)
 {
-    return app_fail(d->run, "node %.*s: plug-ins are not called yet", STR_ARG(d->node->id));
+    struct app_run   *r = d->run;
+    struct app_values values = values_of(r);
+    struct buf        args, out;
+    str               answer = { 0 };
+    enum err          e;
+
+    buf_init(&args, r->rq->arena, APPS_VALUES_MAX);
+    for (size_t i = 0; i < d->node->argument_count; i++) {
+        const struct app_argument *a = &d->node->arguments[i];
+        yyjson_val                *v = app_text_value(&a->value, &values);
+        str                        text = { 0 };
+
+        buf_add_char(&args, i ? ',' : '{');
+        json_add_str(&args, a->name);
+        buf_add_char(&args, ':');
+        if (v) { /* a number stays one */
+            buf_add(&args, json_text(r->rq->arena, v));
+            continue;
+        }
+        e = fill(d, &a->value, &text);
+        if (e)
+            return e;
+        json_add_str(&args, text);
+    }
+    buf_add(&args, d->node->argument_count ? S("}") : S("{}"));
+    if (args.full)
+        return app_fail(r, "node %.*s: its arguments are too large", STR_ARG(d->node->id));
+    d->step.input = buf_str(&args);
+    e = app_plugin_call(r, d->node->plugin, d->node->tool, buf_str(&args), &answer);
+    if (e)
+        return e;
+    buf_init(&out, r->rq->arena, SIZE_MAX / 2);
+    buf_add(&out, S("{\"result\":"));
+    if (json_parse_copy(r->rq->arena, answer))
+        buf_add(&out, answer);
+    else
+        json_add_str(&out, answer);
+    buf_add_char(&out, '}');
+    return end_node(d, buf_str(&out));
 }
 
 /* ---- node after node ---- */

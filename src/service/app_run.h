@@ -94,6 +94,15 @@ SUSPENDS enum err app_model_step(struct app_run *r, const struct app_model *m, s
 /* The turns of the session that the model sees, then what is said now, behind `head` messages that the caller fills. */
 struct chat_message *app_messages(struct app_run *r, const struct app_model *m, size_t head, size_t *ret_count);
 
+/* ---- service/app_plugin.c. REF: E231 ---- */
+
+/* The operations of the application's plug-ins, as tools of the model. */
+SUSPENDS enum err app_tools(struct app_run *r, struct chat_input *in);
+/* Whose tool that is, by id and name. */
+enum err app_tool_owner(struct app_run *r, str tool, str *ret_plugin, str *ret_name);
+/* `arguments` is JSON. *ret is the body of the answer. */
+SUSPENDS enum err app_plugin_call(struct app_run *r, str plugin, str tool, str arguments, str *ret);
+
 /* ---- the two kinds ---- */
 
 SUSPENDS enum err app_run_agent(struct app_run *r);

@@ -1,6 +1,8 @@
 /* apps.c - the tables of applications. */
 #include "store/apps.h"
 
+#include "store/secrets.h"
+
 static enum err step_end(sqlite3 *db, sqlite3_stmt *st, int result)
 {
     enum err e = store_err(db, result);
@@ -188,5 +190,7 @@ enum err plugin_load_job(sqlite3 *db, void *arg)
         l->secret = arena_str(l->arena, str_of(sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2)));
     }
     e = step_end(db, st, r);
-    return e ? e : r == SQLITE_ROW ? OK : ERR_NOT_FOUND;
+    if (e || r != SQLITE_ROW)
+        return e ? e : ERR_NOT_FOUND;
+    return secret_open(db, l->arena, l->plugin, l->secret, &l->secret);
 }

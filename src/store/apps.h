@@ -42,11 +42,11 @@ enum err app_keep_job(sqlite3 *db, void *app_keep);
 /* All sessions and runs; the applications stay. */
 enum err app_reset_job(sqlite3 *db, void *unused);
 
-/* ERR_NOT_FOUND: the workspace has no such plug-in. */
+/* ERR_NOT_FOUND: the workspace has no such plug-in. ERR_INVALID: its secret cannot be opened. */
 struct plugin_load {
     struct arena *arena;
     str           plugin, workspace;
-    str           name, definition, secret; /* out; secret: as it is stored, sealed */
+    str           name, definition, secret; /* out */
 };
 enum err plugin_load_job(sqlite3 *db, void *plugin_load);
 
