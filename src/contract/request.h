@@ -105,6 +105,13 @@ struct request_speech {
     int64_t voices_max, vocabularies_max;
 };
 
+/* What the configuration says of applications (platform.md §4). */
+struct request_apps {
+    int64_t time_ms;   /* for a whole run */
+    int64_t rate;      /* calls a minute of one application, under the published limits */
+    int64_t plugin_ms; /* for one call of a plug-in */
+};
+
 /* What is done with media in chat (the option media.chat). */
 enum request_media { REQUEST_MEDIA_REACHABLE, REQUEST_MEDIA_ALL, REQUEST_MEDIA_OFF };
 
@@ -130,6 +137,7 @@ struct request_settings {
     struct request_files   files;
     struct request_batches batches;
     struct request_speech  speech;
+    struct request_apps    apps;
     int                    media_chat; /* enum request_media */
     int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;     /* the user's own, beside the catalogue's */
@@ -156,6 +164,7 @@ struct request {
     const struct route            *route;
     enum surface                   surface;
     int64_t                        body_max;         /* bytes, of this route */
+    int64_t                        call_ms;          /* what x-dashscope-timeout says; 0: the settings' */
     char                           id[UUID_LEN + 1]; /* x-request-id, request_id */
 
     /* Who calls (access/account.h); NULL on routes without a key. The snapshot is held until the request has ended. */

@@ -199,6 +199,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                    .deleted_ms = o->files_deleted_ms },
         .batches = { .lines = o->batches_lines, .unfinished = o->batches_unfinished, .keep_ms = o->batches_keep_ms },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
+        .apps = { .time_ms = o->apps_time_ms, .rate = o->apps_rate, .plugin_ms = o->apps_plugin_time_ms },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,

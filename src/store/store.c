@@ -166,6 +166,29 @@ static const char *const migrations[] = {
     "CREATE TABLE batch_lines ("
     "  number INTEGER PRIMARY KEY, batch INTEGER NOT NULL, line INTEGER NOT NULL, good INTEGER NOT NULL, text TEXT NOT NULL,"
     "  UNIQUE (batch, line));",
+
+    /* Applications, their sessions and the traces of their runs, plug-ins: store/apps.h. A draft is the text as it was written, what is
+     * published is JSON. */
+    "CREATE TABLE apps ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, kind TEXT NOT NULL,"
+    "  name TEXT NOT NULL, draft TEXT NOT NULL, published TEXT NOT NULL DEFAULT '', version INTEGER NOT NULL DEFAULT 0,"
+    "  created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL, published_ms INTEGER) WITHOUT ROWID;"
+    "CREATE TABLE app_sessions ("
+    "  id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, used_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX app_sessions_by_app ON app_sessions (app);"
+    "CREATE INDEX app_sessions_by_use ON app_sessions (used_ms);"
+    "CREATE TABLE app_turns ("
+    "  session TEXT NOT NULL REFERENCES app_sessions (id) ON DELETE CASCADE, position INTEGER NOT NULL, said TEXT NOT NULL,"
+    "  answered TEXT NOT NULL, PRIMARY KEY (session, position)) WITHOUT ROWID;"
+    "CREATE TABLE app_runs ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,"
+    "  version INTEGER NOT NULL, started_ms INTEGER NOT NULL, ms INTEGER NOT NULL, code TEXT NOT NULL, steps TEXT NOT NULL);"
+    "CREATE INDEX app_runs_by_app ON app_runs (app, number);"
+    "CREATE TABLE plugins ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, name TEXT NOT NULL,"
+    "  source TEXT NOT NULL, definition TEXT NOT NULL, secret BLOB, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE INDEX plugins_by_workspace ON plugins (workspace);",
 };
 
 /* What the operator can do about it. */

@@ -9,6 +9,7 @@
 #include "service/tasks.h"
 #include "service/files.h"
 #include "service/uploads.h"
+#include "store/apps.h"
 
 static enum err answer_clock(struct admin_call *c)
 {
@@ -63,5 +64,7 @@ enum err admin_handle_reset(struct admin_call *c)
         e = files_forget(rq->services);
     if (!e)
         e = conversation_reset(rq->services->store);
+    if (!e)
+        e = store_run(rq->services->store, app_reset_job, NULL);
     return e ? e : ledger_reset(rq->access->ledger);
 }
