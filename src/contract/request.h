@@ -90,6 +90,14 @@ struct request_speech {
     int64_t voices_max, vocabularies_max;
 };
 
+/* What the configuration says of fine-tuning and deployments (platform.md §6). */
+struct request_tuning {
+    str     trainer;                  /* a command of sh; empty: none */
+    int64_t grace_ms;                 /* of its end */
+    int64_t unfinished_max, kept_max; /* jobs of a workspace; 0: any number */
+    int64_t deploy_ms;                /* that a change of a deployment takes */
+};
+
 /* What is done with media in chat (the option media.chat). */
 enum request_media { REQUEST_MEDIA_REACHABLE, REQUEST_MEDIA_ALL, REQUEST_MEDIA_OFF };
 
@@ -113,6 +121,7 @@ struct request_settings {
     struct request_tasks   tasks;
     struct request_uploads uploads;
     struct request_speech  speech;
+    struct request_tuning  tuning;
     int                    media_chat; /* enum request_media */
     int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;     /* the user's own, beside the catalogue's */

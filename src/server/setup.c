@@ -185,6 +185,11 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                      .coming_ms = o->uploads_time_ms,
                      .rate = o->uploads_rate },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
+        .tuning = { .trainer = o->tuning_trainer,
+                    .grace_ms = o->tuning_grace_ms,
+                    .unfinished_max = o->tuning_unfinished,
+                    .kept_max = o->tuning_jobs,
+                    .deploy_ms = o->tuning_deploy_ms },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,
@@ -361,6 +366,7 @@ void setup_attach(struct setup *s)
     s->services.uploads = s->worker->common->uploads;
     s->services.files = s->worker->common->files;
     s->services.tasks = s->worker->tasks;
+    s->services.tuning = s->worker->common->tuning;
     if (s->services.store)
         fetcher_uploads_set(s->services.fetcher, s->services.store, s->services.uploads);
 }

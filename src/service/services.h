@@ -16,6 +16,7 @@ struct results;
 struct speech;
 struct store;
 struct task_runner;
+struct tuning_runner;
 
 struct services {
     struct store           *store;
@@ -23,6 +24,7 @@ struct services {
     const struct tokenizer *tokenizer;
     struct count_memo      *memo;
     struct task_runner     *tasks;
+    struct tuning_runner   *tuning; /* the process's: worker 0 has it */
     struct results         *results;
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct fetcher         *fetcher;

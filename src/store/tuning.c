@@ -114,13 +114,14 @@ static enum err check_room(sqlite3 *db, struct tuning_create *c)
 
 static enum err insert_job(sqlite3 *db, const struct tuning_job *j)
 {
-    const str     texts[] = { j->id, j->workspace, j->key, j->name, j->model, j->base, j->type, j->body, j->output };
+    const str     texts[] = { j->id,   j->workspace, j->key,  j->name,   j->model,
+                              j->base, j->type,      j->body, j->output, j->served };
     sqlite3_stmt *st;
-    enum err      e =
-        store_prepare(db,
-                      "INSERT INTO tuning_jobs (id, workspace, key, name, model, base, type, body, output, status,"
-                      " create_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'PENDING', ?)",
-                      &st);
+    enum err      e = store_prepare(
+             db,
+             "INSERT INTO tuning_jobs (id, workspace, key, name, model, base, type, body, output, served, status,"
+                  " create_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'PENDING', ?)",
+             &st);
 
     if (e)
         return e;
@@ -201,25 +202,39 @@ static enum err look(sqlite3 *db, str id, str workspace, bool *ret_ended)
     return e ? e : all ? OK : ERR_NOT_FOUND;
 }
 
+static enum err add_lines(sqlite3 *db, const struct tuning_note *n);
+
 enum err tuning_cancel_job(sqlite3 *db, void *arg)
 {
-    struct tuning_cancel *c = arg;
-    sqlite3_stmt         *st;
-    bool                  ended = false;
-    enum err              e = look(db, c->id, c->workspace, &ended);
+    struct tuning_cancel    *c = arg;
+    const struct tuning_line last = { c->now_ms, c->last };
+    const struct tuning_note n = { .id = c->id, .lines = &last, .line_count = 1 };
+    sqlite3_stmt            *st;
+    bool                     ended = false;
+    enum err                 e = look(db, c->id, c->workspace, &ended);
 
-    if (e || ended)
-        return e ? e : ERR_INVALID;
-    e = store_prepare(
-        db,
-        "UPDATE tuning_jobs SET end_ms = CASE WHEN owner IS NULL THEN ?2 ELSE end_ms END, status = CASE WHEN owner IS"
-        " NULL THEN 'CANCELED' ELSE 'CANCELING' END WHERE id = ?1",
-        &st);
+    if (!e && ended)
+        e = ERR_INVALID;
+    if (!e)
+        e = begin(db);
     if (e)
         return e;
+    e = store_prepare(db, "UPDATE tuning_jobs SET end_ms = ?2, status = 'CANCELED' WHERE id = ?1 AND owner IS NULL",
+                      &st);
+    if (e)
+        return end(db, e);
     store_bind_str(st, 1, c->id);
     sqlite3_bind_int64(st, 2, c->now_ms);
-    return finish(db, st);
+    e = finish(db, st);
+    if (!e)
+        e = add_lines(db, &n);
+    if (e != ERR_NOT_FOUND)
+        return end(db, e);
+    e = store_prepare(db, "UPDATE tuning_jobs SET status = 'CANCELING' WHERE id = ?", &st);
+    if (e)
+        return end(db, e);
+    store_bind_str(st, 1, c->id);
+    return end(db, finish(db, st));
 }
 
 enum err tuning_delete_job(sqlite3 *db, void *arg)

@@ -74,6 +74,7 @@ enum err tuning_list_job(sqlite3 *db, void *tuning_list);
 struct tuning_cancel {
     str     id, workspace;
     int64_t now_ms;
+    str     last; /* line of the log, of one that nobody runs */
 };
 enum err tuning_cancel_job(sqlite3 *db, void *tuning_cancel);
 

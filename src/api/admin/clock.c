@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "service/conversation.h"
 #include "service/tasks.h"
+#include "service/tuning.h"
 #include "service/uploads.h"
 
 static enum err answer_clock(struct admin_call *c)
@@ -57,5 +58,7 @@ enum err admin_handle_reset(struct admin_call *c)
         e = uploads_forget(rq->services);
     if (!e)
         e = conversation_reset(rq->services->store);
+    if (!e)
+        e = tuning_forget(rq);
     return e ? e : ledger_reset(rq->access->ledger);
 }
