@@ -85,6 +85,15 @@ struct request_uploads {
     int64_t rate;               /* policies a second, of one model, under the published limits */
 };
 
+/* What the configuration says of the account's files (platform.md §1.2). */
+struct request_files {
+    int64_t document_max, image_max, batch_max, tuning_max; /* bytes */
+    int64_t count, capacity, native_count, native_capacity;
+    bool    per_workspace;
+    int64_t upload_rate, rate; /* a second, under the published limits */
+    int64_t deleted_ms;        /* that long what was deleted is known */
+};
+
 /* What the configuration says of speech: how many of each a workspace may have made. */
 struct request_speech {
     int64_t voices_max, vocabularies_max;
@@ -120,6 +129,7 @@ struct request_settings {
     struct request_guard   guard;
     struct request_tasks   tasks;
     struct request_uploads uploads;
+    struct request_files   files;
     struct request_speech  speech;
     struct request_tuning  tuning;
     int                    media_chat; /* enum request_media */

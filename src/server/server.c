@@ -9,6 +9,7 @@
 #include "server/admin_key.h"
 #include "server/laptop_key.h"
 #include "server/route.h"
+#include "store/blobs.h"
 #include "store/results.h"
 
 #include <errno.h>
@@ -155,6 +156,8 @@ static enum err open_access(struct server *p, const struct shared *s)
         e = results_open(p->store, S("results"), &p->results);
     if (!e)
         e = results_open(p->store, S("uploads"), &p->uploads);
+    if (!e)
+        e = blobs_open(store_folder(p->store), &p->blobs);
     return e ? e : store_start(p->store);
 }
 
@@ -256,6 +259,7 @@ void server_close(struct server *p)
     journal_close(p->journal);
     results_close(p->results);
     results_close(p->uploads);
+    blobs_close(p->blobs);
     tokenizer_close(p->tokenizer);
     arena_free(&p->arena);
     log_flush();

@@ -184,6 +184,18 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                      .inline_max = o->uploads_inline_max,
                      .coming_ms = o->uploads_time_ms,
                      .rate = o->uploads_rate },
+        .files = { .document_max = o->files_document_max,
+                   .image_max = o->files_image_max,
+                   .batch_max = o->files_batch_max,
+                   .tuning_max = o->files_tuning_max,
+                   .count = o->files_count,
+                   .capacity = o->files_capacity,
+                   .native_count = o->files_native_count,
+                   .native_capacity = o->files_native_capacity,
+                   .per_workspace = o->files_per_workspace,
+                   .upload_rate = o->files_upload_rate,
+                   .rate = o->files_rate,
+                   .deleted_ms = o->files_deleted_ms },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
         .tuning = { .trainer = o->tuning_trainer,
                     .grace_ms = o->tuning_grace_ms,
@@ -364,6 +376,7 @@ void setup_attach(struct setup *s)
     s->services.accounts = s->worker->common->accounts;
     s->services.results = s->worker->common->results;
     s->services.uploads = s->worker->common->uploads;
+    s->services.blobs = s->worker->common->blobs;
     s->services.files = s->worker->common->files;
     s->services.tasks = s->worker->tasks;
     s->services.tuning = s->worker->common->tuning;

@@ -6,6 +6,7 @@
 #include "tokens/chat_template.h"
 
 struct account_source;
+struct blobs;
 struct fetcher;
 struct lane;
 struct media;
@@ -27,6 +28,7 @@ struct services {
     struct tuning_runner   *tuning; /* the process's: worker 0 has it */
     struct results         *results;
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
+    struct blobs           *blobs;   /* the content of the account's files (store/files.h) */
     struct fetcher         *fetcher;
     struct media           *media;  /* looks into files and draws; NULL: this dashbox was built without it */
     struct speech          *speech; /* speaks and listens; NULL: likewise */

@@ -1,17 +1,26 @@
-/* training_file.c - where training files are. Spec: platform.md §1.6. */
+/* training_file.c - which of the account's files are for training. Spec: platform.md §1.6, §6.2. */
 #include "service/training_file.h"
 
-/* The files of /api/v1/files are not served yet (data/routes/routes.txt): no id is known. */
+#include "service/files.h"
+
 enum err training_file_find(struct services *s, struct arena *a, str workspace, str id, struct training_file *ret)
 {
-    (void)s, (void)a, (void)workspace, (void)id, (void)ret;
+    struct file_get g = { .arena = a, .id = id, .workspace = workspace };
+    enum err        e;
+
     might_suspend();
-    return ERR_NOT_FOUND;
+    e = store_run(s->store, file_get_job, &g);
+    if (!e && (g.row.deleted || file_purpose_of(g.row.purpose) != FILE_TUNING))
+        e = ERR_NOT_FOUND;
+    if (!e)
+        *ret = (struct training_file){ .id = g.row.id, .name = g.row.name, .hash = g.row.hash, .bytes = g.row.size };
+    return e;
 }
 
 enum err training_file_open(struct services *s, const struct training_file *f, int *ret_fd)
 {
-    (void)s, (void)f, (void)ret_fd;
+    int64_t size;
+
     might_suspend();
-    return ERR_NOT_FOUND;
+    return file_open(s, f->hash, ret_fd, &size);
 }

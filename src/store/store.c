@@ -138,6 +138,16 @@ static const char *const migrations[] = {
     "  body TEXT NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX assets_by_owner ON assets (workspace, kind, created_ms);",
 
+    /* The account's files: store/files.h. */
+    "CREATE TABLE files ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, workspace TEXT NOT NULL DEFAULT '',"
+    "  key TEXT NOT NULL DEFAULT '', purpose TEXT NOT NULL DEFAULT '', name TEXT NOT NULL DEFAULT '',"
+    "  description TEXT NOT NULL DEFAULT '', hash TEXT NOT NULL DEFAULT '', md5 TEXT NOT NULL DEFAULT '',"
+    "  size INTEGER NOT NULL, created_ms INTEGER NOT NULL DEFAULT 0, native INTEGER NOT NULL DEFAULT 0,"
+    "  state INTEGER NOT NULL, until_ms INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX files_by_hash ON files (hash) WHERE state = 1;"
+    "CREATE INDEX files_passing ON files (until_ms) WHERE state <> 1;",
+
     /* Fine-tuning: store/tuning.h. Deployments: store/deployments.h. The lease is in the machine's time. */
     "CREATE TABLE tuning_jobs ("
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, workspace TEXT NOT NULL, key TEXT NOT NULL,"

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "service/conversation.h"
 #include "service/tasks.h"
+#include "service/files.h"
 #include "service/tuning.h"
 #include "service/uploads.h"
 
@@ -56,6 +57,8 @@ enum err admin_handle_reset(struct admin_call *c)
     e = tasks_forget(rq);
     if (!e)
         e = uploads_forget(rq->services);
+    if (!e)
+        e = files_forget(rq->services);
     if (!e)
         e = conversation_reset(rq->services->store);
     if (!e)

@@ -17,6 +17,8 @@ SUSPENDS enum err handle_openai_transcriptions(struct request *rq);
 struct yyjson_val;
 SUSPENDS enum err openai_asr(struct request *rq, struct yyjson_val *root, const struct model *m);
 SUSPENDS enum err handle_openai_embeddings(struct request *rq);
+SUSPENDS enum err handle_openai_files(struct request *rq);
+SUSPENDS enum err handle_openai_file(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);
 SUSPENDS enum err handle_openai_reranks(struct request *rq);
