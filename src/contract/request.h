@@ -101,10 +101,11 @@ struct request_speech {
 
 /* What the configuration says of fine-tuning and deployments (platform.md §6). */
 struct request_tuning {
-    str     trainer;                  /* a command of sh; empty: none */
-    int64_t grace_ms;                 /* of its end */
-    int64_t unfinished_max, kept_max; /* jobs of a workspace; 0: any number */
-    int64_t deploy_ms;                /* that a change of a deployment takes */
+    const str *trainer;                  /* words of a command */
+    size_t     trainer_count;            /* 0: there is none */
+    int64_t    grace_ms;                 /* of its end */
+    int64_t    unfinished_max, kept_max; /* jobs of a workspace; 0: any number */
+    int64_t    deploy_ms;                /* that a change of a deployment takes */
 };
 
 /* What is done with media in chat (the option media.chat). */

@@ -583,7 +583,8 @@ SUSPENDS static enum err flush_of(void *arg)
 
 SUSPENDS static enum err train(struct run *run)
 {
-    struct tuning_trainer t = { .command = run->settings->tuning.trainer,
+    struct tuning_trainer t = { .words = run->settings->tuning.trainer,
+                                .word_count = run->settings->tuning.trainer_count,
                                 .grace_ms = run->settings->tuning.grace_ms,
                                 .loop = run->runner->loop,
                                 .services = run->services,
@@ -634,7 +635,7 @@ SUSPENDS static enum err run_job(struct run *run)
     e = flush(run);
     if (e)
         return e;
-    if (run->settings->tuning.trainer.len)
+    if (run->settings->tuning.trainer_count)
         return train(run);
     make_alias(run);
     return OK;

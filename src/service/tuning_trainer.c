@@ -312,7 +312,7 @@ enum err tuning_train(struct tuning_trainer *t)
 {
     struct trainer         tr = { .t = t, .fiber = fiber_self() };
     str                    folder = folder_of(t->arena, t->services, t->job->id);
-    const char            *argv[] = { "/bin/sh", "-c", str_to_cstr(t->arena, t->command), NULL };
+    const char           **argv = arena_array(t->arena, const char *, t->word_count + 1);
     struct process_options o = {
         .argv = argv, .dir = folder.ptr, .on_line = on_line, .on_exit = on_exit_wake, .arg = &tr
     };
@@ -320,11 +320,15 @@ enum err tuning_train(struct tuning_trainer *t)
     enum err e;
 
     might_suspend();
+    for (size_t i = 0; i < t->word_count; i++)
+        argv[i] = str_to_cstr(t->arena, t->words[i]);
     e = prepare(&tr, folder, &o.input);
     if (e)
         return e;
     e = process_start(t->loop, &o, &tr.process);
     close(o.input);
+    if (e == ERR_NOT_FOUND)
+        return fail_trainer_failed(t->fault, S("status 127"), S("the program is not there"));
     if (e)
         return e;
     e = follow(&tr);

@@ -22,7 +22,8 @@
 #include "store/tuning.h"
 
 struct tuning_trainer {
-    str                command;
+    const str         *words; /* of the command */
+    size_t             word_count;
     int64_t            grace_ms;
     struct loop       *loop;
     struct services   *services;
