@@ -1,5 +1,5 @@
 // Fine-tuning and deployments: files are checked line by line, a job is made, followed and cancelled; a trainer of the operator's trains,
-// or nobody does, and says so. What comes of it is deployed, and answers.
+// or nobody does, and says so. What comes of it is deployed, and answers. The ends of jobs that have failed: D030-D033.
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -89,7 +89,7 @@ test('each bad line is told with its number and its reason', async () => {
     const done = await wait(box, (await create(box, file)).output.job_id);
     assert.equal(done.status, 'FAILED');
     assert.equal(done.code, 'InvalidParameter');
-    assert.match(done.message, /^bad\.jsonl: 4 of 5 lines are not what sft training wants/);
+    assert.equal(done.message, 'bad.jsonl: 4 of 5 lines are not what sft training wants; the log of the job names them.'); // D030
     assert.equal(done.finetuned_output, undefined);
     const text = (await logs(box, done.job_id)).join('\n');
     assert.match(text, /bad\.jsonl, line 2: the last message is not the assistant's/);
@@ -310,7 +310,7 @@ test('a trainer trains: its output is the log, its checkpoints and its model cou
 test('a trainer that fails says why', async () => {
     const file = await upload(trained, 'good.jsonl', SAMPLES);
     const done = await wait(trained, (await create(trained, file, order('fails'))).output.job_id);
-    assert.deepEqual([done.status, done.code, done.message], ['FAILED', 'InternalError', 'The trainer ended with status 3: out of memory']);
+    assert.deepEqual([done.status, done.code, done.message], ['FAILED', 'InternalError', 'The trainer ended with status 3: out of memory']); // D032
     assert.match((await logs(trained, done.job_id)).join('\n'), /a stack trace/);
     await call(trained, 'DELETE', `/fine-tunes/${done.job_id}`);
 });
@@ -354,7 +354,8 @@ test('a file that is deleted before its job begins fails it', async () => {
     assert.equal((await call(trained, 'DELETE', `/files/${file}`)).status, 200);
     await call(trained, 'POST', `/fine-tunes/${first}/cancel`);
     const done = await wait(trained, second);
-    assert.deepEqual([done.status, done.code], ['FAILED', 'InvalidParameter']);
+    assert.deepEqual([done.status, done.code, done.message], // D031
+        ['FAILED', 'InvalidParameter', `${file}: there is nothing in it to train on.`]);
 });
 
 test('a job outlives a server that is killed, and one that is stopped', async () => {
@@ -377,4 +378,23 @@ test('a job outlives a server that is killed, and one that is stopped', async ()
     assert.match((await logs(box, next)).join('\n'), /stopped in the middle/);
     await call(box, 'POST', `/fine-tunes/${next}/cancel`);
     assert.equal((await wait(box, next)).status, 'CANCELED');
+});
+
+test('a job that takes its server with it is not run for ever', async () => {
+    const config = TRAINER.replace('lease: 500ms', 'lease: 500ms, lost: 1');
+    const again = () => serve({ config, args: ['--data', path.join(folder, 'lost')] });
+    let box = await again();
+    const id = (await create(box, await upload(box, 'good.jsonl', SAMPLES), order('waits'))).output.job_id;
+    await says(box, id, 'waiting');
+    await box.kill();
+    box = await again();
+    const done = await wait(box, id);
+    assert.deepEqual([done.status, done.code, done.message], // D033
+        ['FAILED', 'InternalError', 'The job was lost with its server 1 times; it is not run again.']);
+});
+
+test('a trainer that is not there is said so', async () => {
+    const box = await serve({ config: 'tuning: { trainer: /nowhere/train }\n' });
+    const done = await wait(box, (await create(box, await upload(box, 'good.jsonl', SAMPLES))).output.job_id);
+    assert.equal(done.message, 'The trainer ended with status 127: the program is not there');
 });
