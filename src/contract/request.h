@@ -112,6 +112,15 @@ struct request_apps {
     int64_t plugin_ms; /* for one call of a plug-in */
 };
 
+/* What the configuration says of fine-tuning and deployments (platform.md §6). */
+struct request_tuning {
+    const str *trainer;                  /* words of a command */
+    size_t     trainer_count;            /* 0: there is none */
+    int64_t    grace_ms;                 /* of its end */
+    int64_t    unfinished_max, kept_max; /* jobs of a workspace; 0: any number */
+    int64_t    deploy_ms;                /* that a change of a deployment takes */
+};
+
 /* What is done with media in chat (the option media.chat). */
 enum request_media { REQUEST_MEDIA_REACHABLE, REQUEST_MEDIA_ALL, REQUEST_MEDIA_OFF };
 
@@ -138,6 +147,7 @@ struct request_settings {
     struct request_batches batches;
     struct request_speech  speech;
     struct request_apps    apps;
+    struct request_tuning  tuning;
     int                    media_chat; /* enum request_media */
     int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;     /* the user's own, beside the catalogue's */

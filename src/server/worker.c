@@ -8,6 +8,7 @@
 #include "api/reply.h"
 #include "service/batch_runner.h"
 #include "service/tasks.h"
+#include "service/tuning.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -137,6 +138,8 @@ static void *worker_main(void *arg)
         w->account_watch = fiber_start(w->loop, watch_account, w);
     task_runner_start(w->tasks);
     batch_runner_start(w->batches);
+    if (w->index == 0)
+        tuning_runner_start(w->common->tuning);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -202,6 +205,21 @@ static void open_batches(struct worker *w)
     w->batches = batch_runner_open(w->loop, &b);
 }
 
+/* Jobs are few and long: one worker runs them all. */
+static void open_tuning(struct worker *w)
+{
+    const struct options              *o = &w->setup->shared->config->options;
+    const struct tuning_runner_options t = { .store = w->common->store,
+                                             .running_max = (size_t)o->tuning_running,
+                                             .lease_ms = o->tasks_lease_ms,
+                                             .lost_max = o->tasks_lost,
+                                             .hold = hold_services,
+                                             .release = release_services,
+                                             .arg = w };
+
+    w->common->tuning = tuning_runner_open(w->loop, &t);
+}
+
 enum err worker_start(struct worker *w)
 {
     struct server *p = w->common;
@@ -217,6 +235,8 @@ enum err worker_start(struct worker *w)
         return e;
     open_tasks(w);
     open_batches(w);
+    if (w->index == 0)
+        open_tuning(w);
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
@@ -301,7 +321,7 @@ static void worker_over(struct worker *w)
         loop_stop(w->loop);
 }
 
-static void on_tasks_stopped(void *arg)
+static void on_jobs_stopped(void *arg)
 {
     struct worker *w = arg;
 
@@ -312,6 +332,16 @@ static void on_tasks_stopped(void *arg)
         fiber_cancel(w->account_watch);
     else
         worker_over(w);
+}
+
+static void on_tasks_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->index == 0)
+        tuning_runner_stop(w->common->tuning, on_jobs_stopped, w);
+    else
+        on_jobs_stopped(w);
 }
 
 static void on_batches_stopped(void *arg)
@@ -397,6 +427,8 @@ void worker_free(struct worker *w)
     shared_unref(w->next);
     task_runner_free(w->tasks);
     batch_runner_free(w->batches);
+    if (w->index == 0)
+        tuning_runner_free(w->common->tuning);
     account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);

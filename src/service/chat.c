@@ -759,11 +759,14 @@ SUSPENDS static void prepare_cache(struct request *rq, struct chat_input *in, co
 
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
 {
-    struct engine   *engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
     struct chat_run *run = arena_new(rq->arena, struct chat_run);
+    struct engine   *engine;
     enum err         e;
 
     might_suspend();
+    if (in->model->served.len)
+        in->model_name = in->model->served;
+    engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
     request_phase(rq, PHASE_CHECK);
     e = chat_check(rq, in);
     rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens,

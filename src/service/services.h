@@ -19,6 +19,7 @@ struct results;
 struct speech;
 struct store;
 struct task_runner;
+struct tuning_runner;
 
 struct services {
     struct store           *store;
@@ -27,6 +28,7 @@ struct services {
     struct count_memo      *memo;
     struct task_runner     *tasks;
     struct batch_runner    *batches;
+    struct tuning_runner   *tuning; /* the process's: worker 0 has it */
     struct results         *results;
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct blobs           *blobs;   /* the content of the account's files (store/files.h) */

@@ -189,6 +189,31 @@ static const char *const migrations[] = {
     "  source TEXT NOT NULL, definition TEXT NOT NULL, secret BLOB, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL)"
     "  WITHOUT ROWID;"
     "CREATE INDEX plugins_by_workspace ON plugins (workspace);",
+
+    /* Fine-tuning: store/tuning.h. Deployments: store/deployments.h. The lease is in the machine's time. */
+    "CREATE TABLE tuning_jobs ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, workspace TEXT NOT NULL, key TEXT NOT NULL,"
+    "  name TEXT NOT NULL, model TEXT NOT NULL, base TEXT NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL,"
+    "  output TEXT NOT NULL, served TEXT NOT NULL DEFAULT '', status TEXT NOT NULL, code TEXT NOT NULL DEFAULT '',"
+    "  message TEXT NOT NULL DEFAULT '', create_ms INTEGER NOT NULL, start_ms INTEGER NOT NULL DEFAULT 0,"
+    "  end_ms INTEGER NOT NULL DEFAULT 0, usage INTEGER NOT NULL DEFAULT 0, owner TEXT, lease_ms INTEGER,"
+    "  claim INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX tuning_jobs_open ON tuning_jobs (status) WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED');"
+    "CREATE INDEX tuning_jobs_by_owner ON tuning_jobs (workspace, number);"
+    "CREATE TABLE tuning_logs ("
+    "  job TEXT NOT NULL REFERENCES tuning_jobs (id) ON DELETE CASCADE, line INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+    "  text TEXT NOT NULL, PRIMARY KEY (job, line)) WITHOUT ROWID;"
+    "CREATE TABLE tuning_checkpoints ("
+    "  job TEXT NOT NULL REFERENCES tuning_jobs (id) ON DELETE CASCADE, name TEXT NOT NULL, model TEXT NOT NULL DEFAULT '',"
+    "  served TEXT NOT NULL, create_ms INTEGER NOT NULL, PRIMARY KEY (job, name));"
+    "CREATE TABLE tuning_models ("
+    "  name TEXT NOT NULL, workspace TEXT NOT NULL, base TEXT NOT NULL, served TEXT NOT NULL, job TEXT NOT NULL,"
+    "  create_ms INTEGER NOT NULL, PRIMARY KEY (workspace, name)) WITHOUT ROWID;"
+    "CREATE TABLE deployments ("
+    "  name TEXT NOT NULL, workspace TEXT NOT NULL, model TEXT NOT NULL, base TEXT NOT NULL, served TEXT NOT NULL,"
+    "  plan TEXT NOT NULL, title TEXT NOT NULL, spec TEXT NOT NULL, capacity INTEGER NOT NULL, capacity_before INTEGER NOT NULL,"
+    "  rpm INTEGER NOT NULL, tpm INTEGER NOT NULL, create_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,"
+    "  ready_ms INTEGER NOT NULL, gone_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (workspace, name)) WITHOUT ROWID;",
 };
 
 /* What the operator can do about it. */

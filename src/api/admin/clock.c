@@ -8,6 +8,7 @@
 #include "service/conversation.h"
 #include "service/tasks.h"
 #include "service/files.h"
+#include "service/tuning.h"
 #include "service/uploads.h"
 #include "store/apps.h"
 
@@ -66,5 +67,7 @@ enum err admin_handle_reset(struct admin_call *c)
         e = conversation_reset(rq->services->store);
     if (!e)
         e = store_run(rq->services->store, app_reset_job, NULL);
+    if (!e)
+        e = tuning_forget(rq);
     return e ? e : ledger_reset(rq->access->ledger);
 }
