@@ -94,6 +94,12 @@ struct request_files {
     int64_t deleted_ms;        /* that long what was deleted is known */
 };
 
+/* What the configuration says of documents. */
+struct request_documents {
+    int64_t page_max;
+    int64_t inline_max; /* bytes of the texts that an engine behind is given */
+};
+
 /* What the configuration says of speech: how many of each a workspace may have made. */
 struct request_speech {
     int64_t voices_max, vocabularies_max;
@@ -122,6 +128,7 @@ struct request_settings {
     struct request_tasks   tasks;
     struct request_uploads uploads;
     struct request_files   files;
+    struct request_documents documents;
     struct request_speech  speech;
     int                    media_chat; /* enum request_media */
     int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "server/server.h"
+#include "service/documents.h"
 #include "service/tasks.h"
 
 #include <signal.h>
@@ -133,6 +134,8 @@ static void *worker_main(void *arg)
     if (w->index == 0)
         w->account_watch = fiber_start(w->loop, watch_account, w);
     task_runner_start(w->tasks);
+    if (w->index == 0)
+        document_reader_start(w->common->reader);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -178,6 +181,20 @@ static void open_tasks(struct worker *w)
     w->tasks = task_runner_open(w->loop, &t);
 }
 
+static void open_reader(struct worker *w)
+{
+    const struct document_reader_options o = {
+        .store = w->common->store,
+        .blobs = w->common->blobs,
+        .at_once = (size_t)w->setup->shared->config->options.documents_processes,
+        .hold = hold_services,
+        .release = release_services,
+        .arg = w,
+    };
+
+    w->common->reader = document_reader_open(w->loop, &o);
+}
+
 enum err worker_start(struct worker *w)
 {
     struct server *p = w->common;
@@ -192,6 +209,8 @@ enum err worker_start(struct worker *w)
     if (e)
         return e;
     open_tasks(w);
+    if (w->index == 0)
+        open_reader(w);
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
@@ -276,7 +295,7 @@ static void worker_over(struct worker *w)
         loop_stop(w->loop);
 }
 
-static void on_tasks_stopped(void *arg)
+static void on_runners_stopped(void *arg)
 {
     struct worker *w = arg;
 
@@ -287,6 +306,16 @@ static void on_tasks_stopped(void *arg)
         fiber_cancel(w->account_watch);
     else
         worker_over(w);
+}
+
+static void on_tasks_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->index == 0)
+        document_reader_stop(w->common->reader, on_runners_stopped, w);
+    else
+        on_runners_stopped(w);
 }
 
 static void on_drained(void *arg)
@@ -364,6 +393,8 @@ void worker_free(struct worker *w)
         close_unused(w);
     shared_unref(w->next);
     task_runner_free(w->tasks);
+    if (w->index == 0)
+        document_reader_free(w->common->reader);
     account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);

@@ -7,8 +7,9 @@
 
 struct account_source;
 struct blobs;
-struct fetcher;
+struct document_reader;
 struct documents;
+struct fetcher;
 struct lane;
 struct media;
 struct ocr;
@@ -35,6 +36,7 @@ struct services {
     struct picture_memo    *seen;   /* in pictures, and what was read */
     struct ocr             *ocr;    /* reads the text in pictures; NULL: likewise */
     struct documents       *documents; /* reads the text of documents; NULL: likewise */
+    struct document_reader *reader;    /* of what is uploaded to be read; worker 0's (service/documents.h) */
     struct lane            *files;  /* reads and writes what clients name and what is made for them */
     struct lane            *sql;    /* builds databases of schemas, and prepares statements */
     /* The engine that answers for a model; never NULL. */
