@@ -39,7 +39,7 @@ struct chat_document {
     str     format; /* "pdf" */
     int64_t pages;  /* 0: it has none */
     int64_t tokens, text_bytes;
-    str     hash;  /* of a text that is kept (store/blobs.h); empty: it lies in `fd` */
+    str     hash; /* of a text that is kept (store/blobs.h); empty: it lies in `fd` */
     int     fd;
     str     given; /* of the text, its beginning, when somebody needs it here */
 };
@@ -54,13 +54,13 @@ struct chat_passage {
 
 /* One item of a message whose content is an array. */
 struct chat_part {
-    enum chat_part_kind kind;
-    str                 text;  /* the text, or the URL or data URI of the medium */
-    struct yyjson_val  *urls;  /* a video given as a list of frames, or documents: the array of URLs, else NULL */
-    bool                cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
-    struct media_input  options;
-    str                 file_parsing_strategy; /* CHAT_PART_FILE */
-    struct media_file  *file; /* what is there (service/media.h), once it has been looked at; else NULL */
+    enum chat_part_kind   kind;
+    str                   text;  /* the text, or the URL or data URI of the medium */
+    struct yyjson_val    *urls;  /* a video given as a list of frames, or documents: the array of URLs, else NULL */
+    bool                  cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
+    struct media_input    options;
+    str                   file_parsing_strategy; /* CHAT_PART_FILE */
+    struct media_file    *file;      /* what is there (service/media.h), once it has been looked at; else NULL */
     struct chat_document *documents; /* CHAT_PART_FILE: likewise */
     size_t                document_count;
 };
@@ -82,7 +82,7 @@ struct chat_message {
     size_t                 tool_call_count;
     str                    tool_call_id; /* role tool */
     str                    name;
-    bool                   cache; /* cache_control on the message itself */
+    bool                   cache;     /* cache_control on the message itself */
     struct chat_document  *documents; /* of a system message that is nothing but file ids */
     size_t                 document_count;
 };

@@ -688,7 +688,8 @@ static enum err refuse_run(struct request *rq, const struct model *m, enum err e
 }
 
 /* What an engine will see of the documents. */
-SUSPENDS static enum err moderate_documents(struct request *rq, struct moderation_set *rules, const struct chat_message *m)
+SUSPENDS static enum err moderate_documents(struct request *rq, struct moderation_set *rules,
+                                            const struct chat_message *m)
 {
     enum err e = OK;
 

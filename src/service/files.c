@@ -396,8 +396,7 @@ SUSPENDS static void sweep_orphans(struct services *s)
     o.hashes = arena_array(&a, str, o.room);
     lane_run(s->files, old_job, &o);
     for (size_t i = 0; i < o.count; i += ABSENT_STEP) {
-        struct store_absent absent = { FILE_BLOB_OWNER_SQL, o.hashes + i,
-                                       min_size(ABSENT_STEP, o.count - i) };
+        struct store_absent absent = { FILE_BLOB_OWNER_SQL, o.hashes + i, min_size(ABSENT_STEP, o.count - i) };
 
         if (store_run(s->store, store_absent_job, &absent))
             break; /* the next time */

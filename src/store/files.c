@@ -270,7 +270,7 @@ static enum err delete_row(sqlite3 *db, const struct file_delete *d, struct aren
     sqlite3_stmt *st;
     enum err      e = store_prepare(db,
                                     "UPDATE files SET state = 2, until_ms = ?3 WHERE id = ?1 AND state = 1"
-                                    " AND (?2 = '' OR workspace = ?2) RETURNING hash",
+                                         " AND (?2 = '' OR workspace = ?2) RETURNING hash",
                                     &st);
     int           r;
 
