@@ -100,6 +100,12 @@ struct request_batches {
     int64_t keep_ms;
 };
 
+/* What the configuration says of documents. */
+struct request_documents {
+    int64_t page_max;
+    int64_t inline_max; /* bytes of the texts that an engine behind is given */
+};
+
 /* What the configuration says of speech: how many of each a workspace may have made. */
 struct request_speech {
     int64_t voices_max, vocabularies_max;
@@ -145,6 +151,7 @@ struct request_settings {
     struct request_uploads uploads;
     struct request_files   files;
     struct request_batches batches;
+    struct request_documents documents;
     struct request_speech  speech;
     struct request_apps    apps;
     struct request_tuning  tuning;

@@ -17,6 +17,7 @@
 #include "fetch/guard.h"
 #include "net/tls.h"
 #include "server/server.h"
+#include "service/document_chat.h"
 #include "service/picture.h"
 #include "service/picture_memo.h"
 
@@ -135,6 +136,7 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, const s
         .error_find = error_find,
         .header = header_of,
         .see = picture_see,
+        .recall = document_recall,
     };
     enum err e;
 
@@ -198,6 +200,7 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                    .rate = o->files_rate,
                    .deleted_ms = o->files_deleted_ms },
         .batches = { .lines = o->batches_lines, .unfinished = o->batches_unfinished, .keep_ms = o->batches_keep_ms },
+        .documents = { .page_max = o->documents_pages, .inline_max = o->documents_inline_max },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
         .apps = { .time_ms = o->apps_time_ms, .rate = o->apps_rate, .plugin_ms = o->apps_plugin_time_ms },
         .tuning = { .trainer = c->trainer,
@@ -384,6 +387,7 @@ void setup_attach(struct setup *s)
     s->services.blobs = s->worker->common->blobs;
     s->services.files = s->worker->common->files;
     s->services.sql = s->worker->common->sql;
+    s->services.reader = s->worker->common->reader;
     s->services.tasks = s->worker->tasks;
     s->services.batches = s->worker->batches;
     s->services.tuning = s->worker->common->tuning;

@@ -7,6 +7,7 @@
 #include "api/openai/openai.h"
 #include "api/reply.h"
 #include "service/batch_runner.h"
+#include "service/documents.h"
 #include "service/tasks.h"
 #include "service/tuning.h"
 
@@ -140,6 +141,8 @@ static void *worker_main(void *arg)
     batch_runner_start(w->batches);
     if (w->index == 0)
         tuning_runner_start(w->common->tuning);
+    if (w->index == 0)
+        document_reader_start(w->common->reader);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -183,6 +186,20 @@ static void open_tasks(struct worker *w)
     };
 
     w->tasks = task_runner_open(w->loop, &t);
+}
+
+static void open_reader(struct worker *w)
+{
+    const struct document_reader_options o = {
+        .store = w->common->store,
+        .blobs = w->common->blobs,
+        .at_once = (size_t)w->setup->shared->config->options.documents_processes,
+        .hold = hold_services,
+        .release = release_services,
+        .arg = w,
+    };
+
+    w->common->reader = document_reader_open(w->loop, &o);
 }
 
 static void open_batches(struct worker *w)
@@ -237,6 +254,8 @@ enum err worker_start(struct worker *w)
     open_batches(w);
     if (w->index == 0)
         open_tuning(w);
+    if (w->index == 0)
+        open_reader(w);
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
@@ -321,7 +340,7 @@ static void worker_over(struct worker *w)
         loop_stop(w->loop);
 }
 
-static void on_jobs_stopped(void *arg)
+static void on_runners_stopped(void *arg)
 {
     struct worker *w = arg;
 
@@ -334,14 +353,24 @@ static void on_jobs_stopped(void *arg)
         worker_over(w);
 }
 
+static void on_readers_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->index == 0)
+        document_reader_stop(w->common->reader, on_runners_stopped, w);
+    else
+        on_runners_stopped(w);
+}
+
 static void on_tasks_stopped(void *arg)
 {
     struct worker *w = arg;
 
     if (w->index == 0)
-        tuning_runner_stop(w->common->tuning, on_jobs_stopped, w);
+        tuning_runner_stop(w->common->tuning, on_readers_stopped, w);
     else
-        on_jobs_stopped(w);
+        on_readers_stopped(w);
 }
 
 static void on_batches_stopped(void *arg)
@@ -429,6 +458,8 @@ void worker_free(struct worker *w)
     batch_runner_free(w->batches);
     if (w->index == 0)
         tuning_runner_free(w->common->tuning);
+    if (w->index == 0)
+        document_reader_free(w->common->reader);
     account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);

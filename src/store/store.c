@@ -214,6 +214,17 @@ static const char *const migrations[] = {
     "  plan TEXT NOT NULL, title TEXT NOT NULL, spec TEXT NOT NULL, capacity INTEGER NOT NULL, capacity_before INTEGER NOT NULL,"
     "  rpm INTEGER NOT NULL, tpm INTEGER NOT NULL, create_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,"
     "  ready_ms INTEGER NOT NULL, gone_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (workspace, name)) WITHOUT ROWID;",
+
+    /* What has been read out of them: store/documents.h. */
+    "CREATE TABLE documents ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
+    "  read INTEGER NOT NULL DEFAULT 0, verdict TEXT NOT NULL DEFAULT '', format TEXT NOT NULL DEFAULT '',"
+    "  pages INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0, text TEXT NOT NULL DEFAULT '',"
+    "  text_bytes INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX documents_waiting ON documents (number) WHERE read = 0;"
+    "CREATE INDEX documents_by_text ON documents (text) WHERE text <> '';"
+    "INSERT INTO documents (hash, name)"
+    "  SELECT hash, name FROM files WHERE state = 1 AND purpose = 'file-extract' GROUP BY hash;",
 };
 
 /* What the operator can do about it. */

@@ -27,6 +27,15 @@ const char *document_format_name(enum document_format f)
     return formats[f];
 }
 
+enum document_verdict document_verdict_of(str word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(verdicts); i++) {
+        if (str_eq(word, str_from_cstr(verdicts[i])))
+            return (enum document_verdict)i;
+    }
+    return DOCUMENT_BROKEN;
+}
+
 static bool read_word(yyjson_val *v, const char *const *words, size_t count, size_t *ret)
 {
     for (size_t i = 0; i < count; i++) {

@@ -50,6 +50,8 @@ struct document_facts {
 /* Static text. */
 const char *document_verdict_name(enum document_verdict v);
 const char *document_format_name(enum document_format f);
+/* Of the word; one that there is not is a broken document's. */
+enum document_verdict document_verdict_of(str word);
 
 /* Reads the engine's answer, which has looked at untrusted bytes and is believed as little. `error` goes to the arena.
  * ERR_PROTOCOL when it is none. */
