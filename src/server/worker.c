@@ -289,6 +289,13 @@ static void on_tasks_stopped(void *arg)
         worker_over(w);
 }
 
+static void on_background_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    task_runner_stop(w->tasks, on_tasks_stopped, w);
+}
+
 static void on_drained(void *arg)
 {
     struct worker *w = arg;
@@ -298,7 +305,7 @@ static void on_drained(void *arg)
     w->drain_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
-    task_runner_stop(w->tasks, on_tasks_stopped, w);
+    background_stop(w, on_background_stopped, w);
 }
 
 static void cut_off(struct worker *w)

@@ -160,6 +160,13 @@ static const char *const migrations[] = {
     "  source TEXT NOT NULL, definition TEXT NOT NULL, secret BLOB, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL)"
     "  WITHOUT ROWID;"
     "CREATE INDEX plugins_by_workspace ON plugins (workspace);",
+
+    /* Answers of applications in OpenAI's form. */
+    "CREATE TABLE app_responses ("
+    "  id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, workspace TEXT NOT NULL,"
+    "  status TEXT NOT NULL, body TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX app_responses_by_app ON app_responses (app);"
+    "CREATE INDEX app_responses_by_time ON app_responses (created_ms);",
 };
 
 /* What the operator can do about it. */

@@ -19,6 +19,7 @@ SUSPENDS enum err openai_asr(struct request *rq, struct yyjson_val *root, const 
 SUSPENDS enum err handle_openai_embeddings(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);
+SUSPENDS enum err handle_openai_app(struct request *rq);
 SUSPENDS enum err handle_openai_reranks(struct request *rq);
 
 #endif
