@@ -150,7 +150,7 @@ test('the command line: made, published, run, looked at node by node', async () 
     assert.match((await run('apps', 'runs', id, ...data)).stdout, new RegExp(request));
     assert.match((await run('apps', 'list', ...data)).stdout, /Greeting/);
     assert.equal((await run('apps', 'show', id, ...data)).stdout, fs.readFileSync(file, 'utf8'));
-    assert.equal((await run('apps', 'set', id, '/dev/null', ...data)).status, 1);
+    assert.equal((await run('apps', 'set', id, '/dev/null', ...data)).status, 2);
     assert.equal((await run('apps', 'delete', id, ...data)).status, 0);
     assert.equal((await run('apps', 'show', id, ...data)).status, 1);
 });
