@@ -19,7 +19,7 @@ ARGS_MAX = 4  # FAULT_ARGS_MAX
 ARG_KINDS = {'str': ('FAULT_ARG_STR', 'str', 's'), 'int': ('FAULT_ARG_INT', 'int64_t', 'i'),
              'num': ('FAULT_ARG_NUM', 'double', 'n')}
 ROW_KEYS = {'id', 'area', 'status', 'native', 'compat', 'args', 'text', 'wire', 'wire.status', 'wire.native',
-            'wire.compat', 'level', 'anchor', 'older', 'words', 'cause', 'fix', 'cause.zh', 'fix.zh'}
+            'wire.compat', 'level', 'param', 'anchor', 'older', 'words', 'cause', 'fix', 'cause.zh', 'fix.zh'}
 CODE_KEYS = {'compat', 'wire', 'anthropic'}
 HTTP_CLASSES = ('400', '500')  # what a status without a stanza of its own is told as
 ID = re.compile(r'([EXWD])([0-9]{3})([a-z]?)$')
@@ -134,6 +134,7 @@ def read_row(s, codes, file_area):
     if row.level not in ('gateway', 'engine'):
         s.fail('"level" must be gateway or engine', 'level')
     row.anchor = s.get('anchor', '')
+    row.param = s.get('param', '')
     row.words = s.get('words', '')
     row.cause, row.fix, row.cause_zh, row.fix_zh = (s.get(k) for k in ('cause', 'fix', 'cause.zh', 'fix.zh'))
     check_places(s, row)
@@ -248,7 +249,7 @@ def write_source(path, codes, anthropic, rows):
                 f'        [WORDING_WIRE] = {c_form(row.wire_status, row.wire_native, row.wire_compat, row.wire)},',
                 '        },',
                 f'        .arg_count = {len(row.args)},' + (f' .args = {{ {args} }},' if args else ''),
-                f'        .level = ERROR_{row.level.upper()}, .anchor = {st.c_str(row.anchor)},',
+                f'        .level = ERROR_{row.level.upper()}, .anchor = {st.c_str(row.anchor)}, .param = {st.c_str(row.param)},',
                 f'        .older = {index[row.older.name] if row.older else -1},',
                 *([f'        .words = {st.c_str(row.words)},'] if row.words else []),
                 f'        .cause = {st.c_str(row.cause)},', f'        .fix = {st.c_str(row.fix)},',

@@ -188,7 +188,9 @@ static void openai_body(struct request *rq, const struct fault_view *v, struct b
         buf_add(b, S("}}"));
         return;
     }
-    buf_add(b, S(",\"param\":null,\"code\":"));
+    buf_add(b, S(",\"param\":"));
+    add_str_or_null(b, rq->fault.row ? rq->fault.row->param : S(""));
+    buf_add(b, S(",\"code\":"));
     add_str_or_null(b, own ? v->code : v->compat_code);
     buf_add(b, S("}"));
     if (v->engine || own) {

@@ -34,6 +34,7 @@ struct error_row {
     struct error_arg  args[FAULT_ARGS_MAX];
     enum error_level  level;
     str               anchor; /* section of the help page; empty: no link */
+    str               param;  /* error.param of the OpenAI-compatible protocol; empty: null */
     int               older;  /* index of the row used under EDITION_2024; -1: none */
     str               words;  /* what else it is called, parted by blanks; may be empty */
     str               cause, fix, cause_zh, fix_zh;

@@ -85,6 +85,27 @@ struct request_uploads {
     int64_t rate;               /* policies a second, of one model, under the published limits */
 };
 
+/* What the configuration says of the account's files (platform.md §1.2). */
+struct request_files {
+    int64_t document_max, image_max, batch_max, tuning_max; /* bytes */
+    int64_t count, capacity, native_count, native_capacity;
+    bool    per_workspace;
+    int64_t upload_rate, rate; /* a second, under the published limits */
+    int64_t deleted_ms;        /* that long what was deleted is known */
+};
+
+/* What the configuration says of batches (platform.md §2.1). */
+struct request_batches {
+    int64_t lines, unfinished; /* of a file; of the account */
+    int64_t keep_ms;
+};
+
+/* What the configuration says of documents. */
+struct request_documents {
+    int64_t page_max;
+    int64_t inline_max; /* bytes of the texts that an engine behind is given */
+};
+
 /* What the configuration says of speech: how many of each a workspace may have made. */
 struct request_speech {
     int64_t voices_max, vocabularies_max;
@@ -95,6 +116,15 @@ struct request_apps {
     int64_t time_ms;   /* for a whole run */
     int64_t rate;      /* calls a minute of one application, under the published limits */
     int64_t plugin_ms; /* for one call of a plug-in */
+};
+
+/* What the configuration says of fine-tuning and deployments (platform.md §6). */
+struct request_tuning {
+    const str *trainer;                  /* words of a command */
+    size_t     trainer_count;            /* 0: there is none */
+    int64_t    grace_ms;                 /* of its end */
+    int64_t    unfinished_max, kept_max; /* jobs of a workspace; 0: any number */
+    int64_t    deploy_ms;                /* that a change of a deployment takes */
 };
 
 /* What is done with media in chat (the option media.chat). */
@@ -119,8 +149,12 @@ struct request_settings {
     struct request_guard   guard;
     struct request_tasks   tasks;
     struct request_uploads uploads;
+    struct request_files   files;
+    struct request_batches batches;
+    struct request_documents documents;
     struct request_speech  speech;
     struct request_apps    apps;
+    struct request_tuning  tuning;
     int                    media_chat; /* enum request_media */
     int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
     const struct model    *models;     /* the user's own, beside the catalogue's */

@@ -11,6 +11,8 @@
  */
 #include "net/multipart.h"
 
+#include "net/http1.h"
+
 enum { DATA, DELIMITED, HEAD, ENDED, BROKEN };
 
 /* The value of a parameter behind the first word of a field: name="a b"; name=ab. Empty: there is none. */
@@ -112,15 +114,15 @@ static void delimited(struct multipart *m, str *bytes)
     buf_reset(&m->head);
 }
 
-/* The name that one of the lines gives. */
-static str name_of(str head)
+/* The line that says what the part is. */
+static str disposition(str head)
 {
     while (head.len) {
         str    line = str_cut(&head, '\n');
         size_t colon = str_find(line, ':');
 
         if (str_eq_nocase(str_first(line, colon), S("content-disposition")))
-            return parameter(str_trim(str_from(line, colon + 1)), S("name"));
+            return str_trim(str_from(line, colon + 1));
     }
     return (str){ 0 };
 }
@@ -132,7 +134,7 @@ static enum multipart_event head(struct multipart *m, str *bytes, str *ret)
         *bytes = str_from(*bytes, 1);
         if (!str_ends(buf_str(&m->head), S("\r\n\r\n")))
             continue;
-        *ret = name_of(buf_str(&m->head));
+        *ret = parameter(disposition(buf_str(&m->head)), S("name"));
         m->in_part = true;
         m->state = ret->len ? DATA : BROKEN;
         return ret->len ? MULTIPART_PART : MULTIPART_BAD;
@@ -159,4 +161,18 @@ enum multipart_event multipart_next(struct multipart *m, str *bytes, str *ret)
     if (m->state == ENDED)
         *bytes = str_from(*bytes, bytes->len);
     return m->state == ENDED ? MULTIPART_END : m->state == BROKEN ? MULTIPART_BAD : MULTIPART_MORE;
+}
+
+/* As the standard says today, or as RFC 5987 did, which older clients still write for what is not ASCII: UTF-8''%E4%BD%A0. */
+str multipart_file(const struct multipart *m, struct arena *a)
+{
+    str    line = disposition(buf_str(&m->head));
+    str    name = parameter(line, S("filename")), coded = parameter(line, S("filename*"));
+    size_t quote = str_find(coded, '\'');
+
+    if (quote != STR_NONE && str_eq_nocase(str_first(coded, quote), S("utf-8"))) {
+        coded = str_from(coded, quote + 1);
+        return http_unescape(a, str_from(coded, str_find(coded, '\'') + 1));
+    }
+    return name.ptr ? arena_str(a, name) : name;
 }

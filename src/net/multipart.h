@@ -1,6 +1,6 @@
 /* multipart.h - multipart/form-data (RFC 7578) as it comes: bytes in, events out.
  *
- * Feeds of any size give the same events. Only what a form post needs is read: the name of each part, and its bytes.
+ * Feeds of any size give the same events. Only what a form post needs is read: the name of each part, that of its file, and its bytes.
  *
  * Memory: the head of one part, at most MULTIPART_HEAD_MAX bytes, in the arena.
  */
@@ -34,5 +34,8 @@ bool multipart_init(struct multipart *m, str content_type, struct arena *a);
 
 /* Takes bytes from the front of *bytes. */
 enum multipart_event multipart_next(struct multipart *m, str *bytes, str *ret);
+
+/* Of the part that has begun: what its file is called, as it came: it may hold anything, slashes too. No pointer: it says none. */
+str multipart_file(const struct multipart *m, struct arena *a);
 
 #endif

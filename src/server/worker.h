@@ -21,6 +21,7 @@ struct worker {
     struct access        access;
     struct task_runner  *tasks;
     struct background    background; /* what goes on behind calls */
+    struct batch_runner *batches;
     struct count_memo   *memo;
     struct counters      counters;
     pthread_t            thread;

@@ -10,6 +10,7 @@
 #include "loop/loop.h"
 #include "net/http_server.h"
 #include "service/task_events.h"
+#include "service/files.h"
 #include "service/uploads.h"
 #include "store/results.h"
 
@@ -539,6 +540,7 @@ SUSPENDS static void sweep(struct task_runner *r)
         r->orphans_us = loop_now_us(r->loop) + ORPHANS_US;
         sweep_orphans(s, s->results, "SELECT 1 FROM tasks WHERE id = ?", settings->tasks.keep_ms);
         sweep_orphans(s, s->uploads, "SELECT 1 FROM uploads WHERE id = ?", settings->uploads.keep_ms);
+        files_sweep(s);
     }
     r->o.release(r->o.arg, s);
     if (!r->teller && !r->stopping)

@@ -41,6 +41,9 @@ size_t results_old(const struct results *r, int64_t before_s, struct arena *a, s
  * owner of an access key. */
 str results_sign_policy(const struct results *r, str access_key, str policy, struct arena *a);
 
+/* The task of what belongs to none: files of the account (store/files.h), by their ids. */
+#define RESULTS_ACCOUNT S("account")
+
 str results_url(const struct results *r, str base, str task, str name, int64_t expires_s, struct arena *a);
 /* What stands behind /files/ in the URL, and the query: false unless the signature is ours and has not expired. */
 bool results_url_read(const struct results *r, str path, str query, int64_t now_s, str *ret_task, str *ret_name);

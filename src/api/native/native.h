@@ -31,7 +31,15 @@ SUSPENDS enum err handle_native_tokenizer(struct request *rq);
 SUSPENDS enum err handle_native_tokens(struct request *rq);
 SUSPENDS enum err handle_native_tasks(struct request *rq);
 SUSPENDS enum err handle_native_task(struct request *rq);
+SUSPENDS enum err handle_native_fine_tunes(struct request *rq);
+SUSPENDS enum err handle_native_fine_tune(struct request *rq);
+SUSPENDS enum err handle_native_deployments(struct request *rq);
+SUSPENDS enum err handle_native_deployment(struct request *rq);
+SUSPENDS enum err handle_native_model_imports(struct request *rq);
+SUSPENDS enum err handle_native_model_import(struct request *rq);
 SUSPENDS enum err handle_result_file(struct request *rq);
+SUSPENDS enum err handle_native_files(struct request *rq);
+SUSPENDS enum err handle_native_file(struct request *rq);
 SUSPENDS enum err handle_native_uploads(struct request *rq);
 SUSPENDS enum err handle_upload_form(struct request *rq);
 
@@ -40,9 +48,6 @@ enum err native_read_input(struct request *rq, yyjson_val *root, struct chat_inp
 
 /* Whether the client wants events: X-DashScope-SSE decides; Accept alone does too (chat.md §2.1). */
 bool native_wants_stream(const struct request *rq);
-
-/* One more call of a function of the account, of which so many a second are admitted with `limits.catalog`. REF: E204. */
-SUSPENDS enum err native_admit_rate(struct request *rq, str function, int64_t a_second);
 
 /* A call of an image, video or people service on that path, whose model is known. */
 SUSPENDS enum err native_media(struct request *rq, yyjson_val *root, const struct model *m, enum model_path path);

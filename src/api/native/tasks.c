@@ -2,6 +2,8 @@
 #include "service/tasks.h"
 
 #include "access/admission.h"
+#include "api/account_rate.h"
+#include "api/list_time.h"
 #include "api/native/native.h"
 #include "api/native/task_reply.h"
 #include "api/reply.h"
@@ -30,29 +32,9 @@ enum err task_reply_created(struct request *rq, const char *id)
 
 /* ---- rates: each of the three functions of the account has its own (E204) ---- */
 
-enum err native_admit_rate(struct request *rq, str function, int64_t a_second)
-{
-    struct rate_limits limits = { .requests = { { a_second, 1000 } }, .request_windows = 1 };
-    struct rate_claim  claim = { .subject = S(":account"), .model = function, .limits = &limits };
-    struct rate_ticket ticket = { 0 };
-    struct rate_state  state;
-    enum err           e;
-
-    if (!rq->settings->limits.catalog)
-        return OK;
-    e = rates_admit(rq->access->rates, &claim, 1, clock_unix_ms(), &ticket, &state);
-    if (e == ERR_LIMIT)
-        return fail_request_rate_native(&rq->fault); /* REF: E204b */
-    if (e == ERR_UNREACHABLE)
-        return fail_throttled(&rq->fault); /* REF: E202 */
-    if (!e)
-        rates_settle(rq->access->rates, &ticket, 0, clock_unix_ms());
-    return e;
-}
-
 SUSPENDS static enum err admit_query(struct request *rq, str function)
 {
-    return native_admit_rate(rq, function, rq->settings->tasks.rate);
+    return account_rate_admit(rq, function, rq->settings->tasks.rate, 1000);
 }
 
 /* ---- query ---- */
@@ -91,41 +73,16 @@ SUSPENDS static enum err query(struct request *rq, str id)
 
 /* ---- list ---- */
 
-static int64_t two(const char *p)
-{
-    return (p[0] - '0') * 10 + (p[1] - '0');
-}
-
 /* "20260102150405" in UTC+8, or milliseconds since 1970, which have 13 digits. */
 static bool read_time(str text, int64_t *ret)
 {
-    struct tm tm = { 0 }, back;
-    time_t    seconds;
-    int64_t   ms;
+    int64_t ms;
 
     if (text.len == 13 && str_to_i64(text, &ms) && ms > 0) {
         *ret = ms;
         return true;
     }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-    }
-    if (text.len != 14)
-        return false;
-    tm.tm_year = (int)(two(text.ptr) * 100 + two(text.ptr + 2) - 1900);
-    tm.tm_mon = (int)two(text.ptr + 4) - 1;
-    tm.tm_mday = (int)two(text.ptr + 6);
-    tm.tm_hour = (int)two(text.ptr + 8);
-    tm.tm_min = (int)two(text.ptr + 10);
-    tm.tm_sec = (int)two(text.ptr + 12);
-    back = tm;
-    seconds = timegm(&back); /* puts right what is no date */
-    if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || back.tm_hour != tm.tm_hour ||
-        back.tm_min != tm.tm_min || back.tm_sec != tm.tm_sec)
-        return false;
-    *ret = (int64_t)seconds * 1000 - TASK_ZONE_MS;
-    return true;
+    return text.len == 14 && list_time_read(text, ret);
 }
 
 static bool is_status(str s)

@@ -4,6 +4,7 @@
  */
 #include "service/uploads.h"
 
+#include "api/account_rate.h"
 #include "api/native/native.h"
 #include "api/reply.h"
 #include "contract/errors.gen.h"
@@ -41,7 +42,7 @@ enum err handle_native_uploads(struct request *rq)
     enum err                      e = read_query(rq);
 
     if (!e)
-        e = native_admit_rate(rq, arena_printf(rq->arena, "uploads %.*s", STR_ARG(rq->model_name)), s->rate);
+        e = account_rate_admit(rq, arena_printf(rq->arena, "uploads %.*s", STR_ARG(rq->model_name)), s->rate, 1000);
     if (e)
         return e;
     upload_policy_make(rq, &p);

@@ -57,6 +57,37 @@ TEST(parts_and_their_bytes)
         "[d]1.");
 }
 
+static void check_file(str disposition, const char *want)
+{
+    struct multipart m;
+    str              body, what;
+
+    arena_init(&arena, 0);
+    body =
+        arena_printf(&arena, "--XX\r\nContent-Disposition: form-data; name=f%.*s\r\n\r\nbytes", STR_ARG(disposition));
+    assert_true(multipart_init(&m, TYPE, &arena));
+    assert_int_equal(MULTIPART_PART, multipart_next(&m, &body, &what));
+    what = multipart_file(&m, &arena);
+    assert_int_equal(want != NULL, what.ptr != NULL);
+    if (want) {
+        assert_int_equal(strlen(want), what.len);
+        assert_memory_equal(want, what.ptr, what.len);
+    }
+    arena_free(&arena);
+}
+
+TEST(what_the_file_is_called)
+{
+    check_file(S(""), NULL);
+    check_file(S("; filename=\"\""), "");
+    check_file(S("; filename=\"a;b c.txt\""), "a;b c.txt");
+    check_file(S("; filename=a.txt; x=y"), "a.txt");
+    check_file(S("; filename*=utf-8''%E4%BD%A0.txt"), "\xe4\xbd\xa0.txt");
+    check_file(S("; filename*=UTF-8'en'%41; filename=b"), "A");
+    check_file(S("; filename*=latin1''%E4; filename=b"), "b");
+    check_file(S("; filename*=utf-8'"), "");
+}
+
 TEST(what_only_looks_like_a_delimiter_is_data)
 {
     check(TYPE, S("--XX\r\n" HEAD_OF("a") "\r\r\n\r\n-\r\n--\r\n--X\r\r\n--X--XX\r\n--XX--"),
@@ -95,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_and_their_bytes),
+        cmocka_unit_test(what_the_file_is_called),
         cmocka_unit_test(what_only_looks_like_a_delimiter_is_data),
         cmocka_unit_test(what_is_no_form),
         cmocka_unit_test(a_head_has_a_ceiling),
