@@ -10,6 +10,7 @@
 
 struct media_file;
 struct model;
+struct text2sql;
 struct yyjson_val;
 
 #define CHAT_ROLES(X)              \
@@ -31,15 +32,37 @@ bool chat_role_parse(str name, enum chat_role *ret);
 
 enum chat_part_kind { CHAT_PART_TEXT, CHAT_PART_IMAGE, CHAT_PART_VIDEO, CHAT_PART_AUDIO, CHAT_PART_FILE };
 
+/* A document that a message names, once its text is known (service/document_chat.h). */
+struct chat_document {
+    str     id;     /* as the client wrote it: a file's, or an address */
+    str     name;   /* of the file */
+    str     format; /* "pdf" */
+    int64_t pages;  /* 0: it has none */
+    int64_t tokens, text_bytes;
+    str     hash; /* of a text that is kept (store/blobs.h); empty: it lies in `fd` */
+    int     fd;
+    str     given; /* of the text, its beginning, when somebody needs it here */
+};
+
+#define CHAT_PASSAGES_MAX 3
+
+/* A sentence of a document. */
+struct chat_passage {
+    const struct chat_document *document;
+    str                         text;
+};
+
 /* One item of a message whose content is an array. */
 struct chat_part {
-    enum chat_part_kind kind;
-    str                 text;  /* the text, or the URL or data URI of the medium */
-    struct yyjson_val  *urls;  /* a video given as a list of frames, or documents: the array of URLs, else NULL */
-    bool                cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
-    struct media_input  options;
-    str                 file_parsing_strategy; /* CHAT_PART_FILE */
-    struct media_file  *file; /* what is there (service/media.h), once it has been looked at; else NULL */
+    enum chat_part_kind   kind;
+    str                   text;  /* the text, or the URL or data URI of the medium */
+    struct yyjson_val    *urls;  /* a video given as a list of frames, or documents: the array of URLs, else NULL */
+    bool                  cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
+    struct media_input    options;
+    str                   file_parsing_strategy; /* CHAT_PART_FILE */
+    struct media_file    *file;      /* what is there (service/media.h), once it has been looked at; else NULL */
+    struct chat_document *documents; /* CHAT_PART_FILE: likewise */
+    size_t                document_count;
 };
 
 struct chat_tool_call {
@@ -59,7 +82,9 @@ struct chat_message {
     size_t                 tool_call_count;
     str                    tool_call_id; /* role tool */
     str                    name;
-    bool                   cache; /* cache_control on the message itself */
+    bool                   cache;     /* cache_control on the message itself */
+    struct chat_document  *documents; /* of a system message that is nothing but file ids */
+    size_t                 document_count;
 };
 
 struct chat_tool {
@@ -160,6 +185,7 @@ struct chat_input {
     struct ocr_input         ocr;             /* the same, read by contract/ocr.c */
     struct yyjson_val       *skill;           /* of a document model, or NULL */
     int                      research_format; /* enum chat_research_format */
+    struct text2sql         *sql;             /* the answer is a statement that fits these tables; or NULL */
 
     bool audio_out;    /* modalities asks for speech */
     str  voice;        /* audio.voice */

@@ -336,12 +336,27 @@ static str file_id_cut(str *rest)
     return str_starts(id, S("fileid://")) ? str_from(id, strlen("fileid://")) : id;
 }
 
+size_t chat_file_ids(struct arena *a, const struct chat_message *m, str **ret)
+{
+    size_t count = 0;
+    str    all, rest;
+
+    if (!file_ids(m, &all))
+        return 0;
+    for (rest = all; rest.len; count++)
+        (void)file_id_cut(&rest);
+    *ret = arena_array(a, str, count);
+    for (size_t i = 0; i < count; i++)
+        (*ret)[i] = file_id_cut(&all);
+    return count;
+}
+
 bool chat_file_id(const struct chat_input *in, str *ret)
 {
     str rest;
 
     for (size_t i = 0; in->model && in->model->task == MODEL_TASK_DOCUMENT_CHAT && i < in->message_count; i++) {
-        if (file_ids(&in->messages[i], &rest)) {
+        if (!in->messages[i].document_count && file_ids(&in->messages[i], &rest)) {
             *ret = file_id_cut(&rest);
             return true;
         }
@@ -352,23 +367,19 @@ bool chat_file_id(const struct chat_input *in, str *ret)
 /* How file ids are written, and how many there are. Whether there is such a file is for those to say who have files. */
 static enum err check_file_ids(struct request *rq, const struct chat_input *in)
 {
+    size_t count = 0;
+
     for (size_t i = 0; i < in->message_count; i++) {
-        size_t count = 0;
-        str    rest;
+        str   *ids = NULL;
+        size_t n = chat_file_ids(rq->arena, &in->messages[i], &ids);
 
-        if (!file_ids(&in->messages[i], &rest))
-            continue;
-        while (rest.len) {
-            str id = file_id_cut(&rest);
-
-            if (!param_name_ok(&media_file_id, id))
-                return fail_document_file_invalid(&rq->fault, id);
-            count++;
+        for (size_t k = 0; k < n; k++) {
+            if (!param_name_ok(&media_file_id, ids[k]))
+                return fail_document_file_invalid(&rq->fault, ids[k]); /* REF: X055 */
         }
-        if (count > MEDIA_FILES_MAX)
-            return fail_document_files_too_many(&rq->fault);
+        count += n;
     }
-    return OK;
+    return count > MEDIA_FILES_MAX ? fail_document_files_too_many(&rq->fault) : OK; /* REF: X057 */
 }
 
 enum err chat_check_content(struct request *rq, const struct chat_input *in)

@@ -15,7 +15,10 @@ enum err chat_read_content(struct request *rq, yyjson_val *content, enum chat_co
 /* What all messages hold together: how many media, which ones beside each other, and how file ids are written. */
 enum err chat_check_content(struct request *rq, const struct chat_input *in);
 
-/* The first file id that a document model is asked to read (chat.md §5.7); false when there is none. */
+/* The file ids of a system message that is nothing but those, "fileid://a,fileid://b", in the arena; 0: it is another. */
+size_t chat_file_ids(struct arena *a, const struct chat_message *m, str **ret);
+
+/* The first file id of which a document model has not been given the text (chat.md §5.7); false when there is none. */
 bool chat_file_id(const struct chat_input *in, str *ret);
 
 /* Whether the message, item or tool has cache_control {"type": "ephemeral"} (chat.md §10.6). */

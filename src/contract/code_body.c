@@ -3,6 +3,7 @@
 
 #include "contract/code_params.gen.h"
 #include "contract/json.h"
+#include "contract/text2sql.h"
 
 #define INSTRUCTION_MAX ((size_t)8 << 20) /* what is attached came in a body with a ceiling */
 
@@ -25,35 +26,10 @@ static str scene_instruction(enum code_scene scene)
         return S("Write unit tests for the code.");
     case CODE_CODEQA:
         return S("Answer the question about the code.");
-    case CODE_NL2SQL:
-        return S(
-            "Write the SQL statement that answers the question, for the tables below, and answer with that alone.");
+    case CODE_NL2SQL: /* contract/text2sql.h */
+        break;
     }
     return S("You help with programming.");
-}
-
-/* REF: E171, E172. */
-static enum err check_schema(struct request *rq, yyjson_val *meta)
-{
-    yyjson_val *tables = json_get(meta, "schema_infos"), *table, *columns, *column;
-    size_t      i, n, k, m;
-
-    if (!tables || (yyjson_is_arr(tables) && yyjson_arr_size(tables) == 0))
-        return fail_text2sql_schema_missing(&rq->fault);
-    if (!yyjson_is_arr(tables))
-        return fail_text2sql_schema_format(&rq->fault);
-    yyjson_arr_foreach(tables, i, n, table)
-    {
-        columns = json_get(table, "columns");
-        if (!yyjson_is_str(json_get(table, "table_id")) || !yyjson_is_arr(columns))
-            return fail_text2sql_schema_format(&rq->fault);
-        yyjson_arr_foreach(columns, k, m, column)
-        {
-            if (!yyjson_is_str(json_get(column, "col_name")))
-                return fail_text2sql_schema_format(&rq->fault);
-        }
-    }
-    return OK;
 }
 
 struct code_reader {
@@ -113,9 +89,8 @@ enum err code_read_input(struct request *rq, yyjson_val *input, struct chat_inpu
             return e;
     }
     if (code.scene == CODE_NL2SQL) {
-        e = check_schema(rq, r.meta);
-        if (e)
-            return e;
+        e = text2sql_read(rq, r.meta, r.question, in);
+        return !e && !r.question.len ? fail_content_missing(&rq->fault) : e;
     }
     if (!r.question.len && !r.meta)
         return fail_content_missing(&rq->fault);

@@ -94,9 +94,28 @@ struct request_files {
     int64_t deleted_ms;        /* that long what was deleted is known */
 };
 
+/* What the configuration says of batches (platform.md §2.1). */
+struct request_batches {
+    int64_t lines, unfinished; /* of a file; of the account */
+    int64_t keep_ms;
+};
+
+/* What the configuration says of documents. */
+struct request_documents {
+    int64_t page_max;
+    int64_t inline_max; /* bytes of the texts that an engine behind is given */
+};
+
 /* What the configuration says of speech: how many of each a workspace may have made. */
 struct request_speech {
     int64_t voices_max, vocabularies_max;
+};
+
+/* What the configuration says of applications (platform.md §4). */
+struct request_apps {
+    int64_t time_ms;   /* for a whole run */
+    int64_t rate;      /* calls a minute of one application, under the published limits */
+    int64_t plugin_ms; /* for one call of a plug-in */
 };
 
 /* What the configuration says of fine-tuning and deployments (platform.md §6). */
@@ -131,7 +150,10 @@ struct request_settings {
     struct request_tasks   tasks;
     struct request_uploads uploads;
     struct request_files   files;
+    struct request_batches batches;
+    struct request_documents documents;
     struct request_speech  speech;
+    struct request_apps    apps;
     struct request_tuning  tuning;
     int                    media_chat; /* enum request_media */
     int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
@@ -159,6 +181,7 @@ struct request {
     const struct route            *route;
     enum surface                   surface;
     int64_t                        body_max;         /* bytes, of this route */
+    int64_t                        call_ms;          /* what x-dashscope-timeout says; 0: the settings' */
     char                           id[UUID_LEN + 1]; /* x-request-id, request_id */
 
     /* Who calls (access/account.h); NULL on routes without a key. The snapshot is held until the request has ended. */

@@ -41,7 +41,8 @@ struct engine_ops {
 /* Both begin with this, so that one pointer does for all kinds. */
 struct engine {
     const struct engine_ops *ops;
-    str                      name; /* of the configuration: "standin", "local-llama" */
+    str                      name;  /* of the configuration: "standin", "local-llama" */
+    bool                     cloud; /* the service itself, which has files of its own */
 };
 
 struct engine_stream {

@@ -193,7 +193,8 @@ enum err server_open(struct server *p, struct config *c, struct address *ret_at,
     take_signals(); /* before any thread exists: a signal that another thread could take would end the process */
     raise_descriptors(c->options.connections);
     p->files = lane_open_behind("files");
-    e = p->files ? server_tokenizer_open(c->options.tokenizer, &p->arena, &p->tokenizer) : ERR_LIMIT;
+    p->sql = lane_open_behind("sql");
+    e = p->files && p->sql ? server_tokenizer_open(c->options.tokenizer, &p->arena, &p->tokenizer) : ERR_LIMIT;
     if (e) {
         log_error("the tokenizer's table qwen.tok cannot be read; see the option `tokenizer`");
         config_free(c);
@@ -247,6 +248,7 @@ void server_close(struct server *p)
     ledger_close(p->ledger);
     store_close(p->store);
     lane_close(p->files);
+    lane_close(p->sql);
     for (size_t i = p->worker_count; i > 0; i--)
         worker_free(p->workers[i - 1]);
     free(p->workers);

@@ -23,7 +23,9 @@ struct server {
     struct results        *uploads;     /* temporary ones */
     struct blobs          *blobs;       /* the content of the account's files */
     struct tuning_runner  *tuning;      /* worker 0's */
+    struct document_reader *reader;     /* of documents; on worker 0's loop */
     struct lane           *files;       /* reads and writes what clients name and what is made for them */
+    struct lane           *sql;         /* builds databases of schemas, and prepares statements */
     _Atomic int64_t       *route_calls; /* under way, as in route_rows */
     _Atomic int64_t        batch_calls;
     struct tokenizer      *tokenizer;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "contract/catalog.h"
 #include "contract/model.h"
+#include "engine/document/document.h"
 #include "engine/media/media.h"
 #include "engine/ocr/ocr.h"
 #include "engine/people/people.h"
@@ -16,6 +17,7 @@
 #include "fetch/guard.h"
 #include "net/tls.h"
 #include "server/server.h"
+#include "service/document_chat.h"
 #include "service/picture.h"
 #include "service/picture_memo.h"
 
@@ -134,6 +136,7 @@ static enum err shared_fill(struct shared *s, const struct tokenizer *t, const s
         .error_find = error_find,
         .header = header_of,
         .see = picture_see,
+        .recall = document_recall,
     };
     enum err e;
 
@@ -196,7 +199,10 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                    .upload_rate = o->files_upload_rate,
                    .rate = o->files_rate,
                    .deleted_ms = o->files_deleted_ms },
+        .batches = { .lines = o->batches_lines, .unfinished = o->batches_unfinished, .keep_ms = o->batches_keep_ms },
+        .documents = { .page_max = o->documents_pages, .inline_max = o->documents_inline_max },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
+        .apps = { .time_ms = o->apps_time_ms, .rate = o->apps_rate, .plugin_ms = o->apps_plugin_time_ms },
         .tuning = { .trainer = c->trainer,
                     .trainer_count = c->trainer_count,
                     .grace_ms = o->tuning_grace_ms,
@@ -289,6 +295,7 @@ static void setup_free(struct setup *s)
     fetcher_close(s->services.fetcher);
     media_close(s->services.media);
     picture_memo_close(s->services.seen);
+    document_close(s->services.documents);
     ocr_close(s->services.ocr);
     people_close(s->services.people);
     speech_close(s->services.speech);
@@ -379,7 +386,10 @@ void setup_attach(struct setup *s)
     s->services.uploads = s->worker->common->uploads;
     s->services.blobs = s->worker->common->blobs;
     s->services.files = s->worker->common->files;
+    s->services.sql = s->worker->common->sql;
+    s->services.reader = s->worker->common->reader;
     s->services.tasks = s->worker->tasks;
+    s->services.batches = s->worker->batches;
     s->services.tuning = s->worker->common->tuning;
     if (s->services.store)
         fetcher_uploads_set(s->services.fetcher, s->services.store, s->services.uploads);
@@ -423,6 +433,18 @@ static void open_media(struct setup *s)
                                 .inspect_ms = o->media_time_ms };
 
     (void)media_open(s->worker->loop, &m, &s->services.media);
+}
+
+static void open_documents(struct setup *s)
+{
+    const struct options   *o = &s->shared->config->options;
+    struct document_options d = { .process_max = (size_t)o->documents_processes,
+                                  .queue_max = (size_t)o->documents_queue,
+                                  .read_ms = o->documents_time_ms,
+                                  .text_max = o->documents_text_max,
+                                  .page_max = o->documents_pages };
+
+    (void)document_open(s->worker->loop, &d, &s->services.documents);
 }
 
 static void open_ocr(struct setup *s)
@@ -475,6 +497,7 @@ enum err setup_open(struct worker *w, struct shared *shared, struct setup **ret)
     open_fetcher(s);
     open_media(s);
     s->services.seen = picture_memo_open();
+    open_documents(s);
     open_ocr(s);
     open_people(s);
     open_speech(s);

@@ -4,6 +4,10 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "server/server.h"
+#include "api/openai/openai.h"
+#include "api/reply.h"
+#include "service/batch_runner.h"
+#include "service/documents.h"
 #include "service/tasks.h"
 #include "service/tuning.h"
 
@@ -134,8 +138,11 @@ static void *worker_main(void *arg)
     if (w->index == 0)
         w->account_watch = fiber_start(w->loop, watch_account, w);
     task_runner_start(w->tasks);
+    batch_runner_start(w->batches);
     if (w->index == 0)
         tuning_runner_start(w->common->tuning);
+    if (w->index == 0)
+        document_reader_start(w->common->reader);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -181,6 +188,40 @@ static void open_tasks(struct worker *w)
     w->tasks = task_runner_open(w->loop, &t);
 }
 
+static void open_reader(struct worker *w)
+{
+    const struct document_reader_options o = {
+        .store = w->common->store,
+        .blobs = w->common->blobs,
+        .at_once = (size_t)w->setup->shared->config->options.documents_processes,
+        .hold = hold_services,
+        .release = release_services,
+        .arg = w,
+    };
+
+    w->common->reader = document_reader_open(w->loop, &o);
+}
+
+static void open_batches(struct worker *w)
+{
+    const struct options             *o = &w->setup->shared->config->options;
+    const struct batch_runner_options b = {
+        .store = w->common->store,
+        .accounts = w->accounts,
+        .access = &w->access,
+        .running_max = (size_t)o->batches_running,
+        .requests_max = (size_t)o->batches_requests,
+        .lease_ms = o->batches_lease_ms,
+        .answer = openai_batch_line,
+        .refusal = reply_fault_body,
+        .hold = hold_services,
+        .release = release_services,
+        .arg = w,
+    };
+
+    w->batches = batch_runner_open(w->loop, &b);
+}
+
 /* Jobs are few and long: one worker runs them all. */
 static void open_tuning(struct worker *w)
 {
@@ -210,8 +251,11 @@ enum err worker_start(struct worker *w)
     if (e)
         return e;
     open_tasks(w);
+    open_batches(w);
     if (w->index == 0)
         open_tuning(w);
+    if (w->index == 0)
+        open_reader(w);
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
@@ -296,7 +340,7 @@ static void worker_over(struct worker *w)
         loop_stop(w->loop);
 }
 
-static void on_jobs_stopped(void *arg)
+static void on_runners_stopped(void *arg)
 {
     struct worker *w = arg;
 
@@ -309,14 +353,31 @@ static void on_jobs_stopped(void *arg)
         worker_over(w);
 }
 
+static void on_readers_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->index == 0)
+        document_reader_stop(w->common->reader, on_runners_stopped, w);
+    else
+        on_runners_stopped(w);
+}
+
 static void on_tasks_stopped(void *arg)
 {
     struct worker *w = arg;
 
     if (w->index == 0)
-        tuning_runner_stop(w->common->tuning, on_jobs_stopped, w);
+        tuning_runner_stop(w->common->tuning, on_readers_stopped, w);
     else
-        on_jobs_stopped(w);
+        on_readers_stopped(w);
+}
+
+static void on_batches_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    task_runner_stop(w->tasks, on_tasks_stopped, w);
 }
 
 static void on_drained(void *arg)
@@ -328,7 +389,7 @@ static void on_drained(void *arg)
     w->drain_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
-    task_runner_stop(w->tasks, on_tasks_stopped, w);
+    batch_runner_stop(w->batches, on_batches_stopped, w);
 }
 
 static void cut_off(struct worker *w)
@@ -394,8 +455,11 @@ void worker_free(struct worker *w)
         close_unused(w);
     shared_unref(w->next);
     task_runner_free(w->tasks);
+    batch_runner_free(w->batches);
     if (w->index == 0)
         tuning_runner_free(w->common->tuning);
+    if (w->index == 0)
+        document_reader_free(w->common->reader);
     account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);

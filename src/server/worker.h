@@ -19,6 +19,7 @@ struct worker {
     struct account_view *accounts;
     struct access        access;
     struct task_runner  *tasks;
+    struct batch_runner *batches;
     struct count_memo   *memo;
     struct counters      counters;
     pthread_t            thread;

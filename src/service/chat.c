@@ -15,9 +15,11 @@
 #include "contract/ocr.h"
 #include "contract/translation.h"
 #include "loop/loop.h"
+#include "service/document_chat.h"
 #include "service/guard.h"
 #include "service/picture.h"
 #include "service/services.h"
+#include "service/text2sql.h"
 #include "service/uploads.h"
 #include "service/vision.h"
 
@@ -91,7 +93,7 @@ static enum err check_stream(struct request *rq, const struct chat_input *in)
     const struct model *m = in->model;
     bool                native = rq->surface == SURFACE_NATIVE;
 
-    if (in->stream)
+    if (in->stream || rq->admission->deferred) /* no connection waits for a line of a batch */
         return OK;
     if (in->audio_out)
         return fail_audio_needs_stream(&rq->fault);
@@ -333,6 +335,9 @@ SUSPENDS static size_t count_message(struct request *rq, const struct chat_input
     struct services           *s = rq->services;
     const struct chat_message *m = &in->messages[i];
 
+    if (m->document_count)
+        return (size_t)document_chat_tokens(m) +
+               m->document_count * chat_template_message(s->memo, s->tokenizer, chat_role_name(m->role), S(""));
     if (m->partial && i + 1 == in->message_count)
         return count_memo_get(s->memo, s->tokenizer, m->content);
     if (m->role == CHAT_ASSISTANT)
@@ -373,6 +378,7 @@ SUSPENDS static int64_t count_prompt(struct request *rq, const struct chat_input
     }
     for (size_t i = first; i < in->message_count && (limit <= 0 || (int64_t)total <= limit); i++) {
         total += count_message(rq, in, i, last_user);
+        total += in->messages[i].part_count ? (size_t)document_chat_tokens(&in->messages[i]) : 0;
         if (ends)
             ends[i + 1] = (int64_t)total - CHAT_TEMPLATE_END;
     }
@@ -587,7 +593,7 @@ SUSPENDS static enum err inline_uploads(struct request *rq, const struct chat_in
 
 /* Everything that is known before an engine is asked. Decides in->thinking, in->incremental, in->result_format and
  * in->prompt_tokens. */
-SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
+SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in, bool cloud)
 {
     enum err e = decide_thinking(rq, in);
 
@@ -607,6 +613,8 @@ SUSPENDS static enum err chat_check(struct request *rq, struct chat_input *in)
         e = check_frames(rq, in);
     if (!e)
         e = check_uploads(rq, in);
+    if (!e)
+        e = document_chat_look(rq, in, cloud);
     if (!e)
         e = vision_look(rq, in);
     if (!e)
@@ -679,6 +687,21 @@ static enum err refuse_run(struct request *rq, const struct model *m, enum err e
     return fault_detail(&rq->fault, str_from_cstr(err_text(e)));
 }
 
+/* What an engine will see of the documents. */
+SUSPENDS static enum err moderate_documents(struct request *rq, struct moderation_set *rules,
+                                            const struct chat_message *m)
+{
+    enum err e = OK;
+
+    for (size_t i = 0; i < m->document_count && !e; i++)
+        e = admit_text(rq, rules, m->documents[i].given);
+    for (size_t i = 0; i < m->part_count; i++) {
+        for (size_t k = 0; k < m->parts[i].document_count && !e; k++)
+            e = admit_text(rq, rules, m->parts[i].documents[k].given);
+    }
+    return e;
+}
+
 static enum err moderate_message(struct request *rq, struct moderation_set *rules, const struct chat_message *m)
 {
     enum err e = admit_text(rq, rules, m->content);
@@ -710,6 +733,8 @@ SUSPENDS static enum err moderate_input(struct request *rq, const struct chat_in
     if (moderation_looks_at(rules, MODERATION_INPUT)) {
         for (size_t i = 0; i < in->message_count && !e; i++)
             e = moderate_message(rq, rules, &in->messages[i]);
+        for (size_t i = 0; i < in->message_count && !e; i++)
+            e = moderate_documents(rq, rules, &in->messages[i]);
         for (size_t i = 0; i < in->message_count && !e; i++)
             e = moderate_pictures(rq, &in->messages[i]);
         for (size_t i = 0; i < in->tool_count && !e; i++)
@@ -767,7 +792,7 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
         in->model_name = in->model->served;
     engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
     request_phase(rq, PHASE_CHECK);
-    e = chat_check(rq, in);
+    e = chat_check(rq, in, engine->cloud);
     rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens,
                                      .image_tokens = in->image_tokens,
                                      .video_tokens = in->video_tokens,
@@ -778,7 +803,9 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
         return e;
     if (!in->stream && rq->settings->call_ms > 0)
         fiber_deadline_set(loop_now_us(fiber_loop()) + rq->settings->call_ms * 1000);
-    e = refuse_run(rq, in->model, moderate_input(rq, in));
+    if (!engine->ops->here || moderation_looks_at(admit_rules(rq), MODERATION_INPUT))
+        e = document_chat_load(rq, in);
+    e = refuse_run(rq, in->model, e ? e : moderate_input(rq, in));
     if (e) {
         fiber_deadline_set(DEADLINE_NONE);
         return e;
@@ -792,6 +819,10 @@ enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **
     rq->engine = engine->name;
     rq->action = "waiting for the engine";
     prepare_cache(rq, in, engine);
+    if (in->sql)
+        engine = text2sql_engine(rq, engine);
+    if (!engine->ops->here)
+        document_chat_inline(rq, in);
     e = engine->ops->here ? OK : inline_uploads(rq, in);
     e = refuse_run(rq, in->model, e ? e : engine->ops->open(engine, rq, in, &run->stream));
     if (e) {

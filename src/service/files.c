@@ -6,6 +6,7 @@
 #include "contract/errors.gen.h"
 #include "contract/files_params.gen.h"
 #include "loop/lane.h"
+#include "service/documents.h"
 
 #define BUFFER       ((size_t)64 * 1024)
 #define FORM_ROOM    (INT64_C(64) * 1024) /* bytes of a form beside its file, at most: what is announced is less that */
@@ -59,7 +60,7 @@ bool file_ends_in(str name, str words)
     return false;
 }
 
-static int64_t max_of(const struct request_files *s, enum file_purpose p, str name)
+int64_t file_size_max(const struct request_files *s, enum file_purpose p, str name)
 {
     switch (p) {
     case FILE_DOCUMENT:
@@ -161,7 +162,7 @@ enum err file_begin(struct request *rq, str name, int64_t size, enum file_purpos
     *ret = (struct file_coming){
         .services = rq->services, .native = native, .content = { .fd = -1 }, .name = base_name(rq->arena, name)
     };
-    ret->size_max = max_of(&rq->settings->files, purpose, ret->name);
+    ret->size_max = file_size_max(&rq->settings->files, purpose, ret->name);
     if (!ret->name.len)
         return fail_parameter_missing_named(&rq->fault, S("file"));
     if (size - FORM_ROOM > ret->size_max)
@@ -228,7 +229,7 @@ static enum err check(struct request *rq, const struct file_coming *f, enum file
         known = file_ends_in(f->name, FILES_BATCH_ENDS);
     if (!known)
         return fail_input_format_unsupported(&rq->fault); /* REF: E165 */
-    if (f->size > max_of(&rq->settings->files, purpose, f->name))
+    if (f->size > file_size_max(&rq->settings->files, purpose, f->name))
         return fail_file_too_large_upload(&rq->fault); /* REF: E166 */
     return OK;
 }
@@ -239,6 +240,7 @@ enum err file_keep(struct request *rq, struct file_coming *f, enum file_purpose 
     struct file_keep k = { .blobs = rq->services->blobs,
                            .content = &f->content,
                            .reservation = str_from_cstr(f->reservation),
+                           .document = purpose == FILE_DOCUMENT,
                            .row = { .workspace = rq->workspace,
                                     .key = rq->key_id,
                                     .purpose = file_purpose_word(purpose),
@@ -261,6 +263,8 @@ enum err file_keep(struct request *rq, struct file_coming *f, enum file_purpose 
     }
     if (store_run(rq->services->store, file_keep_job, &k))
         return fail_storage_upload_failed(&rq->fault);
+    if (k.document)
+        document_reader_wake(rq->services->reader);
     f->reservation[0] = 0;
     *ret = k.row;
     return OK;
@@ -392,8 +396,7 @@ SUSPENDS static void sweep_orphans(struct services *s)
     o.hashes = arena_array(&a, str, o.room);
     lane_run(s->files, old_job, &o);
     for (size_t i = 0; i < o.count; i += ABSENT_STEP) {
-        struct store_absent absent = { "SELECT 1 FROM files WHERE hash = ? AND state = 1", o.hashes + i,
-                                       min_size(ABSENT_STEP, o.count - i) };
+        struct store_absent absent = { FILE_BLOB_OWNER_SQL, o.hashes + i, min_size(ABSENT_STEP, o.count - i) };
 
         if (store_run(s->store, store_absent_job, &absent))
             break; /* the next time */

@@ -21,6 +21,9 @@ str file_new_id(struct arena *a, enum file_purpose p);
 /* Whether the name ends in a dot and one of the words. */
 bool file_ends_in(str name, str words);
 
+/* Bytes that a file of that purpose and name may have. */
+int64_t file_size_max(const struct request_files *s, enum file_purpose p, str name);
+
 struct file_coming {
     struct services   *services;
     char               reservation[UUID_LEN + 1]; /* empty: there is none */

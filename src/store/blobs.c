@@ -164,6 +164,21 @@ void blob_drop(struct blob_writer *w)
     w->path[0] = 0;
 }
 
+enum err blob_scratch(const struct blobs *b, int *ret_fd)
+{
+    char name[] = "0123456789abcdef", path[BLOB_PATH_MAX];
+    int  fd;
+
+    rand_hex(name, 16);
+    snprintf(path, sizeof(path), "%.800s/" COMING "/%s", b->folder, name);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return failed(path);
+    (void)unlink(path); /* else it is swept */
+    *ret_fd = fd;
+    return OK;
+}
+
 enum err blob_read(const struct blobs *b, str hash, int *ret_fd, int64_t *ret_size)
 {
     char        path[BLOB_PATH_MAX];

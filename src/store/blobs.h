@@ -43,6 +43,9 @@ enum err blob_place(const struct blobs *b, struct blob_writer *w);
 /* It will not be: closes and removes it. Does nothing after blob_place(). */
 void blob_drop(struct blob_writer *w);
 
+/* A file without a name, for what is to be written and read once: it is gone when it is closed, also after kill -9. */
+enum err blob_scratch(const struct blobs *b, int *ret_fd);
+
 /* For reading. ERR_NOT_FOUND. */
 enum err blob_read(const struct blobs *b, str hash, int *ret_fd, int64_t *ret_size);
 void     blob_remove(const struct blobs *b, str hash);

@@ -1,6 +1,8 @@
 /* files.c - the table of files. Spec: platform.md §1. */
 #include "store/files.h"
 
+#include "store/documents.h"
+
 enum { COMING, THERE, DELETED };
 
 static enum err finish(sqlite3 *db, sqlite3_stmt *st)
@@ -125,6 +127,8 @@ enum err file_keep_within(sqlite3 *db, struct file_keep *k)
     k->row.md5 = str_of(k->content->md5_text, BLOB_MD5_LEN);
     k->row.size = k->content->size;
     e = insert(db, &k->row);
+    if (!e && k->document)
+        e = document_want_within(db, k->row.hash, k->row.name);
     return e ? e : blob_place(k->blobs, k->content); /* without its row it is an orphan, and swept */
 }
 
@@ -239,7 +243,7 @@ enum err file_list_job(sqlite3 *db, void *arg)
 static enum err remove_orphan(sqlite3 *db, const struct blobs *blobs, str hash)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "SELECT 1 FROM files WHERE hash = ? AND state = 1 LIMIT 1", &st);
+    enum err      e = store_prepare(db, FILE_BLOB_OWNER_SQL " LIMIT 1", &st);
     int           r;
 
     if (e)
@@ -260,17 +264,15 @@ enum err file_orphan_job(sqlite3 *db, void *arg)
     return e ? e : end_transaction(db, remove_orphan(db, o->blobs, o->hash));
 }
 
-enum err file_delete_job(sqlite3 *db, void *arg)
+/* *ret_hash, *ret_text: of blobs that nobody may have any more. */
+static enum err delete_row(sqlite3 *db, const struct file_delete *d, struct arena *a, str *ret_hash, str *ret_text)
 {
-    struct file_delete *d = arg;
-    char                hash[BLOB_HASH_LEN];
-    struct file_orphan  orphan = { d->blobs, str_of(hash, sizeof(hash)) };
-    sqlite3_stmt       *st;
-    enum err            e = store_prepare(db,
-                                          "UPDATE files SET state = 2, until_ms = ?3 WHERE id = ?1 AND state = 1"
-                                                     " AND (?2 = '' OR workspace = ?2) RETURNING hash",
-                                          &st);
-    int                 r;
+    sqlite3_stmt *st;
+    enum err      e = store_prepare(db,
+                                    "UPDATE files SET state = 2, until_ms = ?3 WHERE id = ?1 AND state = 1"
+                                         " AND (?2 = '' OR workspace = ?2) RETURNING hash",
+                                    &st);
+    int           r;
 
     if (e)
         return e;
@@ -279,12 +281,34 @@ enum err file_delete_job(sqlite3 *db, void *arg)
     sqlite3_bind_int64(st, 3, d->until_ms);
     r = sqlite3_step(st);
     if (r == SQLITE_ROW)
-        memcpy(hash, store_column_str(st, 0).ptr, sizeof(hash));
+        *ret_hash = arena_str(a, store_column_str(st, 0));
     e = r == SQLITE_DONE ? ERR_NOT_FOUND : store_err(db, r);
     if (!e)
         e = store_err(db, sqlite3_step(st)); /* to its end */
     sqlite3_finalize(st);
-    return e ? e : file_orphan_job(db, &orphan);
+    return e ? e : document_forget_within(db, a, *ret_hash, ret_text);
+}
+
+enum err file_delete_job(sqlite3 *db, void *arg)
+{
+    struct file_delete *d = arg;
+    struct arena        a;
+    str                 hash, text;
+    enum err            e = store_exec(db, "BEGIN IMMEDIATE");
+
+    if (e)
+        return e;
+    arena_init(&a, 0);
+    e = end_transaction(db, delete_row(db, d, &a, &hash, &text));
+    if (!e) {
+        struct file_orphan content = { d->blobs, hash }, words = { d->blobs, text };
+
+        e = file_orphan_job(db, &content);
+        if (!e && text.len)
+            e = file_orphan_job(db, &words);
+    }
+    arena_free(&a);
+    return e;
 }
 
 enum err file_sweep_job(sqlite3 *db, void *arg)
@@ -299,10 +323,10 @@ enum err file_sweep_job(sqlite3 *db, void *arg)
     return finish(db, st);
 }
 
-static enum err reset(sqlite3 *db, const struct blobs *blobs)
+static enum err reset(sqlite3 *db, const struct blobs *blobs, const char *sql)
 {
     sqlite3_stmt *st;
-    enum err      e = store_prepare(db, "DELETE FROM files RETURNING hash", &st);
+    enum err      e = store_prepare(db, sql, &st);
     int           r;
 
     if (e)
@@ -319,5 +343,8 @@ enum err file_reset_job(sqlite3 *db, void *blobs)
 {
     enum err e = store_exec(db, "BEGIN IMMEDIATE");
 
-    return e ? e : end_transaction(db, reset(db, blobs));
+    if (e)
+        return e;
+    e = reset(db, blobs, "DELETE FROM files RETURNING hash");
+    return end_transaction(db, e ? e : reset(db, blobs, "DELETE FROM documents RETURNING text"));
 }

@@ -622,6 +622,7 @@ enum err process_engine_open(struct loop *l, struct child *c, const struct upstr
     pe = xcalloc(1, sizeof(*pe));
     pe->engine.ops = &process_ops;
     pe->engine.name = c->o.name;
+    pe->engine.cloud = o->cloud;
     pe->child = c;
     pe->upstream = upstream;
     pe->fallback = o->fallback;

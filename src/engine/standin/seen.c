@@ -55,6 +55,37 @@ void seen_add(struct buf *b, unsigned number, const struct picture *p)
     buf_add_char(b, ']');
 }
 
+static str name_of(const struct chat_document *d)
+{
+    return d->name.len ? d->name : d->id;
+}
+
+void seen_add_documents(struct buf *b, struct seen_documents *s, const struct chat_document *d, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        s->count++;
+        if (s->told == SEEN_DOCUMENTS_MAX) {
+            s->tokens += d[i].tokens;
+            continue;
+        }
+        s->told++;
+        buf_addf(b, " [document %zu: %.*s, %.*s", s->count, STR_ARG(name_of(&d[i])), STR_ARG(d[i].format));
+        if (d[i].pages)
+            buf_addf(b, ", %lld %s", (long long)d[i].pages, d[i].pages == 1 ? "page" : "pages");
+        buf_addf(b, ", %lld tokens]", (long long)d[i].tokens);
+    }
+}
+
+void seen_add_passages(struct buf *b, const struct seen_documents *s, const struct chat_passage *p, size_t count)
+{
+    if (s->count > s->told)
+        buf_addf(b, " [and %zu more documents, %lld tokens]", s->count - s->told, (long long)s->tokens);
+    for (size_t i = 0; i < count; i++)
+        buf_addf(b, " [nearest in %.*s: \"%.*s\"]", STR_ARG(name_of(p[i].document)), STR_ARG(p[i].text));
+    if (!count)
+        buf_add(b, S(" [nothing in them has a word of the question]"));
+}
+
 str seen_text(struct arena *a, const struct picture *p)
 {
     struct buf b;

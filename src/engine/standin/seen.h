@@ -3,13 +3,25 @@
 #define DASHBOX_ENGINE_STANDIN_SEEN_H
 
 #include "base/buf.h"
+#include "contract/chat.h"
 #include "contract/picture.h"
 
-#define SEEN_TEXT_MAX ((size_t)1000) /* bytes of a picture's text in a sentence */
+#define SEEN_TEXT_MAX      ((size_t)1000) /* bytes of a picture's text in a sentence */
+#define SEEN_DOCUMENTS_MAX 10             /* that are told one by one */
 
 /* ` [picture 1: png, 640 x 480 pixels, white 71 %, black 20 %, 1 face, text "Hello / World"]`; what nobody has looked for is not
  * mentioned. `number`: from 1. */
 void seen_add(struct buf *b, unsigned number, const struct picture *p);
+
+/* ` [document 1: report.pdf, pdf, 3 pages, 1234 tokens]`; of many only the first are told, and the rest counted. */
+struct seen_documents {
+    size_t  count, told; /* so far */
+    int64_t tokens;      /* of those that are not told */
+};
+void seen_add_documents(struct buf *b, struct seen_documents *s, const struct chat_document *d, size_t count);
+
+/* Behind all of them: ` [nearest in report.pdf: "The warranty lasts 24 months."]`, or that there is nothing. */
+void seen_add_passages(struct buf *b, const struct seen_documents *s, const struct chat_passage *p, size_t count);
 
 /* Its lines, a line each. */
 str seen_text(struct arena *a, const struct picture *p);

@@ -26,6 +26,7 @@
 #include "engine/standin/schema.h"
 #include "engine/standin/seen.h"
 #include "engine/standin/special.h"
+#include "engine/standin/sql.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "tokens/count_memo.h"
@@ -58,6 +59,8 @@ struct standin {
     uint64_t                seed;
     str (*header)(void *arg, str name);
     enum err (*see)(struct request *rq, const struct chat_part *p, bool text_alone, struct picture *ret);
+    enum err (*recall)(struct request *rq, const struct chat_input *in, str question,
+                       struct chat_passage ret[CHAT_PASSAGES_MAX], size_t *ret_count);
     pthread_mutex_t lock; /* of `lane` */
     struct lane    *lane; /* NULL until needed */
 };
@@ -160,23 +163,51 @@ static str json_object_text(const struct standin_stream *st)
     return buf_str(&out);
 }
 
-/* Looks at the media of the question, once. */
+/* Tells of the documents of the conversation, and looks into them. */
+SUSPENDS static enum err recall(struct standin_stream *st, struct buf *b)
+{
+    const struct chat_input *in = st->in;
+    struct chat_passage      passages[CHAT_PASSAGES_MAX];
+    struct seen_documents    seen = { 0 };
+    size_t                   count = 0;
+    enum err                 e;
+
+    for (size_t i = 0; i < in->message_count; i++) {
+        const struct chat_message *m = &in->messages[i];
+
+        seen_add_documents(b, &seen, m->documents, m->document_count);
+        for (size_t k = 0; k < m->part_count; k++)
+            seen_add_documents(b, &seen, m->parts[k].documents, m->parts[k].document_count);
+    }
+    if (!seen.count || !st->engine->recall)
+        return OK;
+    e = st->engine->recall(st->rq, in, st->question.message, passages, &count);
+    if (e == ERR_CANCELLED)
+        return e;
+    seen_add_passages(b, &seen, passages, e ? 0 : count);
+    return OK;
+}
+
+/* Looks at the media of the question and at documents, once. */
 SUSPENDS static enum err look(struct standin_stream *st)
 {
     const struct chat_message *user = message_last(st->in, CHAT_USER);
     bool                       text_alone = st->in->model && st->in->model->task == MODEL_TASK_OCR_VISION;
     unsigned                   number = 0;
     struct buf                 b;
+    enum err                   e;
 
-    if (st->looked || !st->engine->see || !user)
+    if (st->looked)
         return OK;
     st->looked = true;
     buf_init(&b, st->rq->arena, SIZE_MAX / 2);
-    for (size_t i = 0; i < user->part_count; i++) {
+    e = recall(st, &b);
+    if (e)
+        return e;
+    for (size_t i = 0; st->engine->see && user && i < user->part_count; i++) {
         struct picture *p;
-        enum err        e;
 
-        if (user->parts[i].kind == CHAT_PART_TEXT)
+        if (user->parts[i].kind == CHAT_PART_TEXT || user->parts[i].kind == CHAT_PART_FILE)
             continue;
         number++;
         p = arena_new(st->rq->arena, struct picture);
@@ -243,6 +274,31 @@ SUSPENDS static enum err instance_make(struct standin_stream *st, struct yyjson_
     }
     *ret = m.text;
     return OK;
+}
+
+struct asking {
+    struct arena          *arena;
+    const struct text2sql *question;
+    str                    text;
+};
+
+static void ask_sql(void *arg)
+{
+    struct asking *q = arg;
+
+    q->text = sql_answer(q->arena, q->question);
+}
+
+SUSPENDS static str statement_make(struct standin_stream *st)
+{
+    struct asking q = { .arena = st->rq->arena, .question = st->in->sql };
+    struct lane  *lane = lane_get(st->engine);
+
+    if (lane)
+        lane_run(lane, ask_sql, &q);
+    else
+        ask_sql(&q);
+    return q.text;
 }
 
 static struct yyjson_val *tool_schema(const struct chat_input *in, str name)
@@ -314,6 +370,8 @@ SUSPENDS static enum err plan_by_rules(struct standin_stream *st)
             return e;
     } else if (in->format != CHAT_FORMAT_TEXT) {
         text = json_object_text(st);
+    } else if (st->in->sql) {
+        text = statement_make(st);
     } else {
         e = look(st);
         if (e)
@@ -830,7 +888,7 @@ static enum err refuse_unheld(struct standin_stream *st)
 
     if (st->in->audio_out && !(st->answer && st->answer->audio.given))
         return fail_speech_unavailable(&st->rq->fault);
-    if (chat_file_id(st->in, &file_id))
+    if (chat_file_id(st->in, &file_id)) /* REF: X055: a fallback of an engine that was to know it */
         return fail_document_file_invalid(&st->rq->fault, file_id);
     return OK;
 }
@@ -1169,6 +1227,7 @@ struct engine *standin_new(struct arena *a, const struct standin_options *o, str
     engine->seed = o->seed;
     engine->header = o->header;
     engine->see = o->see;
+    engine->recall = o->recall;
     engine->prefixes = prefixes_open();
     pthread_mutex_init(&engine->lock, NULL);
     arena_defer(a, standin_close, engine);

@@ -7,6 +7,8 @@
  *                 and that. Messages longer than STANDIN_ECHO_MAX bytes are cut and end in " […]".
  *   media         of the last user message: behind the text, what can be told of them without a model (seen.h). OCR models answer with the
  *                 text that was read.
+ *   documents     behind the text: what they are, and the sentences in them that have most in common with the question
+ *   text-to-SQL   a statement made of names and values in the question (sql.h)
  *   n             choice 0 as above; choice i begins "dashbox stand-in (answer i+1): ", and rolls dice of its own.
  *   json_object   {"engine": "dashbox stand-in", "message": the same text without its beginning, "answer": i+1 (i > 0)}
  *   json_schema   a made-up instance (schema.h); E219 when none is found.
@@ -34,7 +36,7 @@
  * Streamed, three events of one token come first, then up to eight tokens each.
  *
  * Thread: shared by all loops: read-only but for the scenario's atomic counters, the prefixes behind their lock, and a lane of its own that makes up
- *         values from schemas, begun when first needed. Streams are the request's.
+ *         values from schemas and statements, begun when first needed. Streams are the request's.
  * Memory: the engine is in the arena given, which must outlive all its streams and ends the lane;
  *         streams are in the request's.
  * Limits: scenario.h, schema.h. Spec: chat.md §3.6-3.9, 4.3-4.8.
@@ -50,6 +52,7 @@
 
 struct arena;
 struct chat_part;
+struct chat_passage;
 struct error_row;
 struct picture;
 struct tokenizer;
@@ -66,6 +69,9 @@ struct standin_options {
     /* What the part of a message shows, or its text alone, in the request's memory; ERR_NOT_FOUND: nobody has looked at it;
      * ERR_CANCELLED. NULL: nobody can. */
     enum err (*see)(struct request *rq, const struct chat_part *p, bool text_alone, struct picture *ret);
+    /* The sentences of the documents that are nearest to the question, in the request's memory. NULL: nobody has documents. */
+    enum err (*recall)(struct request *rq, const struct chat_input *in, str question,
+                       struct chat_passage ret[CHAT_PASSAGES_MAX], size_t *ret_count);
 };
 
 /* NULL when the scenario cannot be used; *why is then a line for the operator. Loading a scenario reads a file and needs

@@ -804,6 +804,7 @@ enum err upstream_open(struct loop *l, const struct upstream_options *o, struct 
     options_copy(up);
     up->engine.ops = &upstream_ops;
     up->engine.name = up->o.name;
+    up->engine.cloud = o->cloud;
     up->reader = (struct body_reader){ .cloud = o->cloud, .strict = o->strict };
     up->endpoints = arena_array(&up->arena, struct endpoint, o->endpoint_count);
     for (size_t i = 0; i < o->endpoint_count && !e; i++)
