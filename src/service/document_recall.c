@@ -16,7 +16,7 @@
 #define BYTES_MAX     ((int64_t)8 << 20) /* of all texts */
 #define SENTENCE_MAX  ((size_t)400)      /* bytes; a longer one is cut */
 #define SENTENCES_MAX 20000              /* of a piece */
-#define QUESTION_MAX  ((size_t)4000)     /* bytes */
+#define QUESTION_MAX  ((size_t)1000)     /* bytes */
 
 /* A sentence that may be given. */
 struct finalist {

@@ -195,6 +195,17 @@ describe('reading', () => {
         assert.equal((await client(next).files.list()).data.length, 1);
     });
 
+    test('is given back by a server that is stopped', async () => {
+        const box = await start('stopped');
+        await stop_reader(box);
+        const id = await upload(box, 'a.txt', 'After the stop.\n');
+        await until(() => fs.readdirSync(path.join(folder, 'stopped', 'blobs', 'coming')).length === 1, 'the reading to begin');
+        await box.stop();
+        box.process = undefined;
+        assert.deepEqual(fs.readdirSync(path.join(folder, 'stopped', 'blobs', 'coming')), []);
+        assert.match(said(await ask_when_read(await start('stopped'), [id], 'hi')), /a\.txt, text, 4 tokens/);
+    });
+
     test('is tried again when the engine hangs', async () => {
         const box = await start('hangs', '--set', 'documents.time=500ms');
         await stop_reader(box);
