@@ -9,7 +9,7 @@ static const char usage[] =
     "  --data DIR, --config FILE   the server's; the same default\n"
     "\n"
     "For a fresh start between two tests: counts of limits, usage and its cost, used free quota, tasks, sessions and\n"
-    "runs of applications, faults, the journal, the clock and the scenario's call numbers. Keys, workspaces, members,\n"
+    "runs of applications, assistants, faults, the journal, the clock and the scenario's call numbers. Keys, workspaces, members,\n"
     "models, policies, applications and payments stay. Not under --production.\n";
 
 static enum err reset(struct cli *c)

@@ -232,6 +232,12 @@ static const char *const migrations[] = {
     "  status TEXT NOT NULL, body TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX app_responses_by_app ON app_responses (app);"
     "CREATE INDEX app_responses_by_time ON app_responses (created_ms);",
+
+    /* Assistants, threads, messages, runs, steps: store/assistants.h. */
+    "CREATE TABLE assistant_objects ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, owner TEXT NOT NULL,"
+    "  workspace TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL);"
+    "CREATE INDEX assistant_objects_by_owner ON assistant_objects (owner, kind, workspace, number);",
 };
 
 /* What the operator can do about it. */
