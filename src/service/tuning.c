@@ -431,11 +431,11 @@ SUSPENDS static enum err read_file(struct run *run, str name, int fd, struct tra
         training_check_close(s.check);
         return e;
     }
-    if (s.e == ERR_EOF)
+    if (t->lines)
         tell_problems(run, name, s.check);
     add_totals(totals, t);
     if (s.e == ERR_INVALID)
-        say(run, "%.*s: it is an archive; JSON lines are read alone", STR_ARG(name));
+        say(run, "%.*s: %.*s", STR_ARG(name), STR_ARG(training_check_broken(s.check)));
     if (s.e != ERR_EOF || !t->lines)
         e = fail_training_data_empty(&run->fault, name);
     else if (t->bad)
