@@ -1,6 +1,7 @@
 /* app_edit.c - applications, as an administrator changes them. */
 #include "access/app_edit.h"
 
+#include "access/app_bases.h"
 #include "base/clock.h"
 #include "base/rand.h"
 #include "contract/app.h"
@@ -39,6 +40,7 @@ static enum err read_text(struct edit *e, str workspace, str text, struct app *r
     if (r)
         return edit_refuse(e, ERR_INVALID, "the definition cannot be taken: %.*s", STR_ARG(problem));
     *ret_json = json_text(e->arena, root);
+    r = app_bases_check(e, workspace, ret->bases, ret->base_count);
     for (size_t i = 0; i < ret->plugin_count && !r; i++) {
         r = has_row(e, "SELECT 1 FROM plugins WHERE id = ? AND workspace = ?", ret->plugins[i], workspace);
         if (r == ERR_NOT_FOUND)

@@ -233,6 +233,7 @@ struct draft {
     struct app_node node;
     str             type, next, otherwise, *targets; /* targets: of its cases */
     yyjson_val     *params, *cases, *body, *until, *arguments;
+    struct texts    bases;
 };
 
 /* clang-format off */
@@ -277,6 +278,12 @@ static const struct key plugin_keys[] = {
     NODE_KEYS, NEXT_KEY,
     { S("plugin"), read_id, NODE(plugin) }, { S("tool"), read_id, NODE(tool) }, { S("arguments"), read_any, DRAFT(arguments) },
 };
+static const struct key retrieval_keys[] = {
+    NODE_KEYS, NEXT_KEY,
+    { S("knowledge"), read_texts, DRAFT(bases), 0, APPS_BASES_MAX },
+    { S("query"), read_template, NODE(text) },
+    { S("top"), read_int, NODE(top), 1, APPS_TOP_MAX },
+};
 static const struct key template_keys[] = { NODE_KEYS, NEXT_KEY, { S("text"), read_template, NODE(text) } };
 static const struct key output_keys[] = {
     NODE_KEYS, NEXT_KEY, { S("text"), read_template, NODE(text) }, { S("stream"), read_bool, NODE(stream) },
@@ -293,6 +300,7 @@ static const struct {
     [APP_MODEL] = { model_keys, ARRAY_LEN(model_keys) },
     [APP_CONDITION] = { condition_keys, ARRAY_LEN(condition_keys) },
     [APP_LOOP] = { loop_keys, ARRAY_LEN(loop_keys) },
+    [APP_RETRIEVAL] = { retrieval_keys, ARRAY_LEN(retrieval_keys) },
     [APP_PLUGIN] = { plugin_keys, ARRAY_LEN(plugin_keys) },
     [APP_TEMPLATE] = { template_keys, ARRAY_LEN(template_keys) },
     [APP_OUTPUT] = { output_keys, ARRAY_LEN(output_keys) },
@@ -539,6 +547,23 @@ static bool arguments_read(struct reader *r, struct draft *d)
     return true;
 }
 
+/* ---- knowledge bases ---- */
+
+static bool bases_keep(struct reader *r, struct draft *d)
+{
+    struct app *app = r->app;
+
+    if (!d->bases.count || !d->node.text.source.len)
+        return refuse(r, "a retrieval node needs \"knowledge\", a list of ids, and \"query\"");
+    d->node.bases = d->bases.at;
+    d->node.base_count = d->bases.count;
+    app->bases = arena_realloc(r->arena, app->bases, app->base_count * sizeof(*app->bases),
+                               (app->base_count + d->bases.count) * sizeof(*app->bases));
+    for (size_t i = 0; i < d->bases.count; i++)
+        app->bases[app->base_count++] = d->bases.at[i];
+    return true;
+}
+
 /* ---- a list of nodes ---- */
 
 static bool type_read(struct reader *r, yyjson_val *v, struct draft *d)
@@ -549,12 +574,9 @@ static bool type_read(struct reader *r, yyjson_val *v, struct draft *d)
         if (!str_eq(type, node_names[t]))
             continue;
         d->node.type = (enum app_node_type)t;
-        if (node_tables[t].count)
-            return true;
-        /* Until there are knowledge bases (service/app_retrieve.h) a flow cannot ask one. */
-        return refuse(r, "this dashbox has no knowledge bases: a node cannot retrieve from them");
+        return true;
     }
-    return refuse(r, "the type of a node is start, model, condition, loop, plugin, template, output or end");
+    return refuse(r, "the type of a node is start, model, condition, loop, retrieval, plugin, template, output or end");
 }
 
 /* What it goes on to; `where` as the index of a node behind `at`. */
@@ -610,6 +632,7 @@ static bool node_read(struct reader *r, yyjson_val *v, size_t at, struct draft *
     case APP_END:
         return d->node.text.source.len || refuse(r, "the node needs \"text\"");
     case APP_RETRIEVAL:
+        return bases_keep(r, d);
     case APP_NODE_TYPES:
         break;
     }

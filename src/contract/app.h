@@ -105,8 +105,12 @@ struct app_node {
     struct app_nodes body;
     struct app_case  until; /* no conditions: none */
 
-    struct app_text text;   /* template, output, end; loop: what a round gives */
+    struct app_text text;   /* template, output, end; loop: what a round gives; retrieval: what is asked */
     bool            stream; /* output, end: piece by piece */
+
+    str    *bases; /* retrieval: ids of knowledge bases */
+    size_t  base_count;
+    opt_int top; /* so many pieces of text at most */
 
     str                  plugin, tool; /* plugin */
     struct app_argument *arguments;
@@ -128,6 +132,8 @@ struct app {
     size_t           variable_count;
     str             *plugins; /* ids: of an agent, or named by the nodes of a flow */
     size_t           plugin_count;
+    str             *bases; /* ids of the knowledge bases of its nodes */
+    size_t           base_count;
     struct app_nodes nodes; /* flow */
 };
 

@@ -172,3 +172,92 @@ enum err app_read_body(struct request *rq, yyjson_val *root, struct apps_input *
         return fail_parameter_missing_named(&rq->fault, S("parameters"));
     return params_read(rq, &apps_params_native_parameters, parameters, NULL, in);
 }
+
+/* ---- OpenAI's responses (platform.md §4.7) ---- */
+
+static enum err read_parts(struct request *rq, yyjson_val *parts, struct chat_message *m)
+{
+    size_t      i, n;
+    yyjson_val *part;
+
+    m->content_is_array = true;
+    m->parts = arena_array(rq->arena, struct chat_part, yyjson_arr_size(parts));
+    yyjson_arr_foreach(parts, i, n, part)
+    {
+        str               type = json_str(json_get(part, "type"));
+        struct chat_part *p = &m->parts[m->part_count++];
+
+        if (str_eq(type, S("input_text")) || str_eq(type, S("output_text")))
+            *p = (struct chat_part){ .kind = CHAT_PART_TEXT, .text = json_str(json_get(part, "text")) };
+        else if (str_eq(type, S("input_image")))
+            *p = (struct chat_part){ .kind = CHAT_PART_IMAGE, .text = json_str(json_get(part, "image_url")) };
+        else
+            return fail_app_parameter_unserved(&rq->fault, type.len ? type : S("an item without a type"));
+        if (p->kind == CHAT_PART_IMAGE && chat_check_media_url(rq, p->text))
+            return ERR_FAULT;
+    }
+    m->content = chat_parts_text(rq->arena, m->parts, m->part_count);
+    return OK;
+}
+
+static enum err read_item(struct request *rq, yyjson_val *v, struct chat_message *ret)
+{
+    str         type = json_str(json_get(v, "type"));
+    yyjson_val *content = json_get(v, "content");
+
+    if (type.len && !str_eq(type, S("message")))
+        return fail_app_parameter_unserved(&rq->fault, type);
+    if (!yyjson_is_arr(content))
+        return app_read_message(rq, v, ret);
+    *ret = (struct chat_message){ 0 };
+    if (!chat_role_parse(json_str(json_get(v, "role")), &ret->role) || ret->role > CHAT_ASSISTANT)
+        return fail_message_role_invalid(&rq->fault);
+    return read_parts(rq, content, ret);
+}
+
+/* What the service says it does not take, and what would change the answer. */
+static enum err check_unserved(struct request *rq, yyjson_val *root)
+{
+    static const char *const names[] = { "previous_response_id", "conversation", "instructions", "tools" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        yyjson_val *v = json_get(root, names[i]);
+
+        if (v && !is_nothing(v))
+            return fail_app_parameter_unserved(&rq->fault, str_from_cstr(names[i]));
+    }
+    return OK;
+}
+
+enum err app_read_response(struct request *rq, yyjson_val *root, struct apps_input *in, bool *ret_background)
+{
+    yyjson_val *input = json_get(root, "input"), *one, *background = json_get(root, "background");
+    size_t      i, n;
+    enum err    e = check_unserved(rq, root);
+
+    if (e)
+        return e;
+    if ((background && !yyjson_is_bool(background)) ||
+        (yyjson_is_true(background) && yyjson_is_true(json_get(root, "stream"))))
+        return fail_parameter_missing_named(&rq->fault, S("background"));
+    in->biz = json_get(root, "biz_params");
+    if (in->biz && !yyjson_is_obj(in->biz))
+        return fail_parameter_missing_named(&rq->fault, S("biz_params"));
+    if (ret_background)
+        *ret_background = yyjson_is_true(background);
+    if (yyjson_is_str(input) && yyjson_get_len(input)) {
+        in->messages = arena_array(rq->arena, struct chat_message, 1);
+        in->messages[in->message_count++] = (struct chat_message){ .role = CHAT_USER, .content = json_str(input) };
+        return OK;
+    }
+    if (!yyjson_is_arr(input) || !yyjson_arr_size(input))
+        return fail_parameter_missing_named(&rq->fault, S("input"));
+    in->messages = arena_array(rq->arena, struct chat_message, yyjson_arr_size(input));
+    yyjson_arr_foreach(input, i, n, one)
+    {
+        e = read_item(rq, one, &in->messages[in->message_count++]);
+        if (e)
+            return e;
+    }
+    return has_user(in) ? OK : fail_user_message_missing(&rq->fault); /* REF: E050 */
+}

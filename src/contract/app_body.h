@@ -8,6 +8,9 @@
 /* REF: E159, E050, E042, E021, D004. */
 enum err app_read_body(struct request *rq, struct yyjson_val *root, struct apps_input *in);
 
+/* The body of an OpenAI response. `ret_background` may be NULL. REF: D004. */
+enum err app_read_response(struct request *rq, struct yyjson_val *root, struct apps_input *in, bool *ret_background);
+
 /* One message of a conversation: a text, or items of text and images. */
 enum err app_read_message(struct request *rq, struct yyjson_val *v, struct chat_message *ret);
 

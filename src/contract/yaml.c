@@ -135,6 +135,10 @@ enum err yaml_read(struct arena *a, str text, yyjson_val **ret, str *ret_problem
     *ret = json_parse_copy(a, text);
     if (*ret)
         return OK;
+    if (!text.len) {
+        *ret_problem = S("there is nothing in it");
+        return ERR_INVALID;
+    }
     if (!utf8_valid(text)) {
         *ret_problem = S("it is no UTF-8 text");
         return ERR_INVALID;

@@ -191,7 +191,7 @@ static const struct option *option_find(str name)
 
 static str nearest_option(str name)
 {
-    str names[128];
+    str names[256];
 
     ASSERT(option_count <= ARRAY_LEN(names));
     for (unsigned i = 0; i < option_count; i++)
@@ -769,7 +769,7 @@ static const struct {
 
 static enum err unknown_option(struct reader *r, yaml_node_t *key, str name)
 {
-    str names[128];
+    str names[256];
     str near;
 
     ASSERT(option_count + ARRAY_LEN(lists) <= ARRAY_LEN(names));

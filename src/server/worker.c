@@ -380,6 +380,13 @@ static void on_batches_stopped(void *arg)
     task_runner_stop(w->tasks, on_tasks_stopped, w);
 }
 
+static void on_background_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    batch_runner_stop(w->batches, on_batches_stopped, w);
+}
+
 static void on_drained(void *arg)
 {
     struct worker *w = arg;
@@ -389,7 +396,7 @@ static void on_drained(void *arg)
     w->drain_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
-    batch_runner_stop(w->batches, on_batches_stopped, w);
+    background_stop(w, on_background_stopped, w);
 }
 
 static void cut_off(struct worker *w)

@@ -68,7 +68,7 @@ SUSPENDS static enum err load(struct app_run *r)
     return OK;
 }
 
-/* REF: E204b. */
+/* REF: E204a, E204b. */
 SUSPENDS static enum err admit_rate(struct app_run *r)
 {
     struct request    *rq = r->rq;
@@ -81,7 +81,8 @@ SUSPENDS static enum err admit_rate(struct app_run *r)
         return OK;
     e = rates_admit(rq->access->rates, &claim, 1, clock_unix_ms(), &r->ticket, &state);
     if (e == ERR_LIMIT)
-        return fail_request_rate_native(&rq->fault);
+        return rq->surface == SURFACE_NATIVE ? fail_request_rate_native(&rq->fault)
+                                             : fail_request_rate_openai(&rq->fault);
     return e == ERR_UNREACHABLE ? fail_throttled(&rq->fault) : e;
 }
 
@@ -148,6 +149,15 @@ enum err app_open(struct request *rq, struct apps_input *in, struct app_run **re
     if (!e)
         *ret = r;
     return e;
+}
+
+enum err app_check(struct request *rq, struct apps_input *in)
+{
+    struct app_run *r = arena_new(rq->arena, struct app_run);
+
+    might_suspend();
+    *r = (struct app_run){ .rq = rq, .in = in };
+    return load(r);
 }
 
 enum app_kind app_run_kind(const struct app_run *r)

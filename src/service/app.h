@@ -22,6 +22,9 @@ struct app_run;
 /* Looks the application up for the request's workspace. REF: E143, E194, E204, E050, E174. Nothing has been sent yet when it refuses. */
 SUSPENDS enum err app_open(struct request *rq, struct apps_input *in, struct app_run **ret);
 
+/* Whether there is such an application for the request, published. REF: E143, E194. */
+SUSPENDS enum err app_check(struct request *rq, struct apps_input *in);
+
 enum app_kind            app_run_kind(const struct app_run *run);
 const struct app_answer *app_run_answer(const struct app_run *run);
 

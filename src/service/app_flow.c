@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "contract/errors.gen.h"
+#include "service/app_retrieve.h"
 #include "service/app_run.h"
 
 /* A node under way. */
@@ -49,6 +50,15 @@ static enum err give(struct app_run *r, str node, str json)
     ASSERT(v->value);
     r->values = v;
     return OK;
+}
+
+static str json_of(struct app_run *r, str text)
+{
+    struct buf b;
+
+    buf_init(&b, r->rq->arena, SIZE_MAX / 2);
+    json_add_str(&b, text);
+    return buf_str(&b);
 }
 
 static str result_json(struct app_run *r, str text)
@@ -492,6 +502,41 @@ SUSPENDS static enum err do_plugin(struct doing *d)
     return end_node(d, buf_str(&out));
 }
 
+/* The texts that were found, one behind the other, and each with where it is from. */
+SUSPENDS static enum err do_retrieval(struct doing *d)
+{
+    struct app_run      *r = d->run;
+    struct app_retrieval q = { .bases = d->node->bases,
+                               .base_count = d->node->base_count,
+                               .top = d->node->top.set ? (size_t)d->node->top.v : APPS_TOP_DEFAULT };
+    struct app_found    *found;
+    struct buf           texts, b;
+    size_t               count;
+    enum err             e = fill(d, &d->node->text, &q.query);
+
+    if (e)
+        return e;
+    d->step.input = result_json(r, q.query);
+    e = app_retrieve(r->rq, &q, &found, &count);
+    if (e)
+        return e;
+    buf_init(&texts, r->rq->arena, APPS_VALUES_MAX);
+    buf_init(&b, r->rq->arena, SIZE_MAX / 2);
+    for (size_t i = 0; i < count; i++) {
+        buf_add(&texts, found[i].text);
+        buf_add(&texts, i + 1 < count ? S("\n\n") : S(""));
+        add_text(&b, i ? ",{\"text\":" : "{\"text\":", found[i].text);
+        add_text(&b, ",\"title\":", found[i].title);
+        add_text(&b, ",\"doc_id\":", found[i].document);
+        add_text(&b, ",\"doc_name\":", found[i].document_name);
+        buf_add(&b, S(",\"score\":"));
+        json_add_num(&b, found[i].score);
+        buf_add_char(&b, '}');
+    }
+    return end_node(d, arena_printf(r->rq->arena, "{\"result\":%.*s,\"chunks\":[%.*s]}",
+                                    STR_ARG(json_of(r, buf_str(&texts))), STR_ARG(buf_str(&b))));
+}
+
 /* ---- node after node ---- */
 
 SUSPENDS static enum err do_node(struct doing *d, size_t *ret_next)
@@ -513,6 +558,7 @@ SUSPENDS static enum err do_node(struct doing *d, size_t *ret_next)
     case APP_END:
         return end_output(d, 0);
     case APP_RETRIEVAL:
+        return do_retrieval(d);
     case APP_NODE_TYPES:
         break;
     }

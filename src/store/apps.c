@@ -163,11 +163,73 @@ enum err app_keep_job(sqlite3 *db, void *arg)
     return e == ERR_EXISTS ? OK : e; /* the application has been deleted meanwhile: there is nothing to keep it for */
 }
 
+/* ---- responses ---- */
+
+enum err app_response_put_job(sqlite3 *db, void *arg)
+{
+    const struct app_response_job *j = arg;
+    const str                      texts[] = { j->id, j->app, j->workspace, j->status, j->body };
+    const int64_t                  old[] = { j->now_ms - j->life_ms }, now[] = { j->now_ms };
+    enum err                       e = run_sql(db, "DELETE FROM app_responses WHERE created_ms <= ?", NULL, 0, old, 1);
+
+    return e ? e
+             : run_sql(
+                   db,
+                   "INSERT INTO app_responses (id, app, workspace, status, body, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+                   texts, 5, now, 1);
+}
+
+enum err app_response_get_job(sqlite3 *db, void *arg)
+{
+    struct app_response_job *j = arg;
+    sqlite3_stmt            *st;
+    enum err                 e = store_prepare(db,
+                                               "SELECT status, body, created_ms FROM app_responses"
+                                                               " WHERE id = ?1 AND workspace = ?2 AND (?3 = '' OR app = ?3)",
+                                               &st);
+    int                      r;
+
+    if (e)
+        return e;
+    store_bind_str(st, 1, j->id);
+    store_bind_str(st, 2, j->workspace);
+    store_bind_str(st, 3, j->app);
+    r = sqlite3_step(st);
+    if (r == SQLITE_ROW) {
+        j->status = arena_str(j->arena, store_column_str(st, 0));
+        j->body = arena_str(j->arena, store_column_str(st, 1));
+        j->created_ms = sqlite3_column_int64(st, 2);
+    }
+    e = step_end(db, st, r);
+    return e ? e : r == SQLITE_ROW ? OK : ERR_NOT_FOUND;
+}
+
+enum err app_response_update_job(sqlite3 *db, void *arg)
+{
+    const struct app_response_job *j = arg;
+    const str                      texts[] = { j->id, j->workspace, j->status, j->body };
+    enum err                       e = run_sql(db,
+                                               "UPDATE app_responses SET status = ?3, body = ?4"
+                                                                     " WHERE id = ?1 AND workspace = ?2 AND status IN ('queued', 'running')",
+                                               texts, 4, NULL, 0);
+
+    return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
+}
+
+enum err app_response_delete_job(sqlite3 *db, void *arg)
+{
+    const struct app_response_job *j = arg;
+    const str                      texts[] = { j->id, j->workspace };
+    enum err e = run_sql(db, "DELETE FROM app_responses WHERE id = ?1 AND workspace = ?2", texts, 2, NULL, 0);
+
+    return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
+}
+
 enum err app_reset_job(sqlite3 *db, void *unused)
 {
     (void)unused;
-    return store_exec(db,
-                      "BEGIN IMMEDIATE; DELETE FROM app_turns; DELETE FROM app_sessions; DELETE FROM app_runs; COMMIT");
+    return store_exec(db, "BEGIN IMMEDIATE; DELETE FROM app_turns; DELETE FROM app_sessions; DELETE FROM app_runs;"
+                          "DELETE FROM app_responses; COMMIT");
 }
 
 /* ---- plug-ins ---- */

@@ -39,7 +39,21 @@ struct app_keep {
 };
 enum err app_keep_job(sqlite3 *db, void *app_keep);
 
-/* All sessions and runs; the applications stay. */
+/* Answers that can be read again (service/app_responses.h). Put also forgets those that are older than life_ms; get and delete are for
+ * `app`, or any when it is empty; update is of one that is queued or running, delete of one that is not. ERR_NOT_FOUND: there is none. */
+struct app_response_job {
+    struct arena *arena;
+    str           id, app, workspace;
+    str           status, body; /* out of get */
+    int64_t       now_ms, life_ms;
+    int64_t       created_ms; /* out of get */
+};
+enum err app_response_put_job(sqlite3 *db, void *app_response_job);
+enum err app_response_get_job(sqlite3 *db, void *app_response_job);
+enum err app_response_update_job(sqlite3 *db, void *app_response_job);
+enum err app_response_delete_job(sqlite3 *db, void *app_response_job);
+
+/* All sessions, runs and responses; the applications stay. */
 enum err app_reset_job(sqlite3 *db, void *unused);
 
 /* ERR_NOT_FOUND: the workspace has no such plug-in. ERR_INVALID: its secret cannot be opened. */

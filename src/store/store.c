@@ -225,6 +225,13 @@ static const char *const migrations[] = {
     "CREATE INDEX documents_by_text ON documents (text) WHERE text <> '';"
     "INSERT INTO documents (hash, name)"
     "  SELECT hash, name FROM files WHERE state = 1 AND purpose = 'file-extract' GROUP BY hash;",
+
+    /* Answers of applications in OpenAI's form. */
+    "CREATE TABLE app_responses ("
+    "  id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, workspace TEXT NOT NULL,"
+    "  status TEXT NOT NULL, body TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX app_responses_by_app ON app_responses (app);"
+    "CREATE INDEX app_responses_by_time ON app_responses (created_ms);",
 };
 
 /* What the operator can do about it. */

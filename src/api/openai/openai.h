@@ -23,6 +23,7 @@ SUSPENDS enum err handle_openai_files(struct request *rq);
 SUSPENDS enum err handle_openai_file(struct request *rq);
 SUSPENDS enum err handle_openai_models(struct request *rq);
 SUSPENDS enum err handle_openai_model(struct request *rq);
+SUSPENDS enum err handle_openai_app(struct request *rq);
 SUSPENDS enum err handle_openai_reranks(struct request *rq);
 
 /* Lines of batches (service/batch_runner.h): the answer's body into *ret, its cost into *charge. */

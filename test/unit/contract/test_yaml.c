@@ -64,7 +64,8 @@ TEST(what_is_wrong_is_told_with_its_line)
     assert_refused("a: 1\na: 2\n", "line 2: a key is given twice");
     assert_refused("a: [1\n", "line 2: did not find expected ',' or ']'");
     assert_refused("? [a]\n: b\n", "line 1: a key must be a word");
-    assert_refused("", "line 1: there is nothing in it");
+    assert_refused("", "there is nothing in it");
+    assert_refused("# only this\n", "line 1: there is nothing in it");
     assert_refused("a: \xff\n", "it is no UTF-8 text");
 }
 
