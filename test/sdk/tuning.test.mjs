@@ -1,5 +1,5 @@
 // Fine-tuning and deployments: files are checked line by line, a job is made, followed and cancelled; a trainer of the operator's trains,
-// or nobody does, and says so. What comes of it is deployed, and answers. The ends of jobs that have failed: D030-D033.
+// or nobody does, and says so. What comes of it is deployed, and answers. The ends of jobs that have failed: D030-D033, D035.
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -171,6 +171,37 @@ test('samples with pictures come as an archive, and what they name is in it', as
     }
 });
 
+// A grey picture.
+function png(width, height) {
+    const chunk = (name, bytes) => {
+        const body = Buffer.concat([Buffer.from(name), bytes]), ends = Buffer.alloc(8);
+        ends.writeUInt32BE(bytes.length, 0);
+        ends.writeUInt32BE(crc32(body), 4);
+        return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
+    };
+    const head = Buffer.alloc(13);
+    head.writeUInt32BE(width, 0);
+    head.writeUInt32BE(height, 4);
+    head[8] = 8;
+    return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', head),
+        chunk('IDAT', zlib.deflateSync(Buffer.alloc((width + 1) * height, 127))), chunk('IEND', Buffer.alloc(0))]);
+}
+
+test('a portrait is trained on pictures, and is a resource from the first', async () => {
+    const ask = file => call(box, 'POST', '/fine-tunes', { model: 'facechain-finetune', training_file_ids: [file] });
+    const none = await call(box, 'POST', '/fine-tunes', { model: 'facechain-finetune', training_file_ids: [] });
+    assert.deepEqual([none.status, none.message], [400, 'Missing training files.']);
+    const made = (await ask(await upload(box, 'me.png', png(300, 200)))).output;
+    assert.equal(made.finetuned_output, `facechain-finetune-${made.job_id}`);
+    const done = await wait(box, made.job_id);
+    assert.equal(done.status, 'SUCCEEDED', JSON.stringify([done, await logs(box, done.job_id)]));
+    assert.match((await logs(box, done.job_id)).join('\n'), /me\.png: a picture of 300 by 200/);
+    assert.deepEqual((await call(box, 'GET', `/fine-tunes/${done.job_id}/checkpoints`)).output, []);
+    assert.equal((await call(box, 'POST', '/deployments', { model_name: done.finetuned_output, capacity: 1 })).status, 404);
+    const bad = await wait(box, (await ask(await upload(box, 'me.jpg', 'not a picture'))).output.job_id);
+    assert.deepEqual([bad.status, bad.message], ['FAILED', 'me.jpg: it is no picture that a portrait can be trained on.']); // D035
+});
+
 test('a file in pieces and with a mark at its start is read as a whole', async () => {
     const long = chat('q', 'word '.repeat(200_000)); // more than a piece of the reader
     const file = await upload(box, 'long.jsonl', '\ufeff' + [chat('q', 'a'), long, chat('q', 'a')].join('\r\n'));
@@ -340,7 +371,7 @@ engines:
 route:
   'local/*': local
 `;
-const start = data => serve({ config: TRAINER, args: ['--data', path.join(folder, data)] });
+const start = data => serve({ config: TRAINER, args: ['--workers', '2', '--data', path.join(folder, data)] });
 const trained = await start('trained');
 const order = how => ({ hyper_parameters: { lr_scheduler_type: how } });
 const says = (box, id, what) => until(async () => (await logs(box, id)).some(l => l.includes(what)), `${id} to say ${what}`, 20000);
