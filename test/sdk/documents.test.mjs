@@ -1,5 +1,5 @@
 // Documents in chat: the openai SDK from npm, unmodified, and files that this test makes; what is read once, what is lost by no kill, what an
-// engine behind is given, and what it costs.
+// engine behind is given, and what it costs. E034 is brought about by an engine that is stopped.
 
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
