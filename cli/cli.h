@@ -37,12 +37,18 @@ int cli_chat(int argc, char **argv);
 int cli_embed(int argc, char **argv);
 int cli_rerank(int argc, char **argv);
 int cli_tasks(int argc, char **argv);
+int cli_tune(int argc, char **argv);
+int cli_deployments(int argc, char **argv);
 int cli_image(int argc, char **argv);
 int cli_video(int argc, char **argv);
 int cli_say(int argc, char **argv);
 int cli_listen(int argc, char **argv);
 int cli_voices(int argc, char **argv);
 int cli_tokens(int argc, char **argv);
+
+/* Applications: their definitions and runs, on the store itself; and calls of them. */
+int cli_apps(int argc, char **argv);
+int cli_plugins(int argc, char **argv);
 
 /* What is in images, videos and audio, told by the media engine. */
 int cli_inspect(int argc, char **argv);

@@ -43,6 +43,8 @@ static const struct {
     { S("listen"), GROUP_CALLS, cli_listen, "what is said in sounds and videos; subtitles too", true },
     { S("voices"), GROUP_CALLS, cli_voices, "who can read", true },
     { S("tasks"), GROUP_CALLS, cli_tasks, "asynchronous work: list, show, wait, cancel", true },
+    { S("tune"), GROUP_CALLS, cli_tune, "fine-tuning: create, follow, cancel jobs", true },
+    { S("deployments"), GROUP_CALLS, cli_deployments, "models that calls can name", true },
     { S("tokens"), GROUP_CALLS, cli_tokens, "how many tokens a text is; counted here", true },
     { S("inspect"), GROUP_CALLS, cli_inspect, "what is in images, videos and audio; looked at here", true },
     { S("keys"), GROUP_ACCESS, cli_keys, "create, list and revoke API keys", true },
@@ -50,6 +52,8 @@ static const struct {
     { S("members"), GROUP_ACCESS, cli_members, "who works in which workspace", true },
     { S("models"), GROUP_ACCESS, cli_models, "what the models can do, and which of them the account has", true },
     { S("moderation"), GROUP_ACCESS, cli_moderation, "words and expressions that are refused", true },
+    { S("apps"), GROUP_ACCESS, cli_apps, "applications: agents and flows, and how they ran", true },
+    { S("plugins"), GROUP_ACCESS, cli_plugins, "HTTP services that applications call", true },
     { S("usage"), GROUP_MONEY, cli_usage, "what was used and what it cost", true },
     { S("account"), GROUP_MONEY, cli_account, "balance, payments, free quota", true },
     { S("faults"), GROUP_TESTS, cli_faults, "let calls fail on purpose", true },
@@ -80,7 +84,7 @@ static int cli_help(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (i == 0 || commands[i].group != commands[i - 1].group)
             printf("\n%s\n", group_titles[commands[i].group]);
-        printf("  %-10.*s %s\n", STR_ARG(commands[i].name), commands[i].help);
+        printf("  %-11.*s %s\n", STR_ARG(commands[i].name), commands[i].help);
     }
     puts("\n\"dashbox COMMAND --help\" says more of each.");
     return 0;

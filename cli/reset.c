@@ -8,9 +8,9 @@ static const char usage[] =
     "  --admin-key KEY          DASHBOX_ADMIN_KEY, or the file admin-key of the data folder\n"
     "  --data DIR, --config FILE   the server's; the same default\n"
     "\n"
-    "For a fresh start between two tests: counts of limits, usage and its cost, used free quota, tasks, faults,\n"
-    "the journal, the clock and the scenario's call numbers. Keys, workspaces, members, models, policies\n"
-    "and payments stay. Not under --production.\n";
+    "For a fresh start between two tests: counts of limits, usage and its cost, used free quota, tasks, sessions and\n"
+    "runs of applications, faults, the journal, the clock and the scenario's call numbers. Keys, workspaces, members,\n"
+    "models, policies, applications and payments stay. Not under --production.\n";
 
 static enum err reset(struct cli *c)
 {

@@ -187,7 +187,7 @@ static void convert(iconv_t c, str bytes, struct buf *b)
     }
 }
 
-bool encoding_to_utf8(str bytes, struct buf *b)
+bool encoding_to_utf8(str bytes, struct buf *b, str *ret)
 {
     str           sample = str_first(bytes, SAMPLE_MAX);
     enum encoding e = UTF8;
@@ -201,11 +201,10 @@ bool encoding_to_utf8(str bytes, struct buf *b)
             e = asian_find(sample);
     }
     bytes = str_from(bytes, mark);
-    if (e == UTF8)
-        buf_add(b, bytes); /* what is broken in it, out.c sees */
-    else if (converters[e] != (iconv_t)-1)
-        convert(converters[e], bytes, b);
-    else
+    if (e != UTF8 && converters[e] == (iconv_t)-1)
         return false;
+    if (e != UTF8)
+        convert(converters[e], bytes, b);
+    *ret = e == UTF8 ? bytes : buf_str(b);
     return true;
 }

@@ -12,7 +12,8 @@
 /* Opens the converters, which lie in files. */
 void encoding_begin(void);
 
-/* Appends the text as UTF-8; what cannot be converted becomes U+FFFD. False when the bytes are no text. */
-bool encoding_to_utf8(str bytes, struct buf *b);
+/* The text as UTF-8: the bytes themselves, which out.c makes valid, or what they are converted to in `b`, which is full when it is
+ * too long. What cannot be converted becomes U+FFFD. False when the bytes are no text. */
+bool encoding_to_utf8(str bytes, struct buf *b, str *ret);
 
 #endif

@@ -8,6 +8,7 @@
 #include "engines/document/xml.h"
 
 #define ITEMS_MAX 100000
+#define TEXT_MAX  (4 * PACKAGE_PART_MAX) /* of a chapter as UTF-8 */
 
 struct book {
     struct arena *arena;
@@ -53,18 +54,20 @@ static void book_begins(void *arg, str name, const char **attributes)
 static enum document_verdict chapter_read(struct reading *r, struct package *p, const char *part)
 {
     struct arena          a;
-    struct buf            text;
-    str                   bytes;
+    struct buf            b;
+    str                   bytes, text;
     enum document_verdict v;
 
     arena_init(&a, 0);
-    buf_init(&text, &a, SIZE_MAX / 2);
+    buf_init(&b, &a, TEXT_MAX);
     v = package_part(p, part, &a, &bytes);
-    if (!v && !encoding_to_utf8(bytes, &text))
+    if (!v && !encoding_to_utf8(bytes, &b, &text))
         v = DOCUMENT_BROKEN;
+    if (!v && b.full)
+        v = DOCUMENT_LARGE;
     if (!v) {
         out_gap(r->out);
-        html_to_text(buf_str(&text), r->out);
+        html_to_text(text, r->out);
     }
     arena_free(&a);
     return v;
@@ -84,17 +87,14 @@ static enum document_verdict chapters_read(struct reading *r, struct package *p,
     return found ? DOCUMENT_OK : reading_fails(r, DOCUMENT_BROKEN, "a book of which no chapter can be read");
 }
 
-enum document_verdict epub_read(struct reading *r)
+enum document_verdict epub_read(struct reading *r, struct package *p)
 {
     static const struct xml_events container_events = { .begins = container_begins },
                                    book_events = { .begins = book_begins };
-    struct package       *p = package_open(r->bytes);
     struct book           b = { .arena = r->arena };
     enum document_verdict v;
 
     r->format = DOCUMENT_FORMAT_EPUB;
-    if (!p)
-        return DOCUMENT_BROKEN;
     map_init(&b.items);
     v = xml_read(p, "META-INF/container.xml", &container_events, &b);
     if (!v)
@@ -103,6 +103,5 @@ enum document_verdict epub_read(struct reading *r)
     if (!v)
         v = chapters_read(r, p, &b);
     map_free(&b.items);
-    package_close(p);
     return v ? reading_fails(r, v, "a book whose contents cannot be read") : v;
 }

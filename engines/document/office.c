@@ -258,21 +258,15 @@ static enum document_verdict main_read(struct reading *r, struct package *p, con
     return v ? v : reading_fails(r, DOCUMENT_FORMAT, "a package of another program");
 }
 
-enum document_verdict office_read(struct reading *r)
+enum document_verdict office_read(struct reading *r, struct package *p)
 {
-    struct package       *p = package_open(r->bytes);
     struct relations      relations;
-    const char           *part;
-    enum document_verdict v;
+    enum document_verdict v = relations_read(p, r->arena, "", &relations);
+    const char           *part = v ? NULL : relation_of_type(&relations, S("officeDocument"));
 
-    if (!p)
-        return DOCUMENT_BROKEN;
-    v = relations_read(p, r->arena, "", &relations);
-    part = v ? NULL : relation_of_type(&relations, S("officeDocument"));
     if (part)
         v = main_read(r, p, part);
     else if (!v)
         v = reading_fails(r, DOCUMENT_FORMAT, "a package of another program");
-    package_close(p);
     return v ? reading_fails(r, v, "a part that cannot be read") : v;
 }

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <zip.h>
 
-#define PIECE ((size_t)64 * 1024)
+#define PIECE         ((size_t)64 * 1024)
+#define DIRECTORY_MAX ((uint64_t)PACKAGE_PARTS_MAX * 400) /* bytes: names of some length */
+#define END_MAX       (UINT16_MAX + 22 + 20)              /* from the end: a comment, and the two ends before it */
 
 struct package {
     zip_t  *zip;
@@ -15,12 +17,60 @@ struct package {
     char    piece[PIECE];
 };
 
-struct package *package_open(str bytes)
-{
-    struct package *p = xcalloc(1, sizeof(*p));
-    zip_source_t   *source;
-    zip_error_t     error;
+/* ---- its directory ---- */
 
+/* Little-endian; 0 beyond the end. */
+static uint64_t number_at(str bytes, uint64_t at, size_t len)
+{
+    uint64_t n = 0;
+
+    if (at > bytes.len || len > bytes.len - at)
+        return 0;
+    for (size_t i = len; i > 0; i--)
+        n = n << 8 | (unsigned char)bytes.ptr[at + i - 1];
+    return n;
+}
+
+/* What libzip takes memory for: it believes the numbers at the end of the archive, those of ZIP64 where there are any. All ends are looked
+ * at that it could find. APPNOTE 6.3.10, 4.3.14 to 4.3.16. */
+static bool directory_fits(str bytes)
+{
+    uint64_t tail = bytes.len > END_MAX ? bytes.len - END_MAX : 0;
+
+    for (uint64_t at = tail; at + 4 <= bytes.len; at++) {
+        uint64_t place, count = 0, size = 0;
+
+        if (memcmp(bytes.ptr + at, "PK\5\6", 4) == 0) {
+            count = number_at(bytes, at + 10, 2);
+            size = number_at(bytes, at + 12, 4);
+            if (count == UINT16_MAX || size == UINT32_MAX) /* it stands in the other one */
+                count = size = 0;
+        } else if (memcmp(bytes.ptr + at, "PK\6\7", 4) == 0) {
+            place = number_at(bytes, at + 8, 8);
+            if (place > bytes.len)
+                return false;
+            count = number_at(bytes, place + 32, 8);
+            size = number_at(bytes, place + 40, 8);
+        }
+        if (count > PACKAGE_PARTS_MAX || size > DIRECTORY_MAX)
+            return false;
+    }
+    return true;
+}
+
+/* ---- parts ---- */
+
+enum document_verdict package_open(str bytes, struct package **ret)
+{
+    struct package       *p = xcalloc(1, sizeof(*p));
+    zip_source_t         *source;
+    zip_error_t           error;
+    enum document_verdict v;
+
+    if (!directory_fits(bytes)) {
+        free(p);
+        return DOCUMENT_LARGE;
+    }
     zip_error_init(&error);
     p->bytes = (int64_t)bytes.len;
     source = zip_source_buffer_create(bytes.ptr, bytes.len, 0, &error);
@@ -29,10 +79,13 @@ struct package *package_open(str bytes)
     if (!p->zip)
         zip_source_free(source);
     zip_error_fini(&error);
-    if (p->zip && zip_get_num_entries(p->zip, 0) <= PACKAGE_PARTS_MAX)
-        return p;
+    if (p->zip && zip_get_num_entries(p->zip, 0) <= PACKAGE_PARTS_MAX) {
+        *ret = p;
+        return DOCUMENT_OK;
+    }
+    v = p->zip ? DOCUMENT_LARGE : DOCUMENT_BROKEN;
     package_close(p);
-    return NULL;
+    return v;
 }
 
 void package_close(struct package *p)

@@ -17,9 +17,9 @@
 
 struct package;
 
-/* NULL when it is no archive that can be read. `bytes` stay. */
-struct package *package_open(str bytes);
-void            package_close(struct package *p);
+/* DOCUMENT_BROKEN when it is no archive that can be read, DOCUMENT_LARGE when it has too many parts. `bytes` stay. */
+enum document_verdict package_open(str bytes, struct package **ret);
+void                  package_close(struct package *p);
 
 bool package_has(struct package *p, const char *name);
 

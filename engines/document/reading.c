@@ -5,6 +5,7 @@
 #include "engines/document/markdown.h"
 #include "engines/document/package.h"
 
+#define TEXT_ROOM    4    /* times what may be written: line ends and marks are shorter afterwards */
 #define PDF_HEAD_MAX 1024 /* bytes in which %PDF- must stand, as readers have it */
 
 enum document_verdict reading_fails(struct reading *r, enum document_verdict v, const char *why)
@@ -22,39 +23,39 @@ void reading_begin(void)
 
 static enum document_verdict package_read(struct reading *r)
 {
-    struct package       *p = package_open(r->bytes);
-    bool                  epub, office;
-    enum document_verdict v;
+    struct package       *p;
+    enum document_verdict v = package_open(r->bytes, &p);
 
-    if (!p)
-        return reading_fails(r, DOCUMENT_BROKEN, "a ZIP archive that cannot be opened");
-    epub = package_has(p, "META-INF/container.xml");
-    office = package_has(p, "_rels/.rels");
-    package_close(p);
-    if (epub)
-        v = epub_read(r);
-    else if (office)
-        v = office_read(r);
+    if (v)
+        return reading_fails(r, v, "a ZIP archive that cannot be opened");
+    if (package_has(p, "META-INF/container.xml"))
+        v = epub_read(r, p);
+    else if (package_has(p, "_rels/.rels"))
+        v = office_read(r, p);
     else
         v = reading_fails(r, DOCUMENT_FORMAT, "a ZIP archive that is no document");
+    package_close(p);
     return v;
 }
 
 enum document_verdict text_read(struct reading *r)
 {
     struct buf b;
+    str        text;
 
-    buf_init(&b, r->arena, SIZE_MAX / 2);
+    buf_init(&b, r->arena, TEXT_ROOM * (size_t)r->out->max);
     r->format = DOCUMENT_FORMAT_TEXT;
-    if (str_starts(r->bytes, S("{\\rtf")) || !encoding_to_utf8(r->bytes, &b)) {
+    if (str_starts(r->bytes, S("{\\rtf")) || !encoding_to_utf8(r->bytes, &b, &text)) {
         r->format = DOCUMENT_FORMAT_UNKNOWN;
         return reading_fails(r, DOCUMENT_FORMAT, "neither text nor a format that is read");
     }
+    if (b.full)
+        return reading_fails(r, DOCUMENT_LARGE, "the text is too long");
     if (str_eq(r->extension, S("md")) || str_eq(r->extension, S("markdown"))) {
         r->format = DOCUMENT_FORMAT_MARKDOWN;
-        markdown_to_text(buf_str(&b), r->arena, r->out);
+        markdown_to_text(text, r->arena, r->out);
     } else {
-        out_add(r->out, buf_str(&b));
+        out_add(r->out, text);
     }
     return DOCUMENT_OK;
 }

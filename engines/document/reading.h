@@ -8,6 +8,8 @@
 #include "engine/document/facts.h"
 #include "engines/document/out.h"
 
+struct package;
+
 struct reading {
     str                  bytes;     /* the whole document */
     str                  extension; /* in small letters; "-": none */
@@ -30,9 +32,9 @@ enum document_verdict reading_fails(struct reading *r, enum document_verdict v, 
 
 enum document_verdict pdf_read(struct reading *r);
 enum document_verdict mobi_read(struct reading *r);
-enum document_verdict epub_read(struct reading *r);   /* a ZIP archive with META-INF/container.xml */
-enum document_verdict office_read(struct reading *r); /* a ZIP archive with _rels/.rels */
-enum document_verdict text_read(struct reading *r);   /* and Markdown, by its extension */
+enum document_verdict epub_read(struct reading *r, struct package *p);   /* it has META-INF/container.xml */
+enum document_verdict office_read(struct reading *r, struct package *p); /* it has _rels/.rels */
+enum document_verdict text_read(struct reading *r);                      /* and Markdown, by its extension */
 
 void pdf_begin(void);
 

@@ -8,6 +8,7 @@ struct walk {
     const struct xml_events *events;
     void                    *arg;
     size_t                   depth;
+    int64_t                  fed; /* bytes */
     bool                     refused, wrong;
 };
 
@@ -71,6 +72,8 @@ static bool take(void *arg, str piece, bool last)
 
     if (XML_Parse(w->parser, piece.ptr, (int)piece.len, last) != XML_STATUS_OK)
         w->wrong = true;
+    w->fed += (int64_t)piece.len;
+    w->wrong = w->wrong || w->fed - XML_GetCurrentByteIndex(w->parser) > XML_TOKEN_MAX;
     return !w->wrong && !w->refused && !(w->events->enough && w->events->enough(w->arg));
 }
 

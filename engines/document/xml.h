@@ -9,6 +9,8 @@
 #include "engines/document/package.h"
 
 #define XML_DEPTH_MAX 1000
+#define XML_TOKEN_MAX \
+    (INT64_C(4) * 1024 * 1024) /* bytes of a tag, a comment: it is gone through again with each piece */
 
 struct xml_events {
     /* `attributes` are names and values in turn, ending with NULL. */

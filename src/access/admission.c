@@ -274,6 +274,19 @@ enum err admit(struct request *rq, const struct model *m)
     return e;
 }
 
+enum err admit_line(struct request *rq, const struct model *m, struct charge *deferred)
+{
+    enum err e;
+
+    might_suspend();
+    rq->admission = arena_new(rq->arena, struct admission);
+    rq->admission->model = m;
+    rq->admission->batch = true;
+    rq->admission->deferred = deferred;
+    e = account_permits(rq, m);
+    return e ? e : check_standing(rq, m);
+}
+
 enum err admit_prompt(struct request *rq)
 {
     struct admission *ad = rq->admission;
@@ -368,6 +381,10 @@ enum err admit_charge(struct request *rq)
     if (ad->charged)
         return OK;
     ad->charged = true;
+    if (ad->deferred) {
+        *ad->deferred = charge;
+        return OK;
+    }
     e = ledger_charge(rq->access->log, &charge, &charged);
     return e ? e : ledger_wait(rq->access->log, charged.ticket);
 }

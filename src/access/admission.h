@@ -38,10 +38,15 @@ struct admission {
     bool                on_route, in_batch; /* counted there */
     bool                charged;
     bool                made_task; /* it counts, though no engine has been asked yet */
+    struct charge      *deferred;  /* out: what it costs, for whoever books it; NULL: it is booked here */
 };
 
 /* Steps 6 to 8, and 10 but for the prompt. Also strikes with a fault that was asked for (access/faults.h). */
 SUSPENDS enum err admit(struct request *rq, const struct model *m);
+
+/* The same for a line of a batch: steps 6 to 8 alone, since batches do not count for the limits of calls. What it costs is left in
+ * `deferred`, whose model is NULL as long as it costs nothing. */
+SUSPENDS enum err admit_line(struct request *rq, const struct model *m, struct charge *deferred);
 
 /* The prompt's tokens, rq->usage.prompt_tokens: the rest of step 10. */
 SUSPENDS enum err admit_prompt(struct request *rq);

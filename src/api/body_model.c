@@ -3,6 +3,7 @@
 
 #include "access/faults.h"
 #include "contract/errors.gen.h"
+#include "service/deployments.h"
 
 /* The model's name, without what asks for a failure, goes to rq->model_name. */
 static enum err read_name(struct request *rq, yyjson_val *root, enum err (*missing)(struct fault *f))
@@ -15,7 +16,7 @@ static enum err read_name(struct request *rq, yyjson_val *root, enum err (*missi
     return e;
 }
 
-/* REF: E161, E031, E198a, E052, E022. */
+/* REF: E161, E031, E198a, E052, E022, E236. */
 enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret)
 {
     const struct model *m;
@@ -26,8 +27,11 @@ enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path
     m = request_model(rq, rq->model_name);
     if (!m && model_find(rq->model_name))
         return fail_model_not_found_404(&rq->fault); /* a retired one */
-    if (!m)
-        return fail_model_not_found_native(&rq->fault);
+    if (!m) {
+        e = deployment_model(rq, rq->model_name, &m);
+        if (e)
+            return e == ERR_NOT_FOUND ? fail_model_not_found_native(&rq->fault) : e;
+    }
     if (!(m->calls & (BIT(MODEL_CALL_SYNC) | BIT(MODEL_CALL_SSE) | BIT(MODEL_CALL_ASYNC))))
         return fail_http_call_unsupported(&rq->fault); /* a model that only speaks WebSocket */
     if (!model_on_path(m, path))

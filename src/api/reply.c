@@ -88,7 +88,7 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
         add(f, S("x-dashscope-finished"), rq->stream ? S("false") : S("true"));
         if (UNLIKELY(rq->partial))
             add(f, S("x-dashscope-partialresponse"), S("true"));
-        add(f, S("x-dashscope-timeout"), number(rq->arena, rq->settings->call_ms / 1000));
+        add(f, S("x-dashscope-timeout"), number(rq->arena, (rq->call_ms ? rq->call_ms : rq->settings->call_ms) / 1000));
     }
     if (rq->surface == SURFACE_NATIVE && !f->managed)
         add(f, S("x-dashscope-call-gateway"), S("true"));

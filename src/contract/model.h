@@ -127,6 +127,7 @@ struct model {
     str id, family, provider;
     str equals;    /* the dated snapshot that the id stands for now; may be empty */
     str offline;   /* "2026-07-13", when retiring or retired */
+    str served;    /* what its engine is told it is; empty: `id`. Of deployments, never of the catalogue */
     str workspace; /* the only one that may call it; empty: all may (of the configuration, never of the catalogue) */
     enum model_task   task;
     enum model_status status;

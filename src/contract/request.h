@@ -94,6 +94,12 @@ struct request_files {
     int64_t deleted_ms;        /* that long what was deleted is known */
 };
 
+/* What the configuration says of batches (platform.md §2.1). */
+struct request_batches {
+    int64_t lines, unfinished; /* of a file; of the account */
+    int64_t keep_ms;
+};
+
 /* What the configuration says of documents. */
 struct request_documents {
     int64_t page_max;
@@ -103,6 +109,22 @@ struct request_documents {
 /* What the configuration says of speech: how many of each a workspace may have made. */
 struct request_speech {
     int64_t voices_max, vocabularies_max;
+};
+
+/* What the configuration says of applications (platform.md §4). */
+struct request_apps {
+    int64_t time_ms;   /* for a whole run */
+    int64_t rate;      /* calls a minute of one application, under the published limits */
+    int64_t plugin_ms; /* for one call of a plug-in */
+};
+
+/* What the configuration says of fine-tuning and deployments (platform.md §6). */
+struct request_tuning {
+    const str *trainer;                  /* words of a command */
+    size_t     trainer_count;            /* 0: there is none */
+    int64_t    grace_ms;                 /* of its end */
+    int64_t    unfinished_max, kept_max; /* jobs of a workspace; 0: any number */
+    int64_t    deploy_ms;                /* that a change of a deployment takes */
 };
 
 /* What is done with media in chat (the option media.chat). */
@@ -128,12 +150,15 @@ struct request_settings {
     struct request_tasks   tasks;
     struct request_uploads uploads;
     struct request_files   files;
+    struct request_batches batches;
     struct request_documents documents;
-    struct request_speech  speech;
-    int                    media_chat; /* enum request_media */
-    int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
-    const struct model    *models;     /* the user's own, beside the catalogue's */
-    size_t                 model_count;
+    struct request_speech    speech;
+    struct request_apps      apps;
+    struct request_tuning    tuning;
+    int                      media_chat; /* enum request_media */
+    int64_t                  key_max;    /* good keys that may be made through the admin API; 0: any number */
+    const struct model      *models;     /* the user's own, beside the catalogue's */
+    size_t                   model_count;
 };
 
 /* What the server does for each of the tasks of a connection that has many (api/ws). */
@@ -142,6 +167,10 @@ struct request_hooks {
     SUSPENDS enum err (*renew)(struct request *rq);
     /* The line in the log, the counters, the journal; gives back what the task held. `status` 0: the client has gone. */
     SUSPENDS void (*ended)(struct request *part, int status, enum err e);
+    /* For work that goes on behind the call: a request like this one with an arena of its own, NULL when the server stops; and
+     * run(own, arg) on a fiber of its own (server/background.h). `run` NULL: it is not wanted after all. */
+    struct request *(*prepare)(struct request *rq);
+    void (*launch)(struct request *own, SUSPENDS void (*run)(struct request *own, void *arg), void *arg);
 };
 
 /* Bytes of a body that the journal keeps. */
@@ -156,6 +185,7 @@ struct request {
     const struct route            *route;
     enum surface                   surface;
     int64_t                        body_max;         /* bytes, of this route */
+    int64_t                        call_ms;          /* what x-dashscope-timeout says; 0: the settings' */
     char                           id[UUID_LEN + 1]; /* x-request-id, request_id */
 
     /* Who calls (access/account.h); NULL on routes without a key. The snapshot is held until the request has ended. */

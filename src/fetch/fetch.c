@@ -168,6 +168,34 @@ SUSPENDS static enum fetch_error look_up(const struct download *d, const struct 
 }
 
 /* A connection to that very address: what the name says a moment later does not count. Its pool is the caller's to close. */
+SUSPENDS static enum err send_to(const struct download *d, const struct url *u, const struct address *at,
+                                 struct http_client_request *rq, struct http_pool **ret_pool, struct http_client **ret)
+{
+    int64_t                  left_ms = (d->deadline_us - loop_now_us(fiber_loop())) / 1000;
+    struct http_pool_options o = { .origin = { .port = u->port, .tls = u->tls, .fixed = true, .address = *at },
+                                   .connection_max = 1,
+                                   .connect_ms = min_i64(left_ms, d->f->o.connect_ms) };
+    struct http_pool        *pool;
+    enum err                 e = left_ms > 0 ? OK : ERR_TIMEOUT;
+
+    if (!e && u->tls)
+        e = want_tls(d->f);
+    if (e)
+        return e;
+    rq->target = u->target;
+    rq->first_ms = rq->total_ms = left_ms;
+    memcpy(o.origin.host, u->host, sizeof(o.origin.host));
+    if (u->tls)
+        o.tls = d->f->tls; /* the pool holds it, too */
+    pool = http_pool_open(fiber_loop(), &o);
+    e = http_client_open(pool, d->arena, rq, ret);
+    if (e)
+        http_pool_close(pool);
+    else
+        *ret_pool = pool;
+    return e;
+}
+
 SUSPENDS static enum err ask(const struct download *d, const struct url *u, const struct address *at,
                              struct http_pool **ret_pool, struct http_client **ret)
 {
@@ -175,35 +203,14 @@ SUSPENDS static enum err ask(const struct download *d, const struct url *u, cons
                                              { S("accept-encoding"), S("identity") },
                                              { S("user-agent"), S("dashbox") } };
     size_t                     field_count = 3;
-    int64_t                    left_ms = (d->deadline_us - loop_now_us(fiber_loop())) / 1000;
-    struct http_pool_options   o = { .origin = { .port = u->port, .tls = u->tls, .fixed = true, .address = *at },
-                                     .connection_max = 1,
-                                     .connect_ms = min_i64(left_ms, d->f->o.connect_ms) };
-    struct http_client_request rq = {
-        .method = S("GET"), .target = u->target, .fields = fields, .first_ms = left_ms, .total_ms = left_ms
-    };
-    struct http_pool *pool;
-    enum err          e = left_ms > 0 ? OK : ERR_TIMEOUT;
+    struct http_client_request rq = { .method = S("GET"), .fields = fields };
 
     if (d->before.fd >= 0 && d->before.etag.len)
         fields[field_count++] = (struct http_field){ S("if-none-match"), d->before.etag };
     if (d->before.fd >= 0 && d->before.modified.len)
         fields[field_count++] = (struct http_field){ S("if-modified-since"), d->before.modified };
     rq.field_count = field_count;
-    if (!e && u->tls)
-        e = want_tls(d->f);
-    if (e)
-        return e;
-    memcpy(o.origin.host, u->host, sizeof(o.origin.host));
-    if (u->tls)
-        o.tls = d->f->tls; /* the pool holds it, too */
-    pool = http_pool_open(fiber_loop(), &o);
-    e = http_client_open(pool, d->arena, &rq, ret);
-    if (e)
-        http_pool_close(pool);
-    else
-        *ret_pool = pool;
-    return e;
+    return send_to(d, u, at, &rq, ret_pool, ret);
 }
 
 static bool is_redirect(int status)
@@ -530,4 +537,53 @@ enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_re
         kept_add(&f->kept, &d->now);
     }
     return FETCH_OK;
+}
+
+/* ---- calls ---- */
+
+SUSPENDS static enum fetch_error take_answer(const struct download *d, struct http_client *c,
+                                             const struct fetch_call *call, struct fetch_answer *ret)
+{
+    const struct http_head *h = http_client_head(c);
+    char                   *text = NULL;
+    size_t                  len = 0;
+    enum err                e;
+
+    ret->status = h->status;
+    ret->type = plain_type(http_head_field(h, S("content-type")), d->arena);
+    e = http_client_body(c, (size_t)call->answer_max, &text, &len);
+    ret->body = str_of(text, len);
+    return e == ERR_LIMIT ? FETCH_TOO_LARGE : error_of(d, e);
+}
+
+enum fetch_error fetch_call(struct fetcher *f, struct arena *a, const struct fetch_call *call, struct fetch_answer *ret)
+{
+    struct download            d = { .f = f, .arena = a };
+    struct address             at[ADDRESSES];
+    struct http_client_request rq = { .method = call->method,
+                                      .fields = call->fields,
+                                      .field_count = call->field_count,
+                                      .body = call->body,
+                                      .has_body = call->has_body };
+    struct http_pool          *pool = NULL;
+    struct http_client        *c = NULL;
+    struct url                 u;
+    size_t                     count = 0;
+    enum fetch_error           fe;
+    enum err                   e = ERR_UNREACHABLE;
+
+    might_suspend();
+    *ret = (struct fetch_answer){ 0 };
+    d.deadline_us = loop_now_us(fiber_loop()) + call->time_ms * 1000;
+    if (!url_parse(call->url, a, &u))
+        return FETCH_URL;
+    fe = look_up(&d, &u, at, &count);
+    for (size_t i = 0; !fe && i < count && (e == ERR_UNREACHABLE || e == ERR_REFUSED); i++)
+        e = send_to(&d, &u, &at[i], &rq, &pool, &c);
+    if (fe || e)
+        return fe ? fe : error_of(&d, e);
+    fe = take_answer(&d, c, call, ret);
+    http_client_close(c);
+    http_pool_close(pool);
+    return fe;
 }

@@ -22,6 +22,7 @@
 #include "base/arena.h"
 #include "loop/fiber.h"
 #include "loop/lane.h"
+#include "net/http1.h"
 
 struct fetcher;
 struct results;
@@ -92,5 +93,27 @@ struct fetched {
 
 SUSPENDS enum fetch_error fetch(struct fetcher *f, struct arena *a, const struct fetch_request *rq,
                                 struct fetched *ret);
+
+/* ---- calls ---- */
+
+/* Calls an HTTP service that somebody else named, guarded as a download is. The answer is in memory, whatever its status; no redirect
+ * is followed. */
+struct fetch_call {
+    str                      method, url;
+    const struct http_field *fields; /* Host and Content-Length are added */
+    size_t                   field_count;
+    str                      body;
+    bool                     has_body;
+    int64_t                  time_ms, answer_max; /* for all of it; bytes */
+};
+
+struct fetch_answer {
+    int status;
+    str type; /* as declared, without parameters, lower case */
+    str body; /* in the arena */
+};
+
+SUSPENDS enum fetch_error fetch_call(struct fetcher *f, struct arena *a, const struct fetch_call *call,
+                                     struct fetch_answer *ret);
 
 #endif

@@ -299,6 +299,10 @@ enum err process_start(struct loop *l, const struct process_options *o, struct p
         stdio[i + 1].data.stream = (uv_stream_t *)&pipe->uv;
     }
     uo.stdio_count = PROCESS_CHANNEL;
+    if (o->input) {
+        stdio[0].flags = UV_INHERIT_FD;
+        stdio[0].data.fd = o->input;
+    }
     if (o->channel) {
         stdio[PROCESS_CHANNEL].flags = UV_INHERIT_FD;
         stdio[PROCESS_CHANNEL].data.fd = o->channel;

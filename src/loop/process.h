@@ -1,6 +1,6 @@
 /* process.h - a child process: started, heard, stopped.
  *
- * What it writes to its standard output and error comes line by line; its standard input is empty. It leads a process
+ * What it writes to its standard output and error comes line by line; its standard input is empty, or a file. It leads a process
  * group of its own, so that a signal reaches what it has started too and the terminal's Ctrl-C does not: whoever started
  * it stops it. Where setpriv(1) is there (util-linux), it is killed by the kernel when our thread ends without that.
  *
@@ -28,6 +28,7 @@ struct process_options {
     const char *const *env;  /* "NAME=value" beside our own environment, ends with NULL; NULL: nothing more */
     const char        *dir;  /* to work in; NULL: ours */
     bool               bare; /* its environment is `env` and nothing of ours */
+    int input;               /* this descriptor of ours is its standard input; 0: that is empty. Likewise */
     int channel;             /* it finds this descriptor of ours as PROCESS_CHANNEL; 0: none. We may then close ours */
     void (*on_line)(void *arg, str line); /* without its line end; may be NULL */
     void (*on_exit)(void *arg);           /* once; may be NULL */

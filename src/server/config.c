@@ -191,7 +191,7 @@ static const struct option *option_find(str name)
 
 static str nearest_option(str name)
 {
-    str names[128];
+    str names[256];
 
     ASSERT(option_count <= ARRAY_LEN(names));
     for (unsigned i = 0; i < option_count; i++)
@@ -549,14 +549,14 @@ static_assert(offsetof(struct config_engine, header_count) ==
               "read_pairs() fills a pointer and the count behind it");
 
 /* The words of a command: cut at blanks, but for what stands in single or double quotes. False: a quote is open. */
-static bool split_words(struct arena *a, struct config_engine *e)
+static bool split_words(struct arena *a, str command, str **ret, size_t *ret_count)
 {
-    str   command = e->command;
     char *text = arena_bytes(a, command.len + 1), *at = text, *word = text;
     char  quote = 0;
     bool  open = false;
 
-    e->words = arena_array(a, str, command.len / 2 + 1);
+    *ret = arena_array(a, str, command.len / 2 + 1);
+    *ret_count = 0;
     for (size_t i = 0; i <= command.len; i++) {
         char c = i < command.len ? command.ptr[i] : ' ';
 
@@ -567,7 +567,7 @@ static bool split_words(struct arena *a, struct config_engine *e)
             *at++ = c;
             open = true;
         } else if (open) {
-            e->words[e->word_count++] = str_of(word, (size_t)(at - word));
+            (*ret)[(*ret_count)++] = str_of(word, (size_t)(at - word));
             word = at;
             open = false;
         }
@@ -617,7 +617,7 @@ static enum err check_engine(struct reader *r, yaml_node_t *n, struct config_eng
         if (str_eq(other->name, e->name))
             return bad(r, n, "there is another engine %.*s%.*s", e->name, S(""));
     }
-    if (!split_words(&r->c->arena, e))
+    if (!split_words(&r->c->arena, e->command, &e->words, &e->word_count))
         return bad(r, n, "engine %.*s: a quote in its command has no end%.*s", e->name, S(""));
     if (e->command.len && !child_command_ok(e->words, e->word_count))
         return bad(r, n, "engine %.*s: its command must say where it listens, with {port} or with {socket}%.*s",
@@ -769,7 +769,7 @@ static const struct {
 
 static enum err unknown_option(struct reader *r, yaml_node_t *key, str name)
 {
-    str names[128];
+    str names[256];
     str near;
 
     ASSERT(option_count + ARRAY_LEN(lists) <= ARRAY_LEN(names));
@@ -939,6 +939,10 @@ enum err config_finish(struct config *c, str *ret_problem)
     }
     if (o->tasks_events.len && !task_events_url_read(o->tasks_events, &c->arena, &events, &target)) {
         *ret_problem = arena_printf(&c->arena, "tasks.events: \"%.*s\" is no URL", STR_ARG(o->tasks_events));
+        return ERR_INVALID;
+    }
+    if (!split_words(&c->arena, o->tuning_trainer, &c->trainer, &c->trainer_count)) {
+        *ret_problem = S("tuning.trainer: a quote has no end");
         return ERR_INVALID;
     }
     if (o->production && o->scenario.len) {

@@ -88,6 +88,8 @@ struct config {
     size_t                 route_count;
     struct config_model   *models;
     size_t                 model_count;
+    str                   *trainer; /* words of tuning.trainer; none: there is none */
+    size_t                 trainer_count;
     struct wording_options wording;
     str                    key_problem; /* an engine's key that is not there; what replays needs none */
 };

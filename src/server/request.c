@@ -409,7 +409,34 @@ SUSPENDS static void part_ended(struct request *part, int status, enum err e)
     part->body = (str){ 0 };
 }
 
-static const struct request_hooks hooks = { .renew = part_renew, .ended = part_ended };
+/* Of work behind a call, which has neither a line nor a place in the journal. */
+SUSPENDS static void behind_ended(struct request *part, int status, enum err e)
+{
+    const struct setup *s = CONTAINER_OF(part->services, struct setup, services);
+
+    (void)e;
+    request_phase(part, part->phase);
+    count(s->worker, part, status);
+    if (part->engine.len)
+        count_engine(s->worker, s, part);
+    admit_end(part);
+}
+
+static const struct request_hooks behind_hooks = { .ended = behind_ended };
+
+static struct request *behind_prepare(struct request *rq)
+{
+    return background_prepare(worker_of(rq), rq, &behind_hooks);
+}
+
+static void behind_launch(struct request *own, void (*run)(struct request *own, void *arg), void *arg)
+{
+    background_launch(worker_of(own), own, run, arg);
+}
+
+static const struct request_hooks hooks = {
+    .renew = part_renew, .ended = part_ended, .prepare = behind_prepare, .launch = behind_launch
+};
 
 void request_handle(void *worker, struct http_exchange *x)
 {

@@ -199,8 +199,16 @@ enum err shared_open(struct config *c, const struct tokenizer *t, const struct s
                    .upload_rate = o->files_upload_rate,
                    .rate = o->files_rate,
                    .deleted_ms = o->files_deleted_ms },
+        .batches = { .lines = o->batches_lines, .unfinished = o->batches_unfinished, .keep_ms = o->batches_keep_ms },
         .documents = { .page_max = o->documents_pages, .inline_max = o->documents_inline_max },
         .speech = { .voices_max = o->speech_voices, .vocabularies_max = o->speech_vocabularies },
+        .apps = { .time_ms = o->apps_time_ms, .rate = o->apps_rate, .plugin_ms = o->apps_plugin_time_ms },
+        .tuning = { .trainer = c->trainer,
+                    .trainer_count = c->trainer_count,
+                    .grace_ms = o->tuning_grace_ms,
+                    .unfinished_max = o->tuning_unfinished,
+                    .kept_max = o->tuning_jobs,
+                    .deploy_ms = o->tuning_deploy_ms },
         .tokens = { .life_s = o->keys_temporary_ms / 1000, .life_max_s = o->keys_temporary_max_ms / 1000 },
         .guard = {
             .model = o->moderation_guard,
@@ -381,6 +389,8 @@ void setup_attach(struct setup *s)
     s->services.sql = s->worker->common->sql;
     s->services.reader = s->worker->common->reader;
     s->services.tasks = s->worker->tasks;
+    s->services.batches = s->worker->batches;
+    s->services.tuning = s->worker->common->tuning;
     if (s->services.store)
         fetcher_uploads_set(s->services.fetcher, s->services.store, s->services.uploads);
 }

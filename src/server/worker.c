@@ -4,8 +4,12 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "server/server.h"
+#include "api/openai/openai.h"
+#include "api/reply.h"
+#include "service/batch_runner.h"
 #include "service/documents.h"
 #include "service/tasks.h"
+#include "service/tuning.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -134,6 +138,9 @@ static void *worker_main(void *arg)
     if (w->index == 0)
         w->account_watch = fiber_start(w->loop, watch_account, w);
     task_runner_start(w->tasks);
+    batch_runner_start(w->batches);
+    if (w->index == 0)
+        tuning_runner_start(w->common->tuning);
     if (w->index == 0)
         document_reader_start(w->common->reader);
     loop_run(w->loop);
@@ -195,6 +202,41 @@ static void open_reader(struct worker *w)
     w->common->reader = document_reader_open(w->loop, &o);
 }
 
+static void open_batches(struct worker *w)
+{
+    const struct options             *o = &w->setup->shared->config->options;
+    const struct batch_runner_options b = {
+        .store = w->common->store,
+        .accounts = w->accounts,
+        .access = &w->access,
+        .running_max = (size_t)o->batches_running,
+        .requests_max = (size_t)o->batches_requests,
+        .lease_ms = o->batches_lease_ms,
+        .answer = openai_batch_line,
+        .refusal = reply_fault_body,
+        .hold = hold_services,
+        .release = release_services,
+        .arg = w,
+    };
+
+    w->batches = batch_runner_open(w->loop, &b);
+}
+
+/* Jobs are few and long: one worker runs them all. */
+static void open_tuning(struct worker *w)
+{
+    const struct options              *o = &w->setup->shared->config->options;
+    const struct tuning_runner_options t = { .store = w->common->store,
+                                             .running_max = (size_t)o->tuning_running,
+                                             .lease_ms = o->tasks_lease_ms,
+                                             .lost_max = o->tasks_lost,
+                                             .hold = hold_services,
+                                             .release = release_services,
+                                             .arg = w };
+
+    w->common->tuning = tuning_runner_open(w->loop, &t);
+}
+
 enum err worker_start(struct worker *w)
 {
     struct server *p = w->common;
@@ -209,6 +251,9 @@ enum err worker_start(struct worker *w)
     if (e)
         return e;
     open_tasks(w);
+    open_batches(w);
+    if (w->index == 0)
+        open_tuning(w);
     if (w->index == 0)
         open_reader(w);
     setup_attach(w->setup);
@@ -308,7 +353,7 @@ static void on_runners_stopped(void *arg)
         worker_over(w);
 }
 
-static void on_tasks_stopped(void *arg)
+static void on_readers_stopped(void *arg)
 {
     struct worker *w = arg;
 
@@ -316,6 +361,30 @@ static void on_tasks_stopped(void *arg)
         document_reader_stop(w->common->reader, on_runners_stopped, w);
     else
         on_runners_stopped(w);
+}
+
+static void on_tasks_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->index == 0)
+        tuning_runner_stop(w->common->tuning, on_readers_stopped, w);
+    else
+        on_readers_stopped(w);
+}
+
+static void on_batches_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    task_runner_stop(w->tasks, on_tasks_stopped, w);
+}
+
+static void on_background_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    batch_runner_stop(w->batches, on_batches_stopped, w);
 }
 
 static void on_drained(void *arg)
@@ -327,7 +396,7 @@ static void on_drained(void *arg)
     w->drain_watch = NULL;
     http_server_free(w->server);
     w->server = NULL;
-    task_runner_stop(w->tasks, on_tasks_stopped, w);
+    background_stop(w, on_background_stopped, w);
 }
 
 static void cut_off(struct worker *w)
@@ -393,6 +462,9 @@ void worker_free(struct worker *w)
         close_unused(w);
     shared_unref(w->next);
     task_runner_free(w->tasks);
+    batch_runner_free(w->batches);
+    if (w->index == 0)
+        tuning_runner_free(w->common->tuning);
     if (w->index == 0)
         document_reader_free(w->common->reader);
     account_view_close(w->accounts);

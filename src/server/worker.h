@@ -5,6 +5,7 @@
 #include "access/account.h"
 #include "access/admission.h"
 #include "net/http_server.h"
+#include "server/background.h"
 #include "server/setup.h"
 
 #include <pthread.h>
@@ -19,6 +20,8 @@ struct worker {
     struct account_view *accounts;
     struct access        access;
     struct task_runner  *tasks;
+    struct background    background; /* what goes on behind calls */
+    struct batch_runner *batches;
     struct count_memo   *memo;
     struct counters      counters;
     pthread_t            thread;

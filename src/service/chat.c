@@ -93,7 +93,7 @@ static enum err check_stream(struct request *rq, const struct chat_input *in)
     const struct model *m = in->model;
     bool                native = rq->surface == SURFACE_NATIVE;
 
-    if (in->stream)
+    if (in->stream || rq->admission->deferred) /* no connection waits for a line of a batch */
         return OK;
     if (in->audio_out)
         return fail_audio_needs_stream(&rq->fault);
@@ -783,11 +783,14 @@ SUSPENDS static void prepare_cache(struct request *rq, struct chat_input *in, co
 
 enum err chat_open(struct request *rq, struct chat_input *in, struct chat_run **ret)
 {
-    struct engine   *engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
     struct chat_run *run = arena_new(rq->arena, struct chat_run);
+    struct engine   *engine;
     enum err         e;
 
     might_suspend();
+    if (in->model->served.len)
+        in->model_name = in->model->served;
+    engine = rq->services->engine_for(rq->services->engine_arg, in->model_name);
     request_phase(rq, PHASE_CHECK);
     e = chat_check(rq, in, engine->cloud);
     rq->usage = (struct chat_usage){ .prompt_tokens = in->prompt_tokens,

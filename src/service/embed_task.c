@@ -15,6 +15,7 @@
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "service/embed.h"
+#include "service/line_file.h"
 #include "service/whole.h"
 #include "store/results.h"
 #include "tokens/count_memo.h"
@@ -29,7 +30,6 @@
 enum {
     BATCH = 16,               /* lines that are embedded, and written, at once */
     LINE_MAX_BYTES = 1 << 18, /* a longer one has too many tokens whatever it says */
-    READ = 1 << 16,
 };
 
 /* REF: E159, E162, E149. */
@@ -62,12 +62,9 @@ struct line {
 
 /* The file on one side, the result on the other; jobs of the lane use it while the fiber waits. */
 struct files {
-    int     in;
-    char   *buffer; /* READ bytes */
-    size_t  at, len;
-    bool    ended;
-    int64_t number;
-    gzFile  out;
+    struct line_file in;
+    bool             ended;
+    gzFile           out;
     /* of one batch */
     struct arena *arena;
     struct line   lines[BATCH];
@@ -77,61 +74,23 @@ struct files {
     enum err      e; /* ERR_LIMIT: too many lines; ERR_INVALID: no text */
 };
 
-/* The next line without its end into *ret, in the arena; false at the end of the file. One too long comes cut. */
-static bool next_line(struct files *f, str *ret)
-{
-    struct buf line;
-    bool       some = false;
-
-    buf_init(&line, f->arena, LINE_MAX_BYTES + READ);
-    for (;;) {
-        const char *from, *end;
-
-        if (f->at == f->len) {
-            ssize_t n = read(f->in, f->buffer, READ);
-
-            if (n < 0)
-                f->e = ERR_IO;
-            if (n <= 0)
-                break;
-            f->at = 0;
-            f->len = (size_t)n;
-        }
-        some = true;
-        from = f->buffer + f->at;
-        end = memchr(from, '\n', f->len - f->at);
-        if (line.len <= LINE_MAX_BYTES)
-            buf_add_bytes(&line, from, end ? (size_t)(end - from) : f->len - f->at);
-        f->at = end ? (size_t)(end - f->buffer) + 1 : f->len;
-        if (end)
-            break;
-    }
-    *ret = buf_str(&line);
-    if (str_ends(*ret, S("\r")))
-        ret->len--;
-    if (f->number == 0 && str_starts(*ret, S("\xef\xbb\xbf")))
-        *ret = str_from(*ret, 3);
-    return some && !f->e;
-}
-
 static void read_job(void *arg)
 {
     struct files *f = arg;
     str           text;
 
     f->count = 0;
-    while (f->count < BATCH && !f->e) {
-        if (!next_line(f, &text)) {
-            f->ended = true;
-            break;
-        }
-        if (f->number == f->lines_max)
+    while (f->count < BATCH && !f->e && !f->ended) {
+        f->e = line_file_next(&f->in, f->arena, &text);
+        f->ended = f->e == ERR_EOF;
+        if (f->ended)
+            f->e = OK;
+        else if (!f->e && f->in.number > f->lines_max)
             f->e = ERR_LIMIT;
-        else if (text.len <= LINE_MAX_BYTES && !utf8_valid(text))
+        else if (!f->e && text.len <= LINE_MAX_BYTES && !utf8_valid(text))
             f->e = ERR_INVALID;
-        else if (str_trim(text).len)
-            f->lines[f->count++] = (struct line){ .text = text, .number = f->number };
-        f->number++;
+        else if (!f->e && str_trim(text).len)
+            f->lines[f->count++] = (struct line){ .text = text, .number = f->in.number - 1 };
     }
 }
 
@@ -357,11 +316,8 @@ enum err embed_task_run(struct task *t)
     lane_run(rq->services->files, output_open, o);
     if (o->e)
         return o->e;
-    *f = (struct files){ .in = got.fd,
-                         .buffer = arena_bytes(rq->arena, READ),
-                         .out = o->gz,
-                         .lines_max = rq->settings->tasks.lines_max,
-                         .request_id = t->row->request_id };
+    *f = (struct files){ .out = o->gz, .lines_max = rq->settings->tasks.lines_max, .request_id = t->row->request_id };
+    line_file_init(&f->in, got.fd, LINE_MAX_BYTES, rq->arena);
     in->output = EMBED_DENSE;
     e = embed_lines(t, in, f, batch);
     if (e)

@@ -6,6 +6,7 @@
 #include "tokens/chat_template.h"
 
 struct account_source;
+struct batch_runner;
 struct blobs;
 struct document_reader;
 struct documents;
@@ -19,6 +20,7 @@ struct results;
 struct speech;
 struct store;
 struct task_runner;
+struct tuning_runner;
 
 struct services {
     struct store           *store;
@@ -26,6 +28,8 @@ struct services {
     const struct tokenizer *tokenizer;
     struct count_memo      *memo;
     struct task_runner     *tasks;
+    struct batch_runner    *batches;
+    struct tuning_runner   *tuning; /* the process's: worker 0 has it */
     struct results         *results;
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct blobs           *blobs;   /* the content of the account's files (store/files.h) */

@@ -7,7 +7,7 @@
 #include <sqlite3.h>
 
 #define STEPS_BETWEEN 10000
-#define BUILD_STEPS   INT64_C(20000000) /* of SQLite's machine, for all tables: some seconds at most */
+#define STEPS_MAX     INT64_C(20000000) /* of SQLite's machine, for all tables: some seconds at most */
 #define TEXT_MAX      1000000           /* bytes that a value may have while a statement is prepared */
 
 struct scratch {
@@ -21,7 +21,7 @@ static int count_steps(void *arg)
     struct scratch *s = arg;
 
     s->steps += STEPS_BETWEEN;
-    return s->steps > BUILD_STEPS;
+    return s->steps > STEPS_MAX;
 }
 
 static bool is_ours(const struct scratch *s, str table)
@@ -118,6 +118,7 @@ static enum err build(struct arena *a, struct scratch *s, str *ret_why)
 /* After the tables are there: what a statement of an engine may cost, and that it can only read. */
 static void restrict_to_reading(struct scratch *s)
 {
+    s->steps = 0; /* SQLite 3.41 and later count while they prepare, too */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);

@@ -148,6 +148,73 @@ static const char *const migrations[] = {
     "CREATE INDEX files_by_hash ON files (hash) WHERE state = 1;"
     "CREATE INDEX files_passing ON files (until_ms) WHERE state <> 1;",
 
+    /* Batches, and the ends of their lines until they are in a file: store/batches.h. */
+    "CREATE TABLE batches ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, workspace TEXT NOT NULL, key TEXT NOT NULL,"
+    "  endpoint TEXT NOT NULL, input_file TEXT NOT NULL, input_hash TEXT NOT NULL, window TEXT NOT NULL, metadata TEXT NOT NULL,"
+    "  name TEXT NOT NULL, status TEXT NOT NULL, model TEXT NOT NULL DEFAULT '', errors TEXT NOT NULL DEFAULT '',"
+    "  output_file TEXT NOT NULL DEFAULT '', error_file TEXT NOT NULL DEFAULT '', created_ms INTEGER NOT NULL,"
+    "  until_ms INTEGER NOT NULL, in_progress_ms INTEGER NOT NULL DEFAULT 0, finalizing_ms INTEGER NOT NULL DEFAULT 0,"
+    "  completed_ms INTEGER NOT NULL DEFAULT 0, failed_ms INTEGER NOT NULL DEFAULT 0, expired_ms INTEGER NOT NULL DEFAULT 0,"
+    "  cancelled_ms INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, completed INTEGER NOT NULL DEFAULT 0,"
+    "  failed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', lease_ms INTEGER NOT NULL DEFAULT 0,"
+    "  claim INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX batches_unfinished ON batches (number)"
+    "  WHERE NOT status IN ('failed', 'completed', 'expired', 'cancelled');"
+    "CREATE INDEX batches_by_input ON batches (input_hash)"
+    "  WHERE NOT status IN ('failed', 'completed', 'expired', 'cancelled');"
+    "CREATE TABLE batch_lines ("
+    "  number INTEGER PRIMARY KEY, batch INTEGER NOT NULL, line INTEGER NOT NULL, good INTEGER NOT NULL, text TEXT NOT NULL,"
+    "  UNIQUE (batch, line));",
+
+    /* Applications, their sessions and the traces of their runs, plug-ins: store/apps.h. A draft is the text as it was written, what is
+     * published is JSON. */
+    "CREATE TABLE apps ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, kind TEXT NOT NULL,"
+    "  name TEXT NOT NULL, draft TEXT NOT NULL, published TEXT NOT NULL DEFAULT '', version INTEGER NOT NULL DEFAULT 0,"
+    "  created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL, published_ms INTEGER) WITHOUT ROWID;"
+    "CREATE TABLE app_sessions ("
+    "  id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, used_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX app_sessions_by_app ON app_sessions (app);"
+    "CREATE INDEX app_sessions_by_use ON app_sessions (used_ms);"
+    "CREATE TABLE app_turns ("
+    "  session TEXT NOT NULL REFERENCES app_sessions (id) ON DELETE CASCADE, position INTEGER NOT NULL, said TEXT NOT NULL,"
+    "  answered TEXT NOT NULL, PRIMARY KEY (session, position)) WITHOUT ROWID;"
+    "CREATE TABLE app_runs ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,"
+    "  version INTEGER NOT NULL, started_ms INTEGER NOT NULL, ms INTEGER NOT NULL, code TEXT NOT NULL, steps TEXT NOT NULL);"
+    "CREATE INDEX app_runs_by_app ON app_runs (app, number);"
+    "CREATE TABLE plugins ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, name TEXT NOT NULL,"
+    "  source TEXT NOT NULL, definition TEXT NOT NULL, secret BLOB, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE INDEX plugins_by_workspace ON plugins (workspace);",
+
+    /* Fine-tuning: store/tuning.h. Deployments: store/deployments.h. The lease is in the machine's time. */
+    "CREATE TABLE tuning_jobs ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, workspace TEXT NOT NULL, key TEXT NOT NULL,"
+    "  name TEXT NOT NULL, model TEXT NOT NULL, base TEXT NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL,"
+    "  output TEXT NOT NULL, served TEXT NOT NULL DEFAULT '', status TEXT NOT NULL, code TEXT NOT NULL DEFAULT '',"
+    "  message TEXT NOT NULL DEFAULT '', create_ms INTEGER NOT NULL, start_ms INTEGER NOT NULL DEFAULT 0,"
+    "  end_ms INTEGER NOT NULL DEFAULT 0, usage INTEGER NOT NULL DEFAULT 0, owner TEXT, lease_ms INTEGER,"
+    "  claim INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX tuning_jobs_open ON tuning_jobs (status) WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED');"
+    "CREATE INDEX tuning_jobs_by_owner ON tuning_jobs (workspace, number);"
+    "CREATE TABLE tuning_logs ("
+    "  job TEXT NOT NULL REFERENCES tuning_jobs (id) ON DELETE CASCADE, line INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+    "  text TEXT NOT NULL, PRIMARY KEY (job, line)) WITHOUT ROWID;"
+    "CREATE TABLE tuning_checkpoints ("
+    "  job TEXT NOT NULL REFERENCES tuning_jobs (id) ON DELETE CASCADE, name TEXT NOT NULL, model TEXT NOT NULL DEFAULT '',"
+    "  served TEXT NOT NULL, create_ms INTEGER NOT NULL, PRIMARY KEY (job, name));"
+    "CREATE TABLE tuning_models ("
+    "  name TEXT NOT NULL, workspace TEXT NOT NULL, base TEXT NOT NULL, served TEXT NOT NULL, job TEXT NOT NULL,"
+    "  create_ms INTEGER NOT NULL, PRIMARY KEY (workspace, name)) WITHOUT ROWID;"
+    "CREATE TABLE deployments ("
+    "  name TEXT NOT NULL, workspace TEXT NOT NULL, model TEXT NOT NULL, base TEXT NOT NULL, served TEXT NOT NULL,"
+    "  plan TEXT NOT NULL, title TEXT NOT NULL, spec TEXT NOT NULL, capacity INTEGER NOT NULL, capacity_before INTEGER NOT NULL,"
+    "  rpm INTEGER NOT NULL, tpm INTEGER NOT NULL, create_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,"
+    "  ready_ms INTEGER NOT NULL, gone_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (workspace, name)) WITHOUT ROWID;",
+
     /* What has been read out of them: store/documents.h. */
     "CREATE TABLE documents ("
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
@@ -158,6 +225,13 @@ static const char *const migrations[] = {
     "CREATE INDEX documents_by_text ON documents (text) WHERE text <> '';"
     "INSERT INTO documents (hash, name)"
     "  SELECT hash, name FROM files WHERE state = 1 AND purpose = 'file-extract' GROUP BY hash;",
+
+    /* Answers of applications in OpenAI's form. */
+    "CREATE TABLE app_responses ("
+    "  id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, workspace TEXT NOT NULL,"
+    "  status TEXT NOT NULL, body TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX app_responses_by_app ON app_responses (app);"
+    "CREATE INDEX app_responses_by_time ON app_responses (created_ms);",
 };
 
 /* What the operator can do about it. */

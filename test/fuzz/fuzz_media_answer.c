@@ -1,4 +1,5 @@
 /* fuzz_media_answer.c - what a media engine says that has been taken over by the file it looks at, and one that reads by its pixels. */
+#include "engine/document/facts.h"
 #include "engine/media/facts.h"
 #include "engine/ocr/ocr.h"
 
@@ -6,11 +7,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct media_facts   f;
-    struct arena         a;
-    struct picture_lines lines = { 0 };
-    int64_t              cpu_us = 0;
-    bool                 done;
+    struct document_facts d;
+    struct media_facts    f;
+    struct arena          a;
+    struct picture_lines  lines = { 0 };
+    int64_t               cpu_us = 0;
+    bool                  done;
 
     arena_init(&a, 0);
     if (!ocr_hear(&a, str_of((const char *)data, size), &lines, &done, &cpu_us)) {
@@ -25,6 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(f.sample_rate >= 0 && f.channels >= 0);
         ASSERT(f.fps >= 0 && f.brightness <= 255);
         ASSERT(!str_has_break(f.format) && !str_has_break(f.video_codec) && !str_has_break(f.audio_codec));
+    }
+    if (!document_facts_read(&a, str_of((const char *)data, size), &d)) {
+        ASSERT(document_verdict_name(d.verdict) && document_format_name(d.format));
+        ASSERT(d.pages >= 0 && d.cpu_us >= 0);
+        ASSERT((d.verdict == DOCUMENT_OK) == (d.text_bytes > 0));
     }
     arena_free(&a);
     return 0;

@@ -148,7 +148,7 @@ describe('the openai SDK', () => {
         assert.match(said(await ask(box, [ids[0], ids[2]], 'Who paints?')), /document 2: notes\.md/);
     });
 
-    test('a file stays processed while it is read, and a chat that names it is told to wait', async () => {
+    test('E034: a file stays processed while it is read, and a chat that names it is told to wait', async () => {
         const box = await start('waits'), pid = await stop_reader(box), id = await upload(box, 'later.txt', 'It took a while.\n');
         assert.equal((await client(box).files.retrieve(id)).status, 'processed');
         await assert.rejects(ask(box, [id], 'hi'), { status: 400, message: '400 File parsing in progress, try again later.' });

@@ -319,6 +319,13 @@ function answer_sound(answer, seconds, query) {
     answer.writeHead(200, { 'content-type': 'audio/wav', 'content-length': 44 + data.length + more.length }).end(Buffer.concat([head, data, more]));
 }
 
+// /service/…: a service for plug-ins, which says what it was asked.
+function answer_service(answer, request, body) {
+    const { authorization, 'x-key': key, 'x-unit': unit, 'content-type': type } = request.headers;
+    answer.writeHead(200, { 'content-type': 'application/json' });
+    answer.end(JSON.stringify({ method: request.method, url: request.url, authorization, key, unit, type, body }));
+}
+
 export async function start() {
     const server = http.createServer((request, answer) => {
         const url = new URL(request.url, 'http://x'), file = /^\/files\/(\w+)\.txt$/.exec(url.pathname)?.[1];
@@ -333,6 +340,7 @@ export async function start() {
         let text = '';
         request.on('data', piece => { text += piece; });
         request.on('end', () => {
+            if (url.pathname.startsWith('/service/')) return answer_service(answer, request, text);
             let asked = {};
             try { asked = JSON.parse(text); } catch { /* the default behaviour says so */ }
             const last = asked.query ?? asked.prompt ?? asked.input?.[0] ?? (asked.messages ?? []).filter(m => m.role === 'user').pop()?.content ?? '';

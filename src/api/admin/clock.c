@@ -4,10 +4,13 @@
 #include "access/journal.h"
 #include "api/admin/admin.gen.h"
 #include "base/clock.h"
+#include "service/batches.h"
 #include "service/conversation.h"
 #include "service/tasks.h"
 #include "service/files.h"
+#include "service/tuning.h"
 #include "service/uploads.h"
+#include "store/apps.h"
 
 static enum err answer_clock(struct admin_call *c)
 {
@@ -57,8 +60,14 @@ enum err admin_handle_reset(struct admin_call *c)
     if (!e)
         e = uploads_forget(rq->services);
     if (!e)
+        e = batches_forget(rq->services);
+    if (!e)
         e = files_forget(rq->services);
     if (!e)
         e = conversation_reset(rq->services->store);
+    if (!e)
+        e = store_run(rq->services->store, app_reset_job, NULL);
+    if (!e)
+        e = tuning_forget(rq);
     return e ? e : ledger_reset(rq->access->ledger);
 }

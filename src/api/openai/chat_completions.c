@@ -15,6 +15,7 @@
 #include "contract/chat_body.h"
 #include "contract/chat_params.gen.h"
 #include "net/http_server.h"
+#include "service/batches.h"
 #include "service/chat.h"
 
 static enum err read_body(struct request *rq, yyjson_val *root, struct chat_input *in)
@@ -151,6 +152,80 @@ static enum err answer_whole(struct answer *a)
     add_usage(a, &b);
     buf_add(&b, a->tail);
     return reply_json(a->rq, buf_str(&b));
+}
+
+/* ---- of a batch: the whole answer in the order that its files have (platform.md §2.6) ---- */
+
+static void add_batch_choice(struct answer *a, struct buf *b, unsigned index)
+{
+    const struct gathered *c = &a->choices[index];
+
+    buf_add(b, S("{\"finish_reason\":\""));
+    buf_add(b, chat_finish_name(c->finish));
+    json_add_count(b, S("\",\"index\":"), index);
+    buf_add(b, S(",\"message\":{\"role\":\"assistant\",\"content\":"));
+    json_add_str(b, buf_str(&c->text));
+    if (c->reasoned) {
+        buf_add(b, S(",\"reasoning_content\":"));
+        json_add_str(b, buf_str(&c->reasoning));
+    }
+    tool_calls_add_member(b, c);
+    buf_add_char(b, '}');
+    if (c->logprob_count)
+        add_logprobs(b, c->logprobs, c->logprob_count);
+    buf_add_char(b, '}');
+}
+
+SUSPENDS static enum err answer_batch(struct answer *a, struct buf *b)
+{
+    const struct chat_usage *u = &a->rq->usage;
+    enum err                 e = pump_whole(a->choices, a->run);
+
+    if (e)
+        return e;
+    (void)buf_room(b, a->choices[0].text.len + 640);
+    json_add_count(b, S("{\"created\":"), a->rq->arrived_ms / 1000);
+    json_add_count(b, S(",\"usage\":{\"completion_tokens\":"), u->completion_tokens);
+    json_add_count(b, S(",\"prompt_tokens\":"), u->prompt_tokens);
+    json_add_count(b, S(",\"total_tokens\":"), u->prompt_tokens + u->completion_tokens);
+    if (u->reasoning_tokens) {
+        json_add_count(b, S(",\"completion_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
+        buf_add_char(b, '}');
+    }
+    buf_add(b, S("},\"model\":"));
+    json_add_str(b, a->in->model_name);
+    buf_add(b, S(",\"id\":\"chatcmpl-"));
+    buf_add(b, str_of(a->rq->id, UUID_LEN));
+    buf_add(b, S("\",\"choices\":["));
+    for (unsigned i = 0; i < a->count; i++) {
+        if (i)
+            buf_add_char(b, ',');
+        add_batch_choice(a, b, i);
+    }
+    buf_add(b, S("],\"object\":\"chat.completion\"}"));
+    return OK;
+}
+
+enum err openai_chat_line(struct request *rq, yyjson_val *body, struct charge *charge, struct buf *ret)
+{
+    struct chat_input *in = arena_new(rq->arena, struct chat_input);
+    struct chat_run   *run;
+    struct answer      a;
+    enum err           e = body_model_openai(rq, body, MODEL_PATH_OPENAI, &in->model);
+
+    might_suspend();
+    in->model_name = rq->model_name;
+    if (!e)
+        e = admit_line(rq, in->model, charge);
+    if (!e)
+        e = read_body(rq, body, in);
+    in->stream = false; /* nobody reads along */
+    if (!e)
+        e = chat_open(rq, in, &run);
+    if (e)
+        return e;
+    answer_init(&a, rq, in, run);
+    return answer_batch(&a, ret);
 }
 
 /* ---- stream ---- */
@@ -323,6 +398,17 @@ static enum err answer_stream(struct answer *a)
     return http_stream_end(rq->x);
 }
 
+/* Batch Chat (platform.md §2.8). */
+SUSPENDS static enum err answer_batch_chat(struct answer *a)
+{
+    struct buf b;
+    enum err   e;
+
+    buf_init(&b, a->rq->arena, SIZE_MAX / 2);
+    e = answer_batch(a, &b);
+    return e ? e : reply_json(a->rq, buf_str(&b));
+}
+
 /* ---- the handler ---- */
 
 enum err handle_openai_chat_completions(struct request *rq)
@@ -341,6 +427,8 @@ enum err handle_openai_chat_completions(struct request *rq)
         return openai_asr(rq, root, in->model);
     if (!e)
         e = admit(rq, in->model);
+    if (!e && rq->admission->batch)
+        e = batch_check_chat(rq, in->model);
     if (!e)
         e = read_body(rq, root, in);
     rq->stream = in->stream;
@@ -349,5 +437,7 @@ enum err handle_openai_chat_completions(struct request *rq)
     if (e)
         return e;
     answer_init(&a, rq, in, run);
+    if (rq->admission->batch && !in->stream)
+        return answer_batch_chat(&a);
     return in->stream ? answer_stream(&a) : answer_whole(&a);
 }

@@ -18,28 +18,44 @@ static enum err read_body(struct request *rq, yyjson_val *root, struct embed_inp
     return e ? e : params_read(rq, &embed_params_openai_top, root, in->model, in);
 }
 
-static enum err reply(struct request *rq, const struct embed_input *in, const struct embed_answer *a)
+static void add_answer(struct request *rq, const struct embed_input *in, const struct embed_answer *a, struct buf *b)
 {
-    struct buf b;
-
-    buf_init(&b, rq->arena, SIZE_MAX / 2);
     if (in->encoding != EMBED_BASE64)
-        embedding_room(&b, a);
-    buf_add(&b, S("{\"data\":["));
+        embedding_room(b, a);
+    buf_add(b, S("{\"data\":["));
     for (size_t i = 0; i < a->count; i++) {
-        buf_add(&b, i ? S(",{\"embedding\":") : S("{\"embedding\":"));
-        embedding_add(&b, a, i, in->encoding);
-        json_add_count(&b, S(",\"index\":"), (int64_t)i);
-        buf_add(&b, S(",\"object\":\"embedding\"}"));
+        buf_add(b, i ? S(",{\"embedding\":") : S("{\"embedding\":"));
+        embedding_add(b, a, i, in->encoding);
+        json_add_count(b, S(",\"index\":"), (int64_t)i);
+        buf_add(b, S(",\"object\":\"embedding\"}"));
     }
-    buf_add(&b, S("],\"model\":"));
-    json_add_str(&b, in->model_name);
-    json_add_count(&b, S(",\"object\":\"list\",\"usage\":{\"prompt_tokens\":"), rq->usage.prompt_tokens);
-    json_add_count(&b, S(",\"total_tokens\":"), rq->usage.prompt_tokens);
-    buf_add(&b, S("},\"id\":\""));
-    buf_add(&b, str_of(rq->id, UUID_LEN));
-    buf_add(&b, S("\"}"));
-    return reply_json(rq, buf_str(&b));
+    buf_add(b, S("],\"model\":"));
+    json_add_str(b, in->model_name);
+    json_add_count(b, S(",\"object\":\"list\",\"usage\":{\"prompt_tokens\":"), rq->usage.prompt_tokens);
+    json_add_count(b, S(",\"total_tokens\":"), rq->usage.prompt_tokens);
+    buf_add(b, S("},\"id\":\""));
+    buf_add(b, str_of(rq->id, UUID_LEN));
+    buf_add(b, S("\"}"));
+}
+
+enum err openai_embeddings_line(struct request *rq, yyjson_val *body, struct charge *charge, struct buf *ret)
+{
+    struct embed_input *in = arena_new(rq->arena, struct embed_input);
+    struct embed_answer answer;
+    enum err            e = body_model_openai(rq, body, MODEL_PATH_OPENAI_EMBEDDINGS, &in->model);
+
+    might_suspend();
+    in->model_name = rq->model_name;
+    rq->service_codes = !e;
+    if (!e)
+        e = admit_line(rq, in->model, charge);
+    if (!e)
+        e = read_body(rq, body, in);
+    if (!e)
+        e = embed_run(rq, in, &answer);
+    if (!e)
+        add_answer(rq, in, &answer, ret);
+    return e;
 }
 
 enum err handle_openai_embeddings(struct request *rq)
@@ -47,6 +63,7 @@ enum err handle_openai_embeddings(struct request *rq)
     struct embed_input *in = arena_new(rq->arena, struct embed_input);
     struct embed_answer answer;
     yyjson_val         *root;
+    struct buf          b;
     enum err            e = request_json(rq, &root);
 
     if (e)
@@ -60,5 +77,9 @@ enum err handle_openai_embeddings(struct request *rq)
         e = read_body(rq, root, in);
     if (!e)
         e = embed_run(rq, in, &answer);
-    return e ? e : reply(rq, in, &answer);
+    if (e)
+        return e;
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    add_answer(rq, in, &answer, &b);
+    return reply_json(rq, buf_str(&b));
 }

@@ -201,6 +201,13 @@ archive('drawing.vsdx', [('_rels/.rels', relations(('r1', 'document', 'visio/doc
 archive('missing.docx', [('_rels/.rels', relations(('r1', 'officeDocument', 'word/document.xml')))])
 archive('unclosed.docx', word('<w:p><w:r><w:t>a'))
 
+# As streaming writers have it: ZIP64, though nothing asks for it.
+plain = archive('zip64.docx', word(p('wide')))
+end = plain.rindex(b'PK\5\6')
+entries, size, start = struct.unpack('<HII', plain[end + 10:end + 20])
+write('zip64.docx', plain[:end] + b'PK\6\6' + struct.pack('<QHHIIQQQQ', 44, 45, 45, 0, 0, entries, entries, size, start) +
+      b'PK\6\7' + struct.pack('<IQI', 0, end, 1) + b'PK\5\6' + struct.pack('<HHHHIIH', 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0))
+
 # ---- harm ----
 
 laughs = ''.join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
@@ -212,7 +219,15 @@ archive('bomb.docx', word(p(' ' * (300 << 20))))
 archive('large.docx', word(p('abcdefgh' * 128) * 20000))
 archive('deep.docx', word('<w:p>' * 100000))
 archive('attributes.docx', word('<w:p ' + ' '.join(f'a{i}="{i}"' for i in range(200000)) + '/>' + p('x')))
+archive('token.docx', word(p('x') + '<w:p a="' + os.urandom(12 << 20).hex() + '"/>'))
 archive('crowd.docx', word(p('x'), [(f'x{i}', '') for i in range(30000)]))
+# A directory of half a million parts, in ZIP64, and the same with a small number at its end.
+count = 500000
+directory = b''.join(b'PK\1\2' + struct.pack('<HHHHHHIIIHHHHHII', 20, 20, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0) + b'%07d' % i for i in range(count))
+first = b'PK\3\4' + struct.pack('<HHHHHIIIHH', 20, 0, 0, 0, 0, 0, 0, 0, 7, 0) + b'0000000'
+write('directory.docx', first + directory + b'PK\6\6' + struct.pack('<QHHIIQQQQ', 44, 45, 45, 0, 0, count, count, len(directory), len(first)) +
+      b'PK\6\7' + struct.pack('<IQI', 0, len(first) + len(directory), 1) + b'PK\5\6' + struct.pack('<HHHHIIH', 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0))
+write('small-number.docx', first + directory + b'PK\5\6' + struct.pack('<HHHHIIH', 0, 0, 5, 5, len(directory), len(first), 0))
 archive('escape.docx', [('_rels/.rels', relations(('r1', 'officeDocument', '../../../../../../etc/passwd'))),
                         ('../../../../tmp/escaped.txt', 'gone'), ('/etc/passwd', f'<w:document {W}>{p("taken")}</w:document>'),
                         ('C:\\windows\\x', 'x')])
