@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import OpenAI, { toFile } from 'openai';
 import { scratch, serve, until } from './server.mjs';
@@ -104,6 +105,29 @@ describe('while it runs', () => {
         const b = await ended(next, id);
         assert.deepEqual(b.request_counts, { total: 12, completed: 12, failed: 0 });
         assert.equal(new Set((await results(next, b.output_file_id)).map(r => r.custom_id)).size, 12);
+    });
+
+    test('its end is told to the callback, again until it is heard', async () => {
+        const heard = [];
+        const listener = http.createServer((rq, rs) => {
+            let text = '';
+            rq.on('data', piece => text += piece);
+            rq.on('end', () => { heard.push([rq.method, JSON.parse(text)]); rs.writeHead(heard.length === 1 ? 503 : 204).end(); });
+        });
+        await new Promise(resolve => listener.listen(0, '127.0.0.1', resolve));
+        const box = await serve({ scenario: SLOW, args: ['--set', 'fetch.allow=127.0.0.0/8'] }), openai = client(box);
+        const callback = `http://127.0.0.1:${listener.address().port}/done?x=1`;
+        const { id } = await create(openai, line('a', 'hi'), { metadata: { ds_batch_finish_callback: callback } });
+        await until(() => heard.length >= 2, 'two calls', 10_000);
+        for (const [method, b] of heard) {
+            assert.equal(method, 'POST');
+            assert.equal(b.id, id);
+            assert.equal(b.status, 'completed');
+            assert.deepEqual(b.request_counts, { total: 1, completed: 1, failed: 0 });
+        }
+        listener.closeAllConnections();
+        listener.close();
+        await assert.rejects(create(openai, line('a', 'hi'), { metadata: { ds_batch_finish_callback: 'ftp://x' } }), OpenAI.BadRequestError);
     });
 
     test('its file may be deleted', async () => {
