@@ -166,23 +166,23 @@ SUSPENDS static void run_behind(struct request *rq, void *arg)
     (void)run_go(rq, h->thread, h->run, NULL); /* how it ended is in its object */
 }
 
-/* As a stream on this call, or behind it. */
-SUSPENDS static enum err start(struct request *rq, str thread, str run, str object, bool stream)
+/* Where a run will run: as a stream on this call, or behind it, on a place that is taken before the run is made. */
+struct start {
+    bool            stream;
+    struct request *own;
+};
+
+static enum err start_prepare(struct request *rq, yyjson_val *body, struct start *ret)
+{
+    *ret = (struct start){ .stream = yyjson_is_true(json_get(body, "stream")) };
+    return ret->stream ? OK : rq->hooks->prepare(rq, &ret->own);
+}
+
+SUSPENDS static enum err stream_run(struct request *rq, str thread, str run)
 {
     const struct run_sink sink = { send_event, rq };
-    struct request       *own;
-    struct behind        *h;
     enum err              e;
 
-    if (!stream) {
-        own = rq->hooks->prepare(rq);
-        if (!own)
-            return fail_model_unavailable(&rq->fault); /* REF: E236: the server stops */
-        h = arena_new(own->arena, struct behind);
-        *h = (struct behind){ arena_str(own->arena, thread), arena_str(own->arena, run) };
-        rq->hooks->launch(own, run_behind, h);
-        return reply_object(rq, object);
-    }
     rq->stream = true;
     e = run_go(rq, thread, run, &sink);
     if (!http_begun(rq->x) || e)
@@ -192,34 +192,65 @@ SUSPENDS static enum err start(struct request *rq, str thread, str run, str obje
     return http_stream_end(rq->x);
 }
 
+/* `e`: how making the run, or its outputs, went. */
+SUSPENDS static enum err start(struct request *rq, const struct start *st, enum err e, str thread, str run, str object)
+{
+    struct behind *h;
+
+    if (st->stream)
+        return e ? e : stream_run(rq, thread, run);
+    if (e) {
+        rq->hooks->launch(st->own, NULL, NULL);
+        return e;
+    }
+    h = arena_new(st->own->arena, struct behind);
+    *h = (struct behind){ arena_str(st->own->arena, thread), arena_str(st->own->arena, run) };
+    rq->hooks->launch(st->own, run_behind, h);
+    return reply_object(rq, object);
+}
+
 SUSPENDS static enum err create_run(struct request *rq, str thread, yyjson_val *body)
 {
-    str      id, object;
-    enum err e = run_create(rq, thread, body, &id, &object);
+    struct start st;
+    str          id = { 0 }, object = { 0 };
+    enum err     e = start_prepare(rq, body, &st);
 
-    return e ? e : start(rq, thread, id, object, yyjson_is_true(json_get(body, "stream")));
+    if (e)
+        return e;
+    e = run_create(rq, thread, body, &id, &object);
+    return start(rq, &st, e, thread, id, object);
 }
 
 SUSPENDS static enum err create_thread_and_run(struct request *rq)
 {
-    yyjson_val *body;
-    str         thread, object;
-    enum err    e = request_json(rq, &body);
+    struct start st;
+    yyjson_val  *body;
+    str          thread = { 0 }, id = { 0 }, object = { 0 };
+    enum err     e = request_json(rq, &body);
 
     if (!e)
-        e = thread_create(rq, json_get(body, "thread"), &thread, &object);
-    return e ? e : create_run(rq, thread, body);
+        e = start_prepare(rq, body, &st);
+    if (e)
+        return e;
+    e = thread_create(rq, json_get(body, "thread"), &thread, &object);
+    if (!e)
+        e = run_create(rq, thread, body, &id, &object);
+    return start(rq, &st, e, thread, id, object);
 }
 
 SUSPENDS static enum err submit(struct request *rq, str thread, str run)
 {
-    yyjson_val *body;
-    str         object;
-    enum err    e = request_json(rq, &body);
+    struct start st;
+    yyjson_val  *body;
+    str          object = { 0 };
+    enum err     e = request_json(rq, &body);
 
     if (!e)
-        e = run_submit(rq, thread, run, json_get(body, "tool_outputs"), &object);
-    return e ? e : start(rq, thread, run, object, yyjson_is_true(json_get(body, "stream")));
+        e = start_prepare(rq, body, &st);
+    if (e)
+        return e;
+    e = run_submit(rq, thread, run, json_get(body, "tool_outputs"), &object);
+    return start(rq, &st, e, thread, run, object);
 }
 
 /* /threads/{id}/runs… */
