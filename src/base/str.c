@@ -176,3 +176,12 @@ bool str_glob(str pattern, str text)
         p++;
     return p == pattern.len;
 }
+
+bool str_is_listed(str word, str list)
+{
+    while (list.len) {
+        if (str_eq(str_cut(&list, ' '), word))
+            return true;
+    }
+    return false;
+}

@@ -64,15 +64,6 @@ void batch_error_add(const struct request *rq, struct buf *b, const struct fault
 
 /* ---- a line ---- */
 
-static bool is_one_of(str word, str words)
-{
-    while (words.len) {
-        if (str_eq(str_cut(&words, ' '), word))
-            return true;
-    }
-    return false;
-}
-
 /* The configuration's own models are batched as any; the catalogue says it of each of its models and regions. */
 static bool batches_run(const struct request *rq, str model)
 {
@@ -86,7 +77,7 @@ static enum err check_url(struct fault *f, str endpoint, const struct batch_requ
 {
     bool is_test = str_eq(r->model, BATCHES_TEST_MODEL);
 
-    if (!is_one_of(r->url, BATCHES_ENDPOINTS) && !str_eq(r->url, BATCHES_TEST_ENDPOINT))
+    if (!str_is_listed(r->url, BATCHES_ENDPOINTS) && !str_eq(r->url, BATCHES_TEST_ENDPOINT))
         return fail_batch_url_unsupported(f, r->url); /* REF: W270 */
     if (is_test && !str_eq(r->url, BATCHES_TEST_ENDPOINT))
         return fail_batch_url_test_model(f, r->url, r->model);         /* REF: W271 */

@@ -11,15 +11,6 @@
 
 #define HOUR_MS INT64_C(3600000)
 
-static bool is_one_of(str word, str words)
-{
-    while (words.len) {
-        if (str_eq(str_cut(&words, ' '), word))
-            return true;
-    }
-    return false;
-}
-
 /* "24h", "7d". */
 static bool read_window(str text, int64_t *ret_ms)
 {
@@ -95,7 +86,7 @@ enum err batch_create(struct request *rq, yyjson_val *body, struct batch_row *re
     enum err            e;
 
     might_suspend();
-    if (!is_one_of(c.row.endpoint, BATCHES_ENDPOINTS) && !str_eq(c.row.endpoint, BATCHES_TEST_ENDPOINT))
+    if (!str_is_listed(c.row.endpoint, BATCHES_ENDPOINTS) && !str_eq(c.row.endpoint, BATCHES_TEST_ENDPOINT))
         return fail_batch_endpoint(&rq->fault); /* REF: W282 */
     if (!read_window(c.row.window, &window_ms))
         return fail_batch_window(&rq->fault); /* REF: W281 */
@@ -210,7 +201,7 @@ enum err batch_check_chat(struct request *rq, const struct model *m)
 {
     bool own = !model_find(m->id);
 
-    return own || is_one_of(m->id, BATCHES_CHAT_MODELS)
+    return own || str_is_listed(m->id, BATCHES_CHAT_MODELS)
                ? OK
                : fail_batch_model_unsupported(&rq->fault, m->id); /* REF: E197 */
 }

@@ -9,14 +9,6 @@ static void bind(sqlite3_stmt *st, const str *texts, size_t count)
         store_bind_str(st, 1 + (int)i, texts[i]);
 }
 
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e;
-}
-
 static void read_row(sqlite3_stmt *st, struct arena *a, struct asset *ret)
 {
     str *const texts[] = { &ret->id, &ret->kind, &ret->workspace, &ret->prefix, &ret->target_model, &ret->body };
@@ -43,7 +35,7 @@ enum err asset_create_job(sqlite3 *db, void *arg)
     bind(st, texts, ARRAY_LEN(texts));
     sqlite3_bind_int64(st, 7, r->created_ms);
     sqlite3_bind_int64(st, 8, c->max);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : sqlite3_changes64(db) ? OK : ERR_LIMIT;
 }
 
@@ -78,7 +70,7 @@ enum err asset_update_job(sqlite3 *db, void *arg)
         return e;
     bind(st, texts, ARRAY_LEN(texts));
     sqlite3_bind_int64(st, 5, u->now_ms);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
 }
 
@@ -92,7 +84,7 @@ enum err asset_delete_job(sqlite3 *db, void *arg)
     if (e)
         return e;
     bind(st, texts, ARRAY_LEN(texts));
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
 }
 

@@ -3,30 +3,6 @@
 
 #define ENDED "status IN ('failed', 'completed', 'expired', 'cancelled')"
 
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e;
-}
-
-/* Of a statement that changes the one batch that is meant. */
-static enum err finish_one(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = finish(db, st);
-
-    return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
-}
-
-static enum err end_transaction(sqlite3 *db, enum err e)
-{
-    if (!e)
-        return store_exec(db, "COMMIT");
-    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
-    return e;
-}
-
 enum err batch_create_job(sqlite3 *db, void *arg)
 {
     struct batch_row *b = &((struct batch_create *)arg)->row;
@@ -45,7 +21,7 @@ enum err batch_create_job(sqlite3 *db, void *arg)
         store_bind_str(st, 1 + (int)i, texts[i]);
     sqlite3_bind_int64(st, 12, b->created_ms);
     sqlite3_bind_int64(st, 13, b->until_ms);
-    e = finish(db, st);
+    e = store_finish(db, st);
     b->number = sqlite3_last_insert_rowid(db);
     return e;
 }
@@ -144,7 +120,7 @@ enum err batch_cancel_job(sqlite3 *db, void *arg)
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, c->get.row.number);
-    e = finish_one(db, st);
+    e = store_finish_one(db, st);
     if (!e)
         c->get.row.status = BATCH_CANCELLING;
     return e == ERR_NOT_FOUND ? ERR_INVALID : e;
@@ -188,7 +164,7 @@ static enum err set_lease(sqlite3 *db, const struct batch_beat *b, int64_t lease
     sqlite3_bind_int64(st, 1, b->number);
     sqlite3_bind_int64(st, 2, b->claim);
     sqlite3_bind_int64(st, 3, lease_ms);
-    return finish_one(db, st);
+    return store_finish_one(db, st);
 }
 
 enum err batch_beat_job(sqlite3 *db, void *arg)
@@ -247,7 +223,7 @@ enum err batch_begin_job(sqlite3 *db, void *arg)
     sqlite3_bind_int64(st, 3, b->total);
     store_bind_str(st, 4, b->model);
     sqlite3_bind_int64(st, 5, b->now_ms);
-    return finish_one(db, st);
+    return store_finish_one(db, st);
 }
 
 enum err batch_done_job(sqlite3 *db, void *arg)
@@ -304,7 +280,7 @@ static enum err count_lines(sqlite3 *db, const struct batch_lines *l)
     sqlite3_bind_int64(st, 2, l->claim);
     sqlite3_bind_int64(st, 3, good);
     sqlite3_bind_int64(st, 4, (int64_t)l->count - good);
-    return finish_one(db, st);
+    return store_finish_one(db, st);
 }
 
 enum err batch_lines_job(sqlite3 *db, void *arg)
@@ -319,7 +295,7 @@ enum err batch_lines_job(sqlite3 *db, void *arg)
         e = insert_lines(db, l);
     if (!e && l->also)
         e = l->also(db, l->arg);
-    return end_transaction(db, e);
+    return store_commit(db, e);
 }
 
 /* By the number, which is their order; not by the index of batch and line, which would sort all of them each time. */
@@ -366,7 +342,7 @@ enum err batch_finalize_job(sqlite3 *db, void *arg)
     sqlite3_bind_int64(st, 1, f->number);
     sqlite3_bind_int64(st, 2, f->claim);
     sqlite3_bind_int64(st, 3, f->now_ms);
-    return finish_one(db, st);
+    return store_finish_one(db, st);
 }
 
 static enum err set_end(sqlite3 *db, const struct batch_end *n)
@@ -392,7 +368,7 @@ static enum err set_end(sqlite3 *db, const struct batch_end *n)
     store_bind_str(st, 6, n->error ? n->error->row.id : (str){ 0 });
     sqlite3_bind_int64(st, 7, n->unrun);
     sqlite3_bind_int64(st, 8, n->now_ms);
-    return finish_one(db, st);
+    return store_finish_one(db, st);
 }
 
 static enum err forget_lines(sqlite3 *db, int64_t number)
@@ -403,7 +379,7 @@ static enum err forget_lines(sqlite3 *db, int64_t number)
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, number);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 enum err batch_end_job(sqlite3 *db, void *arg)
@@ -420,7 +396,7 @@ enum err batch_end_job(sqlite3 *db, void *arg)
         e = file_keep_within(db, n->error);
     if (!e)
         e = forget_lines(db, n->number);
-    return end_transaction(db, e);
+    return store_commit(db, e);
 }
 
 enum err batch_events_job(sqlite3 *db, void *arg)
@@ -457,11 +433,11 @@ enum err batch_told_job(sqlite3 *db, void *arg)
         return e;
     sqlite3_bind_int64(st, 1, t->number);
     sqlite3_bind_int64(st, 2, t->again_ms);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 enum err batch_reset_job(sqlite3 *db, void *unused)
 {
     (void)unused;
-    return end_transaction(db, store_exec(db, "BEGIN IMMEDIATE; DELETE FROM batch_lines; DELETE FROM batches;"));
+    return store_commit(db, store_exec(db, "BEGIN IMMEDIATE; DELETE FROM batch_lines; DELETE FROM batches;"));
 }

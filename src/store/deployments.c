@@ -35,14 +35,6 @@ static void read_row(sqlite3_stmt *st, struct arena *a, struct deployment *ret)
         *numbers[i] = sqlite3_column_int64(st, at++);
 }
 
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e;
-}
-
 /* One that is gone makes room for another of its name. */
 enum err deployment_create_job(sqlite3 *db, void *arg)
 {
@@ -66,7 +58,7 @@ enum err deployment_create_job(sqlite3 *db, void *arg)
         store_bind_str(st, 1 + (int)i, texts[i]);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sqlite3_bind_int64(st, 9 + (int)i, numbers[i]);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : sqlite3_changes64(db) ? OK : ERR_EXISTS;
 }
 
@@ -156,5 +148,5 @@ enum err deployment_change_job(sqlite3 *db, void *arg)
     sqlite3_bind_int64(st, 7, d->modified_ms);
     sqlite3_bind_int64(st, 8, d->ready_ms);
     sqlite3_bind_int64(st, 9, d->gone_ms);
-    return finish(db, st);
+    return store_finish(db, st);
 }

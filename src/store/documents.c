@@ -1,14 +1,6 @@
 /* documents.c - the table of documents. */
 #include "store/documents.h"
 
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
-}
-
 #define COLUMNS \
     "documents.number, documents.hash, documents.name, read, verdict, format, pages, tokens, text, text_bytes, tries"
 
@@ -65,7 +57,7 @@ enum err document_release_job(sqlite3 *db, void *arg)
         return e;
     sqlite3_bind_int64(st, 1, r->number);
     sqlite3_bind_int(st, 2, !r->counts);
-    return finish(db, st);
+    return store_finish_one(db, st);
 }
 
 static enum err keep(sqlite3 *db, struct document_keep *k)
@@ -86,7 +78,7 @@ static enum err keep(sqlite3 *db, struct document_keep *k)
     sqlite3_bind_int64(st, 5, k->row.tokens);
     store_bind_str(st, 6, k->text ? str_of(k->text->hash, BLOB_HASH_LEN) : (str){ 0 });
     sqlite3_bind_int64(st, 7, k->text ? k->text->size : 0);
-    e = finish(db, st);
+    e = store_finish_one(db, st);
     return e || !k->text ? e : blob_place(k->blobs, k->text); /* without its row it is an orphan, and swept */
 }
 
@@ -151,7 +143,7 @@ enum err document_want_within(sqlite3 *db, str hash, str name)
         return e;
     store_bind_str(st, 1, hash);
     store_bind_str(st, 2, name);
-    e = finish(db, st);
+    e = store_finish_one(db, st);
     return e == ERR_NOT_FOUND ? OK : e; /* it is there */
 }
 

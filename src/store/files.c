@@ -5,22 +5,6 @@
 
 enum { COMING, THERE, DELETED };
 
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e;
-}
-
-static enum err end_transaction(sqlite3 *db, enum err e)
-{
-    if (!e)
-        return store_exec(db, "COMMIT");
-    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
-    return e;
-}
-
 /* ---- reservations ---- */
 
 static enum err count_others(sqlite3 *db, struct file_reserve *r)
@@ -67,14 +51,14 @@ static enum err reserve(sqlite3 *db, struct file_reserve *r)
     sqlite3_bind_int(st, 2, r->native);
     sqlite3_bind_int64(st, 3, r->size);
     sqlite3_bind_int64(st, 4, r->until_ms);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 enum err file_reserve_job(sqlite3 *db, void *arg)
 {
     enum err e = store_exec(db, "BEGIN IMMEDIATE"); /* the count and what follows from it are one */
 
-    return e ? e : end_transaction(db, reserve(db, arg));
+    return e ? e : store_commit(db, reserve(db, arg));
 }
 
 static enum err drop(sqlite3 *db, str reservation)
@@ -85,7 +69,7 @@ static enum err drop(sqlite3 *db, str reservation)
     if (e)
         return e;
     store_bind_str(st, 1, reservation);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
 }
 
@@ -112,7 +96,7 @@ static enum err insert(sqlite3 *db, struct file_row *f)
     sqlite3_bind_int64(st, 9, f->size);
     sqlite3_bind_int64(st, 10, f->created_ms);
     sqlite3_bind_int(st, 11, f->native);
-    e = finish(db, st);
+    e = store_finish(db, st);
     f->number = sqlite3_last_insert_rowid(db);
     return e;
 }
@@ -136,7 +120,7 @@ enum err file_keep_job(sqlite3 *db, void *arg)
 {
     enum err e = store_exec(db, "BEGIN IMMEDIATE");
 
-    return e ? e : end_transaction(db, file_keep_within(db, arg));
+    return e ? e : store_commit(db, file_keep_within(db, arg));
 }
 
 /* ---- reading ---- */
@@ -261,7 +245,7 @@ enum err file_orphan_job(sqlite3 *db, void *arg)
     struct file_orphan *o = arg;
     enum err            e = store_exec(db, "BEGIN IMMEDIATE"); /* nobody else places it meanwhile */
 
-    return e ? e : end_transaction(db, remove_orphan(db, o->blobs, o->hash));
+    return e ? e : store_commit(db, remove_orphan(db, o->blobs, o->hash));
 }
 
 /* *ret_hash, *ret_text: of blobs that nobody may have any more. */
@@ -299,7 +283,7 @@ enum err file_delete_job(sqlite3 *db, void *arg)
     if (e)
         return e;
     arena_init(&a, 0);
-    e = end_transaction(db, delete_row(db, d, &a, &hash, &text));
+    e = store_commit(db, delete_row(db, d, &a, &hash, &text));
     if (!e) {
         struct file_orphan content = { d->blobs, hash }, words = { d->blobs, text };
 
@@ -320,7 +304,7 @@ enum err file_sweep_job(sqlite3 *db, void *arg)
     if (e)
         return e;
     sqlite3_bind_int64(st, 1, s->now_ms);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 static enum err reset(sqlite3 *db, const struct blobs *blobs, const char *sql)
@@ -346,5 +330,5 @@ enum err file_reset_job(sqlite3 *db, void *blobs)
     if (e)
         return e;
     e = reset(db, blobs, "DELETE FROM files RETURNING hash");
-    return end_transaction(db, e ? e : reset(db, blobs, "DELETE FROM documents RETURNING text"));
+    return store_commit(db, e ? e : reset(db, blobs, "DELETE FROM documents RETURNING text"));
 }

@@ -286,6 +286,29 @@ enum err store_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret)
     return store_err(db, sqlite3_prepare_v2(db, sql, -1, ret, NULL));
 }
 
+enum err store_finish(sqlite3 *db, sqlite3_stmt *st)
+{
+    enum err e = store_err(db, sqlite3_step(st));
+
+    sqlite3_finalize(st);
+    return e;
+}
+
+enum err store_finish_one(sqlite3 *db, sqlite3_stmt *st)
+{
+    enum err e = store_finish(db, st);
+
+    return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
+}
+
+enum err store_commit(sqlite3 *db, enum err e)
+{
+    if (!e)
+        return store_exec(db, "COMMIT");
+    (void)store_exec(db, "ROLLBACK"); /* the first error is the one to tell */
+    return e;
+}
+
 void store_bind_str(sqlite3_stmt *st, int at, str s)
 {
     sqlite3_bind_text64(st, at, s.ptr ? s.ptr : "", s.len, SQLITE_TRANSIENT, SQLITE_UTF8);

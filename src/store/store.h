@@ -44,6 +44,12 @@ enum err store_run_here(struct store *s, store_job job, void *arg);
 enum err store_exec(sqlite3 *db, const char *sql);
 /* A statement; ERR_IO is logged. */
 enum err store_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret);
+/* Runs it to its end, which is its first step, and frees it; ERR_EXISTS: a row of that key is there. */
+enum err store_finish(sqlite3 *db, sqlite3_stmt *st);
+/* The same of one that changes a row. ERR_NOT_FOUND: it has found none. */
+enum err store_finish_one(sqlite3 *db, sqlite3_stmt *st);
+/* The end of a job's own transaction, by what came of it: commits, or rolls back and gives `e`. */
+enum err store_commit(sqlite3 *db, enum err e);
 void     store_bind_str(sqlite3_stmt *st, int at, str s);
 str      store_column_str(sqlite3_stmt *st, int at); /* valid until the next step */
 /* Of the names only those stay for which the statement, a SELECT with one parameter, has no row. */

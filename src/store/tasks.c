@@ -18,15 +18,6 @@ static int64_t changes(sqlite3 *db)
     return sqlite3_changes64(db);
 }
 
-/* Runs a statement that gives no rows, and lets go of it. */
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e;
-}
-
 /* The one number that a statement gives, and lets go of it. */
 static enum err finish_number(sqlite3 *db, sqlite3_stmt *st, int64_t *ret)
 {
@@ -89,7 +80,7 @@ enum err task_create_job(sqlite3 *db, void *arg)
         store_bind_str(st, 1 + (int)i, texts[i]);
     sqlite3_bind_int64(st, 10, t->submit_ms);
     sqlite3_bind_int64(st, 11, c->queued_max);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : changes(db) ? OK : ERR_LIMIT;
 }
 
@@ -118,7 +109,7 @@ static enum err time_out(sqlite3 *db, const struct task_terms *t)
     store_bind_str(st, 3, t->timeout_code);
     store_bind_str(st, 4, t->timeout_message);
     bind_event(st, 5, t->tells);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 enum err task_get_job(sqlite3 *db, void *arg)
@@ -196,7 +187,7 @@ enum err task_cancel_job(sqlite3 *db, void *arg)
     store_bind_str(st, 1, c->id);
     sqlite3_bind_int64(st, 2, c->now_ms);
     bind_event(st, 3, c->tells);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : changes(db) ? OK : ERR_NOT_FOUND;
 }
 
@@ -332,7 +323,7 @@ enum err task_beat_job(sqlite3 *db, void *arg)
         store_bind_str(st, 2, b->owner);
         sqlite3_bind_int64(st, 3, b->held[i].claim);
         sqlite3_bind_int64(st, 4, b->lease_until_ms);
-        e = finish(db, st);
+        e = store_finish(db, st);
         b->held[i].lost = !e && changes(db) == 0;
     }
     return commit(db, e);
@@ -363,7 +354,7 @@ static enum err write_end(sqlite3 *db, const struct task_end *t)
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sqlite3_bind_int64(st, 10 + (int)i, numbers[i]);
     bind_event(st, 13, t->tells);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : changes(db) ? OK : ERR_NOT_FOUND;
 }
 
@@ -398,7 +389,7 @@ enum err task_release_job(sqlite3 *db, void *arg)
     store_bind_str(st, 1, t->row.id);
     store_bind_str(st, 2, t->owner);
     sqlite3_bind_int64(st, 3, t->row.claim);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 /* ---- told ---- */
@@ -448,7 +439,7 @@ enum err task_told_job(sqlite3 *db, void *arg)
     store_bind_str(st, 1, t->id);
     if (t->again_ms)
         sqlite3_bind_int64(st, 2, t->again_ms);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 /* ---- forgotten ---- */

@@ -15,15 +15,6 @@ static void bind(sqlite3_stmt *st, const str *texts, size_t count)
         store_bind_str(st, 1 + (int)i, texts[i]);
 }
 
-/* Runs a statement that gives no rows, and lets go of it. ERR_NOT_FOUND: it has changed nothing. */
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
-}
-
 /* The one number that a statement gives, and lets go of it. */
 static enum err finish_number(sqlite3 *db, sqlite3_stmt *st, int64_t *ret)
 {
@@ -127,7 +118,7 @@ static enum err insert_job(sqlite3 *db, const struct tuning_job *j)
         return e;
     bind(st, texts, ARRAY_LEN(texts));
     sqlite3_bind_int64(st, ARRAY_LEN(texts) + 1, j->create_ms);
-    return finish(db, st);
+    return store_finish_one(db, st);
 }
 
 enum err tuning_create_job(sqlite3 *db, void *arg)
@@ -225,7 +216,7 @@ enum err tuning_cancel_job(sqlite3 *db, void *arg)
         return end(db, e);
     store_bind_str(st, 1, c->id);
     sqlite3_bind_int64(st, 2, c->now_ms);
-    e = finish(db, st);
+    e = store_finish_one(db, st);
     if (!e)
         e = add_lines(db, &n);
     if (e != ERR_NOT_FOUND)
@@ -234,7 +225,7 @@ enum err tuning_cancel_job(sqlite3 *db, void *arg)
     if (e)
         return end(db, e);
     store_bind_str(st, 1, c->id);
-    return end(db, finish(db, st));
+    return end(db, store_finish_one(db, st));
 }
 
 enum err tuning_delete_job(sqlite3 *db, void *arg)
@@ -250,7 +241,7 @@ enum err tuning_delete_job(sqlite3 *db, void *arg)
     if (e)
         return e;
     store_bind_str(st, 1, d->id);
-    return finish(db, st);
+    return store_finish_one(db, st);
 }
 
 enum err tuning_logs_job(sqlite3 *db, void *arg)
@@ -331,7 +322,7 @@ enum err tuning_export_job(sqlite3 *db, void *arg)
         return end(db, e);
     bind(st, texts, ARRAY_LEN(texts));
     sqlite3_bind_int64(st, 5, x->now_ms);
-    e = finish(db, st);
+    e = store_finish_one(db, st);
     if (!e)
         e = store_prepare(db, "UPDATE tuning_checkpoints SET model = ?3 WHERE job = ?1 AND name = ?2", &st);
     if (e)
@@ -339,7 +330,7 @@ enum err tuning_export_job(sqlite3 *db, void *arg)
     store_bind_str(st, 1, x->id);
     store_bind_str(st, 2, x->checkpoint);
     store_bind_str(st, 3, x->model);
-    return end(db, finish(db, st));
+    return end(db, store_finish_one(db, st));
 }
 
 #define MODEL_COLUMNS "name, workspace, base, served, job, create_ms"
@@ -573,7 +564,7 @@ static enum err write_end(sqlite3 *db, const struct tuning_end *t)
         store_bind_str(st, 4 + (int)i, texts[i]);
     sqlite3_bind_int64(st, 8, r->end_ms);
     sqlite3_bind_int64(st, 9, r->usage);
-    e = finish(db, st);
+    e = store_finish_one(db, st);
     if (e || !t->makes_model || !str_eq(r->status, TUNING_SUCCEEDED))
         return e;
     e = store_prepare(db,
@@ -583,7 +574,7 @@ static enum err write_end(sqlite3 *db, const struct tuning_end *t)
     if (e)
         return e;
     store_bind_str(st, 1, r->id);
-    return finish(db, st);
+    return store_finish_one(db, st);
 }
 
 enum err tuning_end_job(sqlite3 *db, void *arg)
@@ -607,7 +598,7 @@ enum err tuning_release_job(sqlite3 *db, void *arg)
         return e;
     bind(st, names, 2);
     sqlite3_bind_int64(st, 3, t->claim);
-    return finish(db, st);
+    return store_finish_one(db, st);
 }
 
 enum err tuning_reset_job(sqlite3 *db, void *unused)

@@ -1,14 +1,6 @@
 /* uploads.c - the table of temporary uploads. Spec: media.md §2. */
 #include "store/uploads.h"
 
-static enum err finish(sqlite3 *db, sqlite3_stmt *st)
-{
-    enum err e = store_err(db, sqlite3_step(st));
-
-    sqlite3_finalize(st);
-    return e;
-}
-
 /* What is too old counts no more, swept or not. */
 enum err upload_begin_job(sqlite3 *db, void *arg)
 {
@@ -29,7 +21,7 @@ enum err upload_begin_job(sqlite3 *db, void *arg)
     sqlite3_bind_int64(st, 7, u->expires_ms);
     sqlite3_bind_int64(st, 8, u->capacity);
     sqlite3_bind_int64(st, 9, u->now_ms);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : sqlite3_changes64(db) ? OK : ERR_LIMIT;
 }
 
@@ -45,7 +37,7 @@ enum err upload_end_job(sqlite3 *db, void *arg)
     store_bind_str(st, 1, u->id);
     sqlite3_bind_int64(st, 2, u->size);
     sqlite3_bind_int64(st, 3, u->expires_ms);
-    e = finish(db, st);
+    e = store_finish(db, st);
     return e ? e : sqlite3_changes64(db) ? OK : ERR_NOT_FOUND;
 }
 
@@ -57,7 +49,7 @@ enum err upload_drop_job(sqlite3 *db, void *id)
     if (e)
         return e;
     store_bind_str(st, 1, *(const str *)id);
-    return finish(db, st);
+    return store_finish(db, st);
 }
 
 enum err upload_find_job(sqlite3 *db, void *arg)

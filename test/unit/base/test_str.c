@@ -115,6 +115,15 @@ TEST(cutting_at_a_separator_leaves_the_rest)
     assert_int_equal(str_cut(&rest, ',').len, 0);
 }
 
+TEST(a_word_is_listed_as_a_whole)
+{
+    assert_true(str_is_listed(S("b"), S("a b cd")));
+    assert_true(str_is_listed(S("cd"), S("a b cd")));
+    assert_false(str_is_listed(S("c"), S("a b cd")));
+    assert_false(str_is_listed(S("a b"), S("a b cd")));
+    assert_false(str_is_listed(S(""), S("")));
+}
+
 TEST(whole_numbers_are_read_to_their_very_bounds)
 {
     int64_t  i;
@@ -200,6 +209,7 @@ int main(void)
         cmocka_unit_test(the_first_occurrence_is_found),
         cmocka_unit_test(blanks_at_both_ends_are_trimmed),
         cmocka_unit_test(cutting_at_a_separator_leaves_the_rest),
+        cmocka_unit_test(a_word_is_listed_as_a_whole),
         cmocka_unit_test(whole_numbers_are_read_to_their_very_bounds),
         cmocka_unit_test(a_number_that_does_not_fit_is_none_and_leaves_the_output_alone),
         cmocka_unit_test(text_that_is_not_wholly_a_number_is_none),
