@@ -184,6 +184,8 @@ enum err realtime_voice_end(struct realtime *s, struct realtime_voice *v, const 
         e = part_event(s, v, "response.content_part.done", true);
     if (!e)
         e = item_event(s, v, "response.output_item.done", status, true);
+    if (!e)
+        e = realtime_part_last(s);
     if (!e) {
         b = realtime_begin(s, "response.done");
         add_response(v, &b, status, usage);
