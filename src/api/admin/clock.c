@@ -11,6 +11,7 @@
 #include "service/tuning.h"
 #include "service/uploads.h"
 #include "store/apps.h"
+#include "store/assets.h"
 
 static enum err answer_clock(struct admin_call *c)
 {
@@ -57,6 +58,8 @@ enum err admin_handle_reset(struct admin_call *c)
     rates_reset(rq->access->rates);
     rq->services->reset(rq->services->engine_arg);
     e = tasks_forget(rq);
+    if (!e)
+        e = store_run(rq->services->store, asset_reset_job, NULL);
     if (!e)
         e = uploads_forget(rq->services);
     if (!e)
