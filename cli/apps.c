@@ -4,10 +4,10 @@
 #include "base/num.h"
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "contract/apps_params.gen.h"
 #include "contract/json.h"
 
-#define DEFINITION_MAX ((size_t)256 * 1024)
-#define RUNS_DEFAULT   20
+#define RUNS_DEFAULT 20
 
 static const char *workspace, *limit;
 
@@ -51,13 +51,14 @@ static enum err read_definition(struct cli *c, str name, str *ret)
 
     if (!f)
         return edit_refuse(&c->edit, ERR_INVALID, "%s: it cannot be opened", path);
-    buf_init(&b, c->edit.arena, DEFINITION_MAX);
+    buf_init(&b, c->edit.arena, APPS_DEFINITION_MAX);
     while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
         buf_add_bytes(&b, piece, n);
     if (f != stdin)
         fclose(f);
     if (b.full)
-        return edit_refuse(&c->edit, ERR_INVALID, "%s: a definition has %zu KiB at most", path, DEFINITION_MAX / 1024);
+        return edit_refuse(&c->edit, ERR_INVALID, "%s: a definition has %zu KiB at most", path,
+                           (size_t)APPS_DEFINITION_MAX / 1024);
     *ret = buf_str(&b);
     return OK;
 }

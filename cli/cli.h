@@ -37,6 +37,8 @@ int cli_chat(int argc, char **argv);
 int cli_embed(int argc, char **argv);
 int cli_rerank(int argc, char **argv);
 int cli_tasks(int argc, char **argv);
+int cli_files(int argc, char **argv);
+int cli_batch(int argc, char **argv);
 int cli_tune(int argc, char **argv);
 int cli_deployments(int argc, char **argv);
 int cli_image(int argc, char **argv);

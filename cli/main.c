@@ -43,6 +43,8 @@ static const struct {
     { S("listen"), GROUP_CALLS, cli_listen, "what is said in sounds and videos; subtitles too", true },
     { S("voices"), GROUP_CALLS, cli_voices, "who can read", true },
     { S("tasks"), GROUP_CALLS, cli_tasks, "asynchronous work: list, show, wait, cancel", true },
+    { S("files"), GROUP_CALLS, cli_files, "the account's files: upload, list, download, delete", true },
+    { S("batch"), GROUP_CALLS, cli_batch, "many requests as one file; can be paused", true },
     { S("tune"), GROUP_CALLS, cli_tune, "fine-tuning: create, follow, cancel jobs", true },
     { S("deployments"), GROUP_CALLS, cli_deployments, "models that calls can name", true },
     { S("tokens"), GROUP_CALLS, cli_tokens, "how many tokens a text is; counted here", true },

@@ -2,8 +2,7 @@
 #include "access/plugin_edit.h"
 #include "api/admin/objects_apps.h"
 #include "cli/cli.h"
-
-#define DESCRIPTION_MAX ((size_t)256 * 1024)
+#include "contract/apps_params.gen.h"
 
 static const char *workspace, *id, *secret_file;
 
@@ -31,13 +30,14 @@ static enum err read_file(struct cli *c, str name, str *ret)
 
     if (!f)
         return edit_refuse(&c->edit, ERR_INVALID, "%s: it cannot be opened", path);
-    buf_init(&b, c->edit.arena, DESCRIPTION_MAX);
+    buf_init(&b, c->edit.arena, APPS_DEFINITION_MAX);
     while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
         buf_add_bytes(&b, piece, n);
     if (f != stdin)
         fclose(f);
     if (b.full)
-        return edit_refuse(&c->edit, ERR_INVALID, "%s: it has %zu KiB at most", path, DESCRIPTION_MAX / 1024);
+        return edit_refuse(&c->edit, ERR_INVALID, "%s: it has %zu KiB at most", path,
+                           (size_t)APPS_DEFINITION_MAX / 1024);
     *ret = buf_str(&b);
     return OK;
 }

@@ -254,6 +254,9 @@ def check(s, paths, by_id):
     word_list(s, 'paths', paths)
     for key in (*NUMBERS, *THINKING_NUMBERS):
         number(s, key)
+    for key in ('input', 'input.thinking', 'output', 'output.thinking'):
+        if s.get('context') and s.get(key) and int(s.get(key)) > int(s.get('context')):
+            s.fail(f'"{key}" is more than "context"', key)
     frame_numbers(s)
     dimensions(s)
     effort_budgets(s)

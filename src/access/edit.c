@@ -238,6 +238,8 @@ enum err workspace_delete(struct edit *e, str id)
 
     if (!r)
         r = edit_run(e, NULL, "DELETE FROM keys WHERE workspace = ?", "s", id);
+    if (!r) /* another workspace of this id shall not find them */
+        r = edit_run(e, NULL, "DELETE FROM assistant_objects WHERE workspace = ?", "s", id);
     if (!r)
         r = edit_run(e, &changed, "DELETE FROM workspaces WHERE id = ?", "s", id);
     return must_change(e, r, changed, refuse_workspace, id);

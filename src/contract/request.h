@@ -167,9 +167,9 @@ struct request_hooks {
     SUSPENDS enum err (*renew)(struct request *rq);
     /* The line in the log, the counters, the journal; gives back what the task held. `status` 0: the client has gone. */
     SUSPENDS void (*ended)(struct request *part, int status, enum err e);
-    /* For work that goes on behind the call: a request like this one with an arena of its own, NULL when the server stops; and
+    /* For work that goes on behind the call: a request like this one with an arena of its own, or a refusal (E202, E236); and
      * run(own, arg) on a fiber of its own (server/background.h). `run` NULL: it is not wanted after all. */
-    struct request *(*prepare)(struct request *rq);
+    enum err (*prepare)(struct request *rq, struct request **ret_own);
     void (*launch)(struct request *own, SUSPENDS void (*run)(struct request *own, void *arg), void *arg);
 };
 

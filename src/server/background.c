@@ -28,6 +28,7 @@ static void job_free(struct background_job *j)
     while (*at != j)
         at = &(*at)->next;
     *at = j->next;
+    b->count--;
     arena_free(&j->arena); /* what was deferred there may need the setup */
     account_release(w->accounts, account);
     setup_release(j->setup);
@@ -36,13 +37,16 @@ static void job_free(struct background_job *j)
         b->then(b->arg);
 }
 
-struct request *background_prepare(struct worker *w, const struct request *rq, const struct request_hooks *hooks)
+enum err background_prepare(struct worker *w, const struct request *rq, const struct request_hooks *hooks, size_t max,
+                            struct request **ret)
 {
     struct background_job *j;
     struct request        *own;
 
     if (w->background.stopping || w->draining)
-        return NULL;
+        return ERR_CANCELLED;
+    if (w->background.count >= max)
+        return ERR_LIMIT;
     j = xcalloc(1, sizeof(*j));
     j->worker = w;
     j->setup = w->setup;
@@ -63,10 +67,13 @@ struct request *background_prepare(struct worker *w, const struct request *rq, c
     own->workspace = own->space ? own->space->id : (str){ 0 };
     j->next = w->background.jobs;
     w->background.jobs = j;
-    if (own->key && own->space)
-        return own;
+    w->background.count++;
+    if (own->key && own->space) {
+        *ret = own;
+        return OK;
+    }
     job_free(j);
-    return NULL;
+    return ERR_CANCELLED;
 }
 
 static struct background_job *job_of(struct worker *w, const struct request *own)

@@ -14,14 +14,16 @@ struct background_job;
 
 struct background {
     struct background_job *jobs;
+    size_t                 count;
     bool                   stopping;
     void (*then)(void *arg);
     void *arg;
 };
 
-/* A request like `rq`, of a caller that is still good, in memory of its own; NULL: the worker stops, or the key is gone. It ends with
- * background_launch(). */
-struct request *background_prepare(struct worker *w, const struct request *rq, const struct request_hooks *hooks);
+/* A request like `rq`, of a caller that is still good, in memory of its own. ERR_LIMIT: there are `max` of them; ERR_CANCELLED: the worker
+ * stops, or the key is gone. It ends with background_launch(). */
+enum err background_prepare(struct worker *w, const struct request *rq, const struct request_hooks *hooks, size_t max,
+                            struct request **ret);
 /* `run` NULL: it is not wanted after all. */
 void background_launch(struct worker *w, struct request *own, SUSPENDS void (*run)(struct request *own, void *arg),
                        void *arg);

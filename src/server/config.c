@@ -191,12 +191,13 @@ static const struct option *option_find(str name)
 
 static str nearest_option(str name)
 {
-    str names[256];
+    str *names = xcalloc(option_count, sizeof(*names)), near;
 
-    ASSERT(option_count <= ARRAY_LEN(names));
     for (unsigned i = 0; i < option_count; i++)
         names[i] = option_rows[i].name;
-    return name_nearest(name, names, option_count);
+    near = name_nearest(name, names, option_count);
+    free(names);
+    return near;
 }
 
 static str unknown_name(struct arena *a, str name)
@@ -769,10 +770,9 @@ static const struct {
 
 static enum err unknown_option(struct reader *r, yaml_node_t *key, str name)
 {
-    str names[256];
-    str near;
+    str *names = arena_array(&r->c->arena, str, option_count + ARRAY_LEN(lists));
+    str  near;
 
-    ASSERT(option_count + ARRAY_LEN(lists) <= ARRAY_LEN(names));
     for (unsigned i = 0; i < option_count; i++)
         names[i] = option_rows[i].name;
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)

@@ -424,9 +424,15 @@ SUSPENDS static void behind_ended(struct request *part, int status, enum err e)
 
 static const struct request_hooks behind_hooks = { .ended = behind_ended };
 
-static struct request *behind_prepare(struct request *rq)
+static enum err behind_prepare(struct request *rq, struct request **ret_own)
 {
-    return background_prepare(worker_of(rq), rq, &behind_hooks);
+    struct worker *w = worker_of(rq);
+    size_t         max = (size_t)w->setup->shared->config->options.apps_background / w->common->worker_count;
+    enum err       e = background_prepare(w, rq, &behind_hooks, max ? max : 1, ret_own);
+
+    if (e == ERR_LIMIT)
+        return fail_throttled(&rq->fault);              /* REF: E202 */
+    return e ? fail_model_unavailable(&rq->fault) : OK; /* REF: E236: the server stops */
 }
 
 static void behind_launch(struct request *own, void (*run)(struct request *own, void *arg), void *arg)

@@ -118,18 +118,34 @@ static enum err check_params(struct app_run *r)
     return prompt_params ? fail_user_message_missing(&r->rq->fault) : OK;
 }
 
-enum err app_open(struct request *rq, struct apps_input *in, struct app_run **ret)
+static struct app_run *run_new(struct request *rq, struct apps_input *in)
 {
     struct app_run *r = arena_new(rq->arena, struct app_run);
+
+    *r = (struct app_run){ .rq = rq, .in = in, .query = in->prompt, .started_ms = clock_unix_ms() };
+    r->started_us = clock_mono_us();
+    buf_init(&r->answer.text, rq->arena, ANSWER_MAX);
+    buf_init(&r->trace, rq->arena, TRACE_MAX);
+    return r;
+}
+
+struct app_run *app_run_bare(struct request *rq, struct apps_input *in)
+{
+    struct app_run *r = run_new(rq, in);
+
+    r->deadline_us = loop_now_us(fiber_loop()) + rq->settings->apps.time_ms * 1000;
+    app_rearm(r);
+    return r;
+}
+
+enum err app_open(struct request *rq, struct apps_input *in, struct app_run **ret)
+{
+    struct app_run *r = run_new(rq, in);
     enum err        e;
 
     might_suspend();
     rq->action = "looking an application up";
     request_phase(rq, PHASE_CHECK);
-    *r = (struct app_run){ .rq = rq, .in = in, .query = in->prompt, .started_ms = clock_unix_ms() };
-    r->started_us = clock_mono_us();
-    buf_init(&r->answer.text, rq->arena, ANSWER_MAX);
-    buf_init(&r->trace, rq->arena, TRACE_MAX);
     e = load(r);
     if (e)
         return e;

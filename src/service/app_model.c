@@ -130,23 +130,12 @@ static void add_usage(struct app_run *r, const struct request *part)
     a->uses[i].output_tokens += part->usage.completion_tokens;
 }
 
-static bool is_passed_on(const struct fault *f)
-{
-    str words = APPS_PASSED_ON;
-
-    while (f->row && words.len) {
-        if (str_eq(str_cut(&words, ' '), f->row->id))
-            return true;
-    }
-    return false;
-}
-
 /* REF: E229: what the model's own refusal was, is for the log and the trace. */
 static enum err refuse(struct app_run *r, const struct request *part)
 {
     struct fault_view v;
 
-    if (is_passed_on(&part->fault)) {
+    if (part->fault.row && words_have(APPS_PASSED_ON, part->fault.row->id)) {
         r->rq->fault = part->fault;
         return ERR_FAULT;
     }

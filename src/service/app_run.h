@@ -44,6 +44,9 @@ struct app_run {
 
 /* ---- service/app.c: what runners do with a run ---- */
 
+/* A run of nothing that is stored, for what has no definition: its deadline is set, its application empty. */
+struct app_run *app_run_bare(struct request *rq, struct apps_input *in);
+
 /* The next piece of the answer: adds it, looks for the rules of the application in it (E174), tells the sink. */
 SUSPENDS enum err app_say(struct app_run *r, const struct app_event *ev);
 SUSPENDS enum err app_tell(struct app_run *r, const struct app_event *ev);

@@ -8,7 +8,9 @@
 #include "contract/errors.gen.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
+#include "fetch/fetch.h"
 #include "service/batch_check.h"
+#include "service/batches.h"
 #include "service/files.h"
 #include "store/batches.h"
 
@@ -18,6 +20,8 @@
 #define POLL_US     INT64_C(1000000) /* how late is noticed what another process or worker did, and the end of a window */
 #define AHEAD_LINES ((size_t)1024)   /* read before they are run, */
 #define AHEAD_BYTES ((size_t)4 << 20) /* or so much of them */
+#define CALLBACK_MS INT64_C(10000)    /* for one call */
+#define TRIES_MAX   12                /* then a callback is given up: an hour or so */
 #define WRITE_LINES ((size_t)512)     /* ends that are written to a file in one go */
 
 /* A line on its way: read, run, ended. In memory of its own. */
@@ -71,7 +75,9 @@ struct batch_runner {
     struct fiber               *fiber; /* NULL: not started, or at its end */
     struct run                 *runs;
     size_t                      run_count;
-    int64_t                     lines; /* ended */
+    struct fiber               *teller; /* of ends; NULL: not at it */
+    int64_t                     tell_us;
+    int64_t                     lines;  /* ended */
     bool                        news, stopping;
     void (*then)(void *arg);
     void *then_arg;
@@ -908,6 +914,68 @@ static void run_main(void *arg)
         fiber_wake(r->fiber);
 }
 
+/* ---- callbacks ---- */
+
+/* The URL is a client's, so it is guarded as a download is. */
+SUSPENDS static bool call_back(struct services *s, struct arena *a, const struct batch_row *row)
+{
+    static const struct http_field fields[] = { { S("content-type"), S("application/json;charset=utf-8") },
+                                                { S("user-agent"), S("dashbox") } };
+    struct fetch_call              call = { .method = S("POST"),
+                                            .url = row->callback,
+                                            .fields = fields,
+                                            .field_count = ARRAY_LEN(fields),
+                                            .has_body = true,
+                                            .time_ms = CALLBACK_MS,
+                                            .answer_max = 65536 };
+    struct fetch_answer            answer;
+    struct buf                     b;
+    enum fetch_error               fe;
+
+    buf_init(&b, a, SIZE_MAX / 2);
+    batch_add_object(&b, row);
+    call.body = buf_str(&b);
+    fe = fetch_call(s->fetcher, a, &call, &answer);
+    if (!fe && answer.status >= 200 && answer.status < 300)
+        return true;
+    if (fe)
+        log_warn("batch %.*s: its callback: %.*s", STR_ARG(row->id), STR_ARG(fetch_error_text(fe)));
+    else
+        log_warn("batch %.*s: its callback answered %d", STR_ARG(row->id), answer.status);
+    return false;
+}
+
+/* Those that are due; what fails is tried again after 1 s, 2 s, 4 s, …, also by another server. */
+static void teller_main(void *arg)
+{
+    struct batch_runner           *r = arg;
+    const struct request_settings *settings;
+    struct services               *s = r->o.hold(r->o.arg, &settings);
+    struct arena                   a;
+    struct batch_events           *ev;
+    int64_t                        now_ms = clock_machine_ms();
+
+    arena_init(&a, 0);
+    ev = arena_new(&a, struct batch_events);
+    *ev = (struct batch_events){ .arena = &a,
+                                 .machine_ms = now_ms,
+                                 .until_ms = now_ms + 2 * BATCH_EVENTS_MAX * CALLBACK_MS };
+    if (store_run(r->o.store, batch_events_job, ev))
+        ev->count = 0;
+    for (size_t i = 0; i < ev->count && !r->stopping; i++) {
+        struct batch_told told = { .number = ev->rows[i].number };
+
+        if (!call_back(s, &a, &ev->rows[i]) && ev->tries[i] < TRIES_MAX)
+            told.again_ms = clock_machine_ms() + (INT64_C(1000) << (ev->tries[i] - 1));
+        (void)store_run(r->o.store, batch_told_job, &told); /* else it is told again */
+    }
+    arena_free(&a);
+    r->o.release(r->o.arg, s);
+    r->teller = NULL;
+    if (r->fiber)
+        fiber_wake(r->fiber);
+}
+
 /* ---- the runner ---- */
 
 static void start_run(struct batch_runner *r, const struct batch_row *row)
@@ -974,8 +1042,14 @@ static void runner_main(void *arg)
     struct batch_runner *r = arg;
     bool                 cancelled = false;
 
-    while (!r->stopping || r->run_count) {
+    while (!r->stopping || r->run_count || r->teller) {
         r->news = false;
+        if (!r->stopping && !r->teller && loop_now_us(r->loop) >= r->tell_us) {
+            r->tell_us = loop_now_us(r->loop) + POLL_US;
+            r->teller = fiber_start(r->loop, teller_main, r);
+        }
+        if (r->stopping && !cancelled && r->teller)
+            fiber_cancel(r->teller);
         for (struct run *run = r->runs; run && r->stopping && !cancelled; run = run->next) {
             if (run->fiber)
                 fiber_cancel(run->fiber);
@@ -984,7 +1058,7 @@ static void runner_main(void *arg)
         if (!r->stopping)
             claim(r);
         bury(r);
-        if (!r->news && (!r->stopping || r->run_count))
+        if (!r->news && (!r->stopping || r->run_count || r->teller))
             (void)fiber_wait(loop_now_us(r->loop) + POLL_US);
         bury(r);
     }

@@ -54,7 +54,11 @@ static enum err read_metadata(struct request *rq, yyjson_val *v, struct batch_ro
             b->name = json_str(value);
         else if (str_eq(json_str(key), S("ds_description")))
             description = json_str(value);
+        else if (str_eq(json_str(key), S("ds_batch_finish_callback")))
+            b->callback = json_str(value);
     }
+    if (b->callback.len && !str_starts(b->callback, S("http://")) && !str_starts(b->callback, S("https://")))
+        return fail_batch_metadata(&rq->fault);
     if (utf8_count(b->name) > BATCHES_NAME_MAX || utf8_count(description) > BATCHES_DESCRIPTION_MAX)
         return fail_batch_metadata(&rq->fault);
     b->metadata = json_text(rq->arena, v);

@@ -30,21 +30,21 @@ static enum err end_transaction(sqlite3 *db, enum err e)
 enum err batch_create_job(sqlite3 *db, void *arg)
 {
     struct batch_row *b = &((struct batch_create *)arg)->row;
-    const str         texts[] = { b->id,         b->workspace, b->key,      b->endpoint, b->input_file,
-                                  b->input_hash, b->window,    b->metadata, b->name,     BATCH_VALIDATING };
+    const str         texts[] = { b->id,     b->workspace, b->key,  b->endpoint,      b->input_file, b->input_hash,
+                                  b->window, b->metadata,  b->name, BATCH_VALIDATING, b->callback };
     sqlite3_stmt     *st;
     enum err          e =
         store_prepare(db,
                       "INSERT INTO batches (id, workspace, key, endpoint, input_file, input_hash, window, metadata,"
-                      " name, status, created_ms, until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      " name, status, callback, created_ms, until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                       &st);
 
     if (e)
         return e;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         store_bind_str(st, 1 + (int)i, texts[i]);
-    sqlite3_bind_int64(st, 11, b->created_ms);
-    sqlite3_bind_int64(st, 12, b->until_ms);
+    sqlite3_bind_int64(st, 12, b->created_ms);
+    sqlite3_bind_int64(st, 13, b->until_ms);
     e = finish(db, st);
     b->number = sqlite3_last_insert_rowid(db);
     return e;
@@ -52,16 +52,16 @@ enum err batch_create_job(sqlite3 *db, void *arg)
 
 /* ---- reading ---- */
 
-#define COLUMNS                                                                                                         \
-    "id, workspace, key, endpoint, input_file, input_hash, window, metadata, name, status, model, errors, output_file," \
-    " error_file, number, created_ms, until_ms, in_progress_ms, finalizing_ms, completed_ms, failed_ms, expired_ms,"    \
+#define COLUMNS                                                                                                                \
+    "id, workspace, key, endpoint, input_file, input_hash, window, metadata, name, status, model, errors, output_file,"        \
+    " error_file, callback, number, created_ms, until_ms, in_progress_ms, finalizing_ms, completed_ms, failed_ms, expired_ms," \
     " cancelled_ms, total, completed, failed, claim"
 
 static void read_row(sqlite3_stmt *st, struct arena *a, struct batch_row *ret)
 {
-    str *const     texts[] = { &ret->id,         &ret->workspace, &ret->key,         &ret->endpoint,  &ret->input_file,
-                               &ret->input_hash, &ret->window,    &ret->metadata,    &ret->name,      &ret->status,
-                               &ret->model,      &ret->errors,    &ret->output_file, &ret->error_file };
+    str *const     texts[] = { &ret->id,         &ret->workspace, &ret->key,         &ret->endpoint,   &ret->input_file,
+                               &ret->input_hash, &ret->window,    &ret->metadata,    &ret->name,       &ret->status,
+                               &ret->model,      &ret->errors,    &ret->output_file, &ret->error_file, &ret->callback };
     int64_t *const numbers[] = { &ret->number,        &ret->created_ms,   &ret->until_ms,  &ret->in_progress_ms,
                                  &ret->finalizing_ms, &ret->completed_ms, &ret->failed_ms, &ret->expired_ms,
                                  &ret->cancelled_ms,  &ret->total,        &ret->completed, &ret->failed,
@@ -378,7 +378,7 @@ static enum err set_end(sqlite3 *db, const struct batch_end *n)
                   " completed_ms = CASE ?3 WHEN 'completed' THEN ?8 ELSE 0 END,"
                   " failed_ms = CASE ?3 WHEN 'failed' THEN ?8 ELSE 0 END,"
                   " expired_ms = CASE ?3 WHEN 'expired' THEN ?8 ELSE 0 END,"
-                  " cancelled_ms = CASE ?3 WHEN 'cancelled' THEN ?8 ELSE 0 END"
+                  " cancelled_ms = CASE ?3 WHEN 'cancelled' THEN ?8 ELSE 0 END, event_ms = callback <> ''"
                   " WHERE number = ?1 AND claim = ?2 AND NOT " ENDED,
              &st);
 
@@ -421,6 +421,43 @@ enum err batch_end_job(sqlite3 *db, void *arg)
     if (!e)
         e = forget_lines(db, n->number);
     return end_transaction(db, e);
+}
+
+enum err batch_events_job(sqlite3 *db, void *arg)
+{
+    struct batch_events *ev = arg;
+    sqlite3_stmt        *st;
+    enum err             e = store_prepare(db,
+                                           "UPDATE batches SET event_ms = ?2, event_tries = event_tries + 1 WHERE number IN"
+                                                       " (SELECT number FROM batches WHERE event_ms > 0 AND event_ms <= ?1 LIMIT ?3)"
+                                                       " RETURNING " COLUMNS ", event_tries",
+                                           &st);
+    int                  r;
+
+    if (e)
+        return e;
+    sqlite3_bind_int64(st, 1, ev->machine_ms);
+    sqlite3_bind_int64(st, 2, ev->until_ms);
+    sqlite3_bind_int(st, 3, BATCH_EVENTS_MAX);
+    while ((r = sqlite3_step(st)) == SQLITE_ROW) {
+        read_row(st, ev->arena, &ev->rows[ev->count]);
+        ev->tries[ev->count++] = sqlite3_column_int64(st, sqlite3_column_count(st) - 1);
+    }
+    sqlite3_finalize(st);
+    return store_err(db, r);
+}
+
+enum err batch_told_job(sqlite3 *db, void *arg)
+{
+    struct batch_told *t = arg;
+    sqlite3_stmt      *st;
+    enum err           e = store_prepare(db, "UPDATE batches SET event_ms = ?2 WHERE number = ?1", &st);
+
+    if (e)
+        return e;
+    sqlite3_bind_int64(st, 1, t->number);
+    sqlite3_bind_int64(st, 2, t->again_ms);
+    return finish(db, st);
 }
 
 enum err batch_reset_job(sqlite3 *db, void *unused)

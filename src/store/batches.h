@@ -34,6 +34,7 @@ struct batch_row {
     str     model;  /* of its lines, once they have been looked at */
     str     errors; /* a JSON object; empty: none */
     str     output_file, error_file;
+    str     callback;             /* a URL that is told of its end; empty: none */
     int64_t created_ms, until_ms; /* until: the end of its window */
     int64_t in_progress_ms, finalizing_ms, completed_ms, failed_ms, expired_ms, cancelled_ms;
     int64_t total, completed, failed;
@@ -158,6 +159,23 @@ struct batch_end {
     struct file_keep *output, *error; /* NULL: none */
 };
 enum err batch_end_job(sqlite3 *db, void *batch_end);
+
+/* Ends whose callback is to be told and is due, nobody else's until `until_ms`. Times are the machine's. */
+#define BATCH_EVENTS_MAX 8
+struct batch_events {
+    struct arena    *arena;
+    int64_t          machine_ms, until_ms;
+    struct batch_row rows[BATCH_EVENTS_MAX];  /* out */
+    int64_t          tries[BATCH_EVENTS_MAX]; /* out; with this one */
+    size_t           count;
+};
+enum err batch_events_job(sqlite3 *db, void *batch_events);
+
+/* It has been told, or given up; with `again_ms`, it is to be told again then. */
+struct batch_told {
+    int64_t number, again_ms;
+};
+enum err batch_told_job(sqlite3 *db, void *batch_told);
 
 /* All of them. */
 enum err batch_reset_job(sqlite3 *db, void *unused);

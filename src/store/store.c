@@ -158,7 +158,9 @@ static const char *const migrations[] = {
     "  completed_ms INTEGER NOT NULL DEFAULT 0, failed_ms INTEGER NOT NULL DEFAULT 0, expired_ms INTEGER NOT NULL DEFAULT 0,"
     "  cancelled_ms INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, completed INTEGER NOT NULL DEFAULT 0,"
     "  failed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', lease_ms INTEGER NOT NULL DEFAULT 0,"
-    "  claim INTEGER NOT NULL DEFAULT 0);"
+    "  claim INTEGER NOT NULL DEFAULT 0, callback TEXT NOT NULL DEFAULT '', event_ms INTEGER NOT NULL DEFAULT 0,"
+    "  event_tries INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX batches_events ON batches (event_ms) WHERE event_ms > 0;"
     "CREATE INDEX batches_unfinished ON batches (number)"
     "  WHERE NOT status IN ('failed', 'completed', 'expired', 'cancelled');"
     "CREATE INDEX batches_by_input ON batches (input_hash)"
@@ -232,6 +234,12 @@ static const char *const migrations[] = {
     "  status TEXT NOT NULL, body TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX app_responses_by_app ON app_responses (app);"
     "CREATE INDEX app_responses_by_time ON app_responses (created_ms);",
+
+    /* Assistants, threads, messages, runs, steps: store/assistants.h. */
+    "CREATE TABLE assistant_objects ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, owner TEXT NOT NULL,"
+    "  workspace TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL);"
+    "CREATE INDEX assistant_objects_by_owner ON assistant_objects (owner, kind, workspace, number);",
 };
 
 /* What the operator can do about it. */

@@ -424,6 +424,44 @@ async function tasks(options, report) {
     run_program(report, [program, String(options.seconds)]);
 }
 
+// ---- batches: lines of a file beside the same requests over HTTP ----
+
+const LINES = 100_000;
+
+async function batches(options, report) {
+    const box = await dashbox('dashbox', { set: { 'batches.lines': LINES, 'files.batch_max': '1g' } });
+    const base = `http://127.0.0.1:${box.port}/compatible-mode/v1`, headers = { authorization: `Bearer ${KEY}` };
+    const question = fs.readFileSync(body_files.openai, 'utf8');
+    const file = path.join(os.tmpdir(), `dashbox-bench-batch-${process.pid}.jsonl`), count = options.seconds > 1 ? LINES : 5000;
+    fs.writeFileSync(file, Array.from({ length: count }, (_, i) => `{"custom_id":"${i}","method":"POST","url":"/v1/chat/completions","body":${question}}\n`).join(''));
+    const runs = { direct: [], lines: [] };
+    for (let round = 0; round < options.count; round++) {
+        report.progress(`round ${round + 1} of ${options.count}`);
+        runs.direct.push((await wrk({ name: 'dashbox', server: box, url: url_of(box, 'openai'), body_file: body_files.openai, connections: 64, seconds: options.seconds })).rate);
+        const form = new FormData();
+        form.set('purpose', 'batch');
+        form.set('file', await fs.openAsBlob(file), 'in.jsonl');
+        const input = await (await fetch(`${base}/files`, { method: 'POST', headers, body: form })).json();
+        const begun = Date.now();
+        let batch = await (await fetch(`${base}/batches`, { method: 'POST', headers: { ...headers, 'content-type': 'application/json' },
+            body: JSON.stringify({ input_file_id: input.id, endpoint: '/v1/chat/completions', completion_window: '24h' }) })).json();
+        while (!['completed', 'failed'].includes(batch.status)) {
+            await sleep(20);
+            batch = await (await fetch(`${base}/batches/${batch.id}`, { headers })).json();
+        }
+        if (batch.request_counts.completed !== count) throw new Error(`dashbox: ${JSON.stringify(batch)}`);
+        runs.lines.push(count / ((Date.now() - begun) / 1000));
+        trim_log(box);
+    }
+    fs.rmSync(file);
+    const ratio = median(runs.lines.map((rate, i) => rate / runs.direct[i]));
+    report.rows(`${count} lines, looked through, run and written to a file`, [
+        { candidate: 'over HTTP, 64 connections', value: median(runs.direct), unit: 'a second' },
+        { candidate: 'as a batch', value: median(runs.lines), unit: 'a second', ratio },
+    ]);
+    await stop([box]);
+}
+
 // ---- downloads: chat while 100 large files come in ----
 
 const DOWNLOADS = 100, PIECE = Buffer.alloc(16 * 1024, 'all work and no play makes a dull text to embed\n'), EVERY_MS = 32; // 50 MB/s together
@@ -797,5 +835,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, downloads, speech, ws, media, embed, access, peers };
-export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'speech', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, batches, downloads, speech, ws, media, embed, access, peers };
+export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'speech', 'ws', 'media'].includes(name) ? [] : name === 'batches' ? ['wrk', 'taskset'] : ['nginx', 'wrk', 'taskset']);

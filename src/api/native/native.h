@@ -14,6 +14,8 @@ SUSPENDS enum err handle_native_multimodal_generation(struct request *rq);
 SUSPENDS enum err handle_native_code_generation(struct request *rq);
 SUSPENDS enum err handle_native_media(struct request *rq);
 SUSPENDS enum err handle_native_app(struct request *rq);
+SUSPENDS enum err handle_native_assistants(struct request *rq);
+SUSPENDS enum err handle_native_threads(struct request *rq);
 SUSPENDS enum err handle_native_transcription(struct request *rq);
 SUSPENDS enum err handle_native_vocabularies(struct request *rq);
 SUSPENDS enum err handle_native_voices(struct request *rq);

@@ -332,14 +332,14 @@ SUSPENDS static void run_behind(struct request *rq, void *arg)
 /* It begins behind this call; what is wrong with the body has been said. */
 SUSPENDS static enum err answer_behind(struct request *rq, str app, yyjson_val *root)
 {
-    struct request     *own = rq->hooks->prepare(rq);
+    struct request     *own;
     struct reply        r;
     struct app_response kept;
     struct behind      *h;
-    enum err            e;
+    enum err            e = rq->hooks->prepare(rq, &own);
 
-    if (!own)
-        return fail_model_unavailable(&rq->fault); /* REF: E236: the server stops */
+    if (e)
+        return e;
     h = arena_new(own->arena, struct behind);
     memcpy(own->id, rq->id, sizeof(own->id));
     reply_init(&r, rq);

@@ -92,6 +92,7 @@ static enum err end_as(struct store *s, const char *owner, const struct tuning_j
     struct tuning_line line = { now_ms, S("over") };
     struct tuning_end  n = {
          .row = { .id = j->id, .claim = j->claim, .status = status, .end_ms = now_ms, .usage = 7, .served = S("x") },
+         .makes_model = true,
          .note = { .owner = str_from_cstr(owner), .id = j->id, .claim = j->claim, .lines = &line, .line_count = 1 }
     };
 

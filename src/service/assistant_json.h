@@ -1,0 +1,36 @@
+/* assistant_json.h - what service/assistants.c and service/assistant_run.c share: objects in the store, and their JSON. */
+#ifndef DASHBOX_SERVICE_ASSISTANT_JSON_H
+#define DASHBOX_SERVICE_ASSISTANT_JSON_H
+
+#include "service/assistants.h"
+#include "store/assistants.h"
+
+/* A member of an object, and what it is when nobody has said. */
+struct assistant_field {
+    const char *name, *absent; /* absent: JSON */
+};
+
+/* ,"name":value for each: the body's, else that of what was before, else the absent one. */
+void assistant_add_fields(struct buf *b, const struct assistant_field *fields, size_t count, yyjson_val *body,
+                          yyjson_val *before);
+
+/* The object with these members in place of its own; values are JSON. */
+str assistant_replace(struct arena *a, yyjson_val *object, const struct assistant_field *values, size_t count);
+
+/* A message as an object; no text: none of its content has come yet. */
+str assistant_message(struct request *rq, str id, str thread, str assistant, str run, str role, str text,
+                      yyjson_val *metadata);
+
+/* A refusal as the last_error of a run. */
+str assistant_error(struct request *rq, const struct fault *f);
+
+/* "asst_" and a UUID. */
+str     assistant_id(struct arena *a, const char *prefix);
+int64_t assistant_now_ms(void);
+
+/* Jobs, with what is wrong said. */
+SUSPENDS enum err assistant_put(struct request *rq, const struct assistant_row *row);
+SUSPENDS enum err assistant_get(struct request *rq, struct assistant_get *g);       /* E201 */
+SUSPENDS enum err assistant_update(struct request *rq, struct assistant_update *u); /* ERR_NOT_FOUND is not said */
+
+#endif

@@ -1,0 +1,638 @@
+/* assistant_run.c - runs of assistants. A run is an application's agent whose conversation is a thread. Spec: platform.md §4.12. */
+#include "base/num.h"
+#include "contract/assistants_params.gen.h"
+#include "contract/chat_body.h"
+#include "contract/errors.gen.h"
+#include "contract/model.h"
+#include "loop/loop.h"
+#include "service/app_run.h"
+#include "service/assistant_json.h"
+
+#define WATCH_US INT64_C(500000) /* between two looks whether it has been cancelled */
+
+struct going {
+    struct request        *rq;
+    str                    thread, id;
+    const struct run_sink *sink;
+    struct app_run        *app;
+    yyjson_val            *object; /* the run's, as it was stored last */
+    struct chat_input      in;
+    str                    assistant;
+    str                    message, step; /* that are being made; empty: none */
+    struct buf             inner;         /* what has been said in the run: elements of a JSON array */
+    int64_t                watch_us;
+    int64_t                input_tokens, output_tokens; /* before it waited */
+};
+
+SUSPENDS static enum err emit(struct going *g, const char *event, str object)
+{
+    return g->sink ? g->sink->emit(g->sink->arg, event, object) : OK;
+}
+
+/* ---- the run's object ---- */
+
+static str usage_json(struct going *g)
+{
+    int64_t input = g->input_tokens, output = g->output_tokens;
+
+    for (size_t i = 0; i < g->app->answer.use_count; i++) {
+        input += g->app->answer.uses[i].input_tokens;
+        output += g->app->answer.uses[i].output_tokens;
+    }
+    return arena_printf(g->rq->arena,
+                        "{\"input_tokens\":%lld,\"output_tokens\":%lld,\"total_tokens\":%lld,\"prompt_tokens\":%lld,"
+                        "\"completion_tokens\":%lld}",
+                        (long long)input, (long long)output, (long long)(input + output), (long long)input,
+                        (long long)output);
+}
+
+/* The run in another status, unless it is in none of `from` any more: ERR_CANCELLED. `required` and `error` are JSON, or empty. */
+SUSPENDS static enum err enter(struct going *g, str from, str status, str required, str error)
+{
+    struct arena                *a = g->rq->arena;
+    const struct assistant_field values[] = {
+        { "status", arena_printf(a, "\"%.*s\"", STR_ARG(status)).ptr },
+        { "required_action", required.len ? str_to_cstr(a, required) : "null" },
+        { "last_error", error.len ? str_to_cstr(a, error) : "null" },
+        { "usage", g->app ? usage_json(g).ptr : "" }, /* "": as it was */
+    };
+    struct assistant_update u = { .id = g->id, .kind = RUN_KIND, .owner = g->thread, .from = from, .status = status };
+    enum err                e;
+
+    u.body = assistant_replace(a, g->object, values, ARRAY_LEN(values));
+    u.state = arena_printf(a, "{\"messages\":[%.*s],\"step\":\"%.*s\",\"since\":%lld}", STR_ARG(buf_str(&g->inner)),
+                           STR_ARG(g->step), (long long)assistant_now_ms());
+    e = assistant_update(g->rq, &u);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_CANCELLED : e;
+    g->object = json_parse_copy(a, u.body);
+    return emit(g, arena_printf(a, "thread.run.%.*s", STR_ARG(status)).ptr, u.body);
+}
+
+/* ---- steps ---- */
+
+static str step_json(struct going *g, const char *type, const char *status, str details)
+{
+    struct buf b;
+
+    buf_init(&b, g->rq->arena, SIZE_MAX / 2);
+    buf_add(&b, S("{\"id\":"));
+    json_add_str(&b, g->step);
+    json_add_count(&b, S(",\"object\":\"thread.run.step\",\"created_at\":"), assistant_now_ms());
+    buf_add(&b, S(",\"assistant_id\":"));
+    json_add_str(&b, g->assistant);
+    buf_add(&b, S(",\"thread_id\":"));
+    json_add_str(&b, g->thread);
+    buf_add(&b, S(",\"run_id\":"));
+    json_add_str(&b, g->id);
+    buf_addf(&b, ",\"type\":\"%s\",\"status\":\"%s\",\"step_details\":{\"type\":\"%s\",\"%s\":", type, status, type,
+             type);
+    buf_add(&b, details);
+    buf_add(&b, S("},\"last_error\":null,\"expired_at\":null,\"cancelled_at\":null,\"failed_at\":null,"
+                  "\"completed_at\":null,\"metadata\":{},\"usage\":null}"));
+    return buf_str(&b);
+}
+
+SUSPENDS static enum err begin_step(struct going *g, const char *type, str details)
+{
+    str      body;
+    enum err e;
+
+    g->step = assistant_id(g->rq->arena, "step");
+    body = step_json(g, type, "in_progress", details);
+    e = emit(g, "thread.run.step.created", body);
+    return e ? e : emit(g, "thread.run.step.in_progress", body);
+}
+
+SUSPENDS static enum err put_step(struct going *g, const char *type, const char *status, str details)
+{
+    struct assistant_row row = { .id = g->step, .kind = STEP_KIND, .owner = g->id };
+
+    row.body = step_json(g, type, status, details);
+    return assistant_put(g->rq, &row);
+}
+
+/* ---- the message ---- */
+
+static str message_details(struct going *g)
+{
+    return arena_printf(g->rq->arena, "{\"message_id\":\"%.*s\"}", STR_ARG(g->message));
+}
+
+SUSPENDS static enum err begin_message(struct going *g)
+{
+    str      body;
+    enum err e;
+
+    g->message = assistant_id(g->rq->arena, "message");
+    e = begin_step(g, "message_creation", message_details(g));
+    body = assistant_message(g->rq, g->message, g->thread, g->assistant, g->id, S("assistant"), (str){ 0 }, NULL);
+    if (!e)
+        e = emit(g, "thread.message.created", body);
+    return e ? e : emit(g, "thread.message.in_progress", body);
+}
+
+SUSPENDS static enum err end_message(struct going *g, str text)
+{
+    struct assistant_row row = { .id = g->message, .kind = MESSAGE_KIND, .owner = g->thread };
+    enum err             e;
+
+    row.body = assistant_message(g->rq, g->message, g->thread, g->assistant, g->id, S("assistant"), text, NULL);
+    e = assistant_put(g->rq, &row);
+    if (!e)
+        e = put_step(g, "message_creation", "completed", message_details(g));
+    if (!e)
+        e = emit(g, "thread.message.completed", row.body);
+    if (!e)
+        e = emit(g, "thread.run.step.completed", step_json(g, "message_creation", "completed", message_details(g)));
+    g->message = g->step = (str){ 0 };
+    return e;
+}
+
+/* Whether it still runs, asked now and then. */
+SUSPENDS static enum err watch(struct going *g)
+{
+    struct assistant_get get = { .id = g->id, .kind = RUN_KIND, .owner = g->thread };
+    int64_t              now_us = loop_now_us(fiber_loop());
+    enum err             e;
+
+    if (now_us < g->watch_us)
+        return OK;
+    g->watch_us = now_us + WATCH_US;
+    e = assistant_get(g->rq, &get);
+    return e ? e : str_eq(get.status, S("in_progress")) ? OK : ERR_CANCELLED;
+}
+
+SUSPENDS static enum err hear(void *arg, bool reasoning, str text)
+{
+    struct going *g = arg;
+    struct buf    b;
+    enum err      e = watch(g);
+
+    if (e || reasoning)
+        return e;
+    if (!g->message.len)
+        e = begin_message(g);
+    buf_init(&b, g->rq->arena, SIZE_MAX / 2);
+    buf_add(&b, S("{\"id\":"));
+    json_add_str(&b, g->message);
+    buf_add(&b, S(",\"object\":\"thread.message.delta\",\"delta\":{\"role\":\"assistant\",\"file_ids\":[],\"content\":"
+                  "[{\"index\":0,\"type\":\"text\",\"text\":{\"value\":"));
+    json_add_str(&b, text);
+    buf_add(&b, S(",\"annotations\":[]}}]}}"));
+    return e ? e : emit(g, "thread.message.delta", buf_str(&b));
+}
+
+/* ---- what the model sees ---- */
+
+/* Text parts of a stored message. */
+static str message_text(struct arena *a, yyjson_val *message)
+{
+    struct buf  b;
+    size_t      i, n;
+    yyjson_val *part;
+
+    buf_init(&b, a, SIZE_MAX / 2);
+    yyjson_arr_foreach(json_get(message, "content"), i, n, part)
+    {
+        buf_add(&b, json_str(json_get(json_get(part, "text"), "value")));
+    }
+    return buf_str(&b);
+}
+
+static void add_inner(struct chat_message *m, yyjson_val *v, struct arena *a)
+{
+    size_t      i, n;
+    yyjson_val *call, *calls = json_get(v, "tool_calls");
+
+    (void)chat_role_parse(json_str(json_get(v, "role")), &m->role);
+    m->content = json_str(json_get(v, "content"));
+    m->tool_call_id = json_str(json_get(v, "tool_call_id"));
+    m->tool_calls = arena_array(a, struct chat_tool_call, yyjson_arr_size(calls));
+    yyjson_arr_foreach(calls, i, n, call)
+    {
+        m->tool_calls[m->tool_call_count++] =
+            (struct chat_tool_call){ .id = json_str(json_get(call, "id")),
+                                     .name = json_str(json_get(json_get(call, "function"), "name")),
+                                     .arguments = json_str(json_get(json_get(call, "function"), "arguments")) };
+    }
+}
+
+/* Instructions, the last messages of the thread, and what has been said in the run. */
+SUSPENDS static enum err read_messages(struct going *g)
+{
+    struct arena         *a = g->rq->arena;
+    int64_t               last = ASSISTANTS_LAST_MESSAGES;
+    struct assistant_list l = { .arena = a, .kind = MESSAGE_KIND, .owner = g->thread, .workspace = g->rq->workspace };
+    yyjson_val           *state = json_parse_copy(a, arena_printf(a, "[%.*s]", STR_ARG(buf_str(&g->inner)))), *v;
+    str                   told = json_str(json_get(g->object, "instructions"));
+    struct chat_message  *all;
+    size_t                i, n, count = 0;
+    enum err              e;
+
+    (void)json_to_i64(json_get(json_get(g->object, "truncation_strategy"), "last_messages"), &last);
+    l.limit = min_i64(max_i64(last, 1), ASSISTANTS_MESSAGES_MAX);
+    l.descending = true;
+    e = store_run(g->rq->services->store, assistant_list_job, &l);
+    if (e)
+        return e;
+    all = arena_array(a, struct chat_message, l.count + yyjson_arr_size(state) + 1);
+    if (told.len)
+        all[count++] = (struct chat_message){ .role = CHAT_SYSTEM, .content = told };
+    for (i = l.count; i > 0; i--) {
+        yyjson_val *m = json_parse_copy(a, l.bodies[i - 1]);
+
+        (void)chat_role_parse(json_str(json_get(m, "role")), &all[count].role);
+        all[count++].content = message_text(a, m);
+    }
+    yyjson_arr_foreach(state, i, n, v)
+    {
+        add_inner(&all[count++], v, a);
+    }
+    g->in.messages = all;
+    g->in.message_count = count;
+    return OK;
+}
+
+/* Functions are the client's; any other type is a plug-in, whose token its caller may have brought. */
+SUSPENDS static enum err read_tools(struct going *g, struct buf *tokens)
+{
+    struct app_run *r = g->app;
+    yyjson_val     *tools = json_get(g->object, "tools"), *tool;
+    size_t          i, n;
+    enum err        e;
+
+    r->app.plugins = arena_array(g->rq->arena, str, yyjson_arr_size(tools));
+    yyjson_arr_foreach(tools, i, n, tool)
+    {
+        str type = json_str(json_get(tool, "type")), token = json_str(json_get(json_get(tool, "auth"), "user_token"));
+
+        if (str_eq(type, S("function")))
+            continue;
+        if (words_have(ASSISTANTS_SEARCH_TOOLS, type)) {
+            r->in->search = (opt_bool){ .v = true, .set = true };
+            continue;
+        }
+        r->app.plugins[r->app.plugin_count++] = type;
+        if (!token.len)
+            continue;
+        buf_add_char(tokens, tokens->len ? ',' : '{');
+        json_add_str(tokens, type);
+        buf_add(tokens, S(":{\"user_token\":"));
+        json_add_str(tokens, token);
+        buf_add_char(tokens, '}');
+    }
+    e = app_tools(r, &g->in);
+    if (e)
+        return e;
+    g->in.tools = arena_realloc(g->rq->arena, g->in.tools, g->in.tool_count * sizeof(*g->in.tools),
+                                (g->in.tool_count + yyjson_arr_size(tools)) * sizeof(*g->in.tools));
+    yyjson_arr_foreach(tools, i, n, tool)
+    {
+        yyjson_val *function = json_get(tool, "function");
+
+        if (str_eq(json_str(json_get(tool, "type")), S("function")))
+            g->in.tools[g->in.tool_count++] =
+                (struct chat_tool){ .name = json_str(json_get(function, "name")),
+                                    .description = json_str(json_get(function, "description")),
+                                    .parameters = json_get(function, "parameters"),
+                                    .raw = tool,
+                                    .text = json_text(g->rq->arena, tool) };
+    }
+    return OK;
+}
+
+static bool is_function(const struct going *g, str name)
+{
+    size_t      i, n;
+    yyjson_val *tool;
+
+    yyjson_arr_foreach(json_get(g->object, "tools"), i, n, tool)
+    {
+        if (str_eq(json_str(json_get(json_get(tool, "function"), "name")), name))
+            return true;
+    }
+    return false;
+}
+
+/* ---- calls ---- */
+
+static void add_call(struct buf *b, const struct app_call *c, str output)
+{
+    buf_add(b, S("{\"id\":"));
+    json_add_str(b, c->id);
+    buf_add(b, S(",\"type\":\"function\",\"function\":{\"name\":"));
+    json_add_str(b, c->name);
+    buf_add(b, S(",\"arguments\":"));
+    json_add_str(b, buf_str(&c->arguments));
+    if (output.len) {
+        buf_add(b, S(",\"output\":"));
+        json_add_str(b, output);
+    }
+    buf_add(b, S("}}"));
+}
+
+static void add_inner_call(struct going *g, const struct app_said *said)
+{
+    struct buf *b = &g->inner;
+
+    buf_add(b, b->len ? S(",{\"role\":\"assistant\",\"content\":") : S("{\"role\":\"assistant\",\"content\":"));
+    json_add_str(b, buf_str(&said->text));
+    buf_add(b, S(",\"tool_calls\":["));
+    for (size_t i = 0; i < said->call_count; i++) {
+        if (i)
+            buf_add_char(b, ',');
+        add_call(b, &said->calls[i], (str){ 0 });
+    }
+    buf_add(b, S("]}"));
+}
+
+static void add_output(struct buf *b, str id, str output)
+{
+    buf_add(b, S(",{\"role\":\"tool\",\"tool_call_id\":"));
+    json_add_str(b, id);
+    buf_add(b, S(",\"content\":"));
+    json_add_str(b, output);
+    buf_add_char(b, '}');
+}
+
+/* Plug-ins are called; *ret_waits: there are functions, which the client has to call. */
+SUSPENDS static enum err call(struct going *g, const struct app_said *said, bool *ret_waits)
+{
+    struct buf details, pending;
+    enum err   e = OK;
+
+    buf_init(&details, g->rq->arena, SIZE_MAX / 2);
+    buf_init(&pending, g->rq->arena, SIZE_MAX / 2);
+    e = begin_step(g, "tool_calls", S("[]"));
+    add_inner_call(g, said);
+    for (size_t i = 0; i < said->call_count && !e; i++) {
+        const struct app_call *c = &said->calls[i];
+        str                    plugin, name, output = { 0 };
+
+        if (is_function(g, c->name)) {
+            if (pending.len)
+                buf_add_char(&pending, ',');
+            add_call(&pending, c, (str){ 0 });
+        } else {
+            e = app_tool_owner(g->app, c->name, &plugin, &name);
+            if (!e)
+                e = app_plugin_call(g->app, plugin, c->name, buf_str(&c->arguments), &output);
+            if (!e)
+                add_output(&g->inner, c->id, output);
+        }
+        buf_add(&details, details.len ? S(",") : S("["));
+        add_call(&details, c, output);
+    }
+    buf_add_char(&details, ']');
+    if (e)
+        return e;
+    *ret_waits = pending.len > 0;
+    e = put_step(g, "tool_calls", pending.len ? "in_progress" : "completed", buf_str(&details));
+    if (!e && pending.len)
+        return enter(g, S("in_progress"), S("requires_action"),
+                     arena_printf(g->rq->arena,
+                                  "{\"type\":\"submit_tool_outputs\",\"submit_tool_outputs\":{\"tool_calls\":[%.*s]}}",
+                                  STR_ARG(buf_str(&pending))),
+                     (str){ 0 });
+    if (!e)
+        e = emit(g, "thread.run.step.completed", step_json(g, "tool_calls", "completed", buf_str(&details)));
+    g->step = (str){ 0 };
+    return e;
+}
+
+/* ---- running ---- */
+
+SUSPENDS static enum err prepare(struct going *g)
+{
+    struct arena      *a = g->rq->arena;
+    struct apps_input *in = arena_new(a, struct apps_input);
+    struct buf         tokens;
+    enum err           e;
+
+    g->app = app_run_bare(g->rq, in);
+    buf_init(&tokens, a, SIZE_MAX / 2);
+    g->app->app.model.name = json_str(json_get(g->object, "model"));
+    in->temperature.set = json_to_num(json_get(g->object, "temperature"), &in->temperature.v);
+    in->top_p.set = json_to_num(json_get(g->object, "top_p"), &in->top_p.v);
+    in->top_k.set = json_to_i64(json_get(g->object, "top_k"), &in->top_k.v);
+    g->app->app.model.max_tokens.set = json_to_i64(json_get(g->object, "max_tokens"), &g->app->app.model.max_tokens.v);
+    e = read_tools(g, &tokens);
+    if (e || !tokens.len)
+        return e;
+    buf_add_char(&tokens, '}');
+    in->biz = json_parse_copy(a, arena_printf(a, "{\"user_defined_tokens\":%.*s}", STR_ARG(buf_str(&tokens))));
+    return OK;
+}
+
+SUSPENDS static enum err rounds(struct going *g)
+{
+    const struct app_listener to = { hear, g };
+    struct app_said           said;
+    bool                      waits = false;
+    enum err                  e = OK;
+
+    for (int i = 0; i <= APPS_TOOL_ROUNDS_MAX && !e; i++) {
+        e = read_messages(g);
+        if (!e)
+            e = app_model_step(g->app, &g->app->app.model, &g->in, &to, &said);
+        if (!e && !said.call_count) {
+            if (!g->message.len)
+                e = begin_message(g);
+            return e ? e : end_message(g, buf_str(&said.text));
+        }
+        if (!e && g->message.len) /* it has said something before it calls */
+            e = end_message(g, buf_str(&said.text));
+        if (!e)
+            e = call(g, &said, &waits);
+        if (!e && waits)
+            return ERR_EXISTS; /* not yet over */
+    }
+    return e ? e : app_fail(g->app, "the model has called tools %d times without an answer", APPS_TOOL_ROUNDS_MAX + 1);
+}
+
+/* It was cancelled: that is its end. Else it was cut off by its client or by the end of the server, and has failed. */
+SUSPENDS static enum err end_cut(struct going *g, enum err why)
+{
+    struct assistant_get get = { .id = g->id, .kind = RUN_KIND, .owner = g->thread };
+    enum err             e = assistant_get(g->rq, &get);
+
+    if (e || !str_eq(get.status, S("in_progress")))
+        return e ? e : emit(g, "thread.run.cancelled", get.body);
+    if (!fault_is_set(&g->rq->fault)) {
+        (void)fail_internal_server_error(&g->rq->fault); /* REF: E213 */
+        (void)fault_detail(&g->rq->fault, str_from_cstr(err_text(why)));
+    }
+    e = enter(g, S("in_progress"), S("failed"), (str){ 0 }, assistant_error(g->rq, &g->rq->fault));
+    return e == ERR_CANCELLED ? OK : e;
+}
+
+enum err run_go(struct request *rq, str thread, str id, const struct run_sink *sink)
+{
+    struct going         g = { .rq = rq, .thread = thread, .id = id, .sink = sink };
+    struct assistant_get get = { .id = id, .kind = RUN_KIND, .owner = thread };
+    yyjson_val          *state, *v;
+    size_t               i, n;
+    enum err             e = assistant_get(rq, &get);
+
+    might_suspend();
+    if (e)
+        return e;
+    g.object = json_parse_copy(rq->arena, get.body);
+    g.assistant = json_str(json_get(g.object, "assistant_id"));
+    (void)json_to_i64(json_get(json_get(g.object, "usage"), "input_tokens"), &g.input_tokens);
+    (void)json_to_i64(json_get(json_get(g.object, "usage"), "output_tokens"), &g.output_tokens);
+    state = json_parse_copy(rq->arena, get.state);
+    buf_init(&g.inner, rq->arena, SIZE_MAX / 2);
+    yyjson_arr_foreach(json_get(state, "messages"), i, n, v)
+    {
+        if (i)
+            buf_add_char(&g.inner, ',');
+        buf_add(&g.inner, json_text(rq->arena, v));
+    }
+    if (!state) /* it has not waited yet */
+        e = emit(&g, "thread.run.created", get.body);
+    if (!e)
+        e = emit(&g, "thread.run.queued", get.body);
+    if (!e)
+        e = enter(&g, S("queued"), S("in_progress"), (str){ 0 }, (str){ 0 });
+    if (!e)
+        e = prepare(&g);
+    if (!e)
+        e = rounds(&g);
+    fiber_deadline_set(DEADLINE_NONE);
+    if (e == ERR_EXISTS)
+        return OK;
+    if (!e)
+        e = enter(&g, S("in_progress"), S("completed"), (str){ 0 }, (str){ 0 });
+    if (e)
+        (void)end_cut(&g, e); /* it is told in the run's object and events */
+    return e == ERR_CANCELLED ? e : OK;
+}
+
+/* ---- what clients do with one ---- */
+
+/* The output for the call, by its id, or without ids in the order of the calls. */
+static yyjson_val *output_for(yyjson_val *outputs, str id, size_t at)
+{
+    size_t      i, n;
+    yyjson_val *one;
+
+    yyjson_arr_foreach(outputs, i, n, one)
+    {
+        str given = json_str(json_get(one, "tool_call_id"));
+
+        if (given.len ? str_eq(given, id) : i == at)
+            return json_get(one, "output");
+    }
+    return NULL;
+}
+
+/* The step of the calls, with what came of them. */
+SUSPENDS static enum err complete_step(struct request *rq, str run, str step, yyjson_val *calls, yyjson_val *outputs)
+{
+    struct assistant_get    get = { .id = step, .kind = STEP_KIND, .owner = run };
+    struct assistant_update u = { .id = step, .kind = STEP_KIND, .owner = run };
+    struct assistant_field  values[2] = { { "status", "\"completed\"" } };
+    yyjson_val             *old, *one;
+    struct buf              b;
+    size_t                  i, n;
+    enum err                e = assistant_get(rq, &get);
+
+    if (e)
+        return e;
+    old = json_get(json_get(json_parse_copy(rq->arena, get.body), "step_details"), "tool_calls");
+    buf_init(&b, rq->arena, SIZE_MAX / 2);
+    buf_add(&b, S("{\"type\":\"tool_calls\",\"tool_calls\":["));
+    yyjson_arr_foreach(old, i, n, one)
+    {
+        yyjson_val     *function = json_get(one, "function"), *output = NULL, *call_one;
+        struct app_call c = { .id = json_str(json_get(one, "id")), .name = json_str(json_get(function, "name")) };
+        size_t          k, m;
+
+        buf_init(&c.arguments, rq->arena, SIZE_MAX / 2);
+        buf_add(&c.arguments, json_str(json_get(function, "arguments")));
+        yyjson_arr_foreach(calls, k, m, call_one)
+        {
+            if (str_eq(json_str(json_get(call_one, "id")), c.id))
+                output = output_for(outputs, c.id, k);
+        }
+        if (i)
+            buf_add_char(&b, ',');
+        add_call(&b, &c, output ? json_str(output) : json_str(json_get(function, "output")));
+    }
+    buf_add(&b, S("]}"));
+    values[1] = (struct assistant_field){ "step_details", str_to_cstr(rq->arena, buf_str(&b)) };
+    u.body = assistant_replace(rq->arena, json_parse_copy(rq->arena, get.body), values, 2);
+    e = assistant_update(rq, &u);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+enum err run_submit(struct request *rq, str thread, str id, yyjson_val *outputs, str *ret)
+{
+    struct assistant_get    get = { .id = id, .kind = RUN_KIND, .owner = thread };
+    struct assistant_update u = {
+        .id = id, .kind = RUN_KIND, .owner = thread, .from = S("requires_action"), .status = S("queued")
+    };
+    const struct assistant_field values[] = { { "status", "\"queued\"" }, { "required_action", "null" } };
+    yyjson_val                  *object, *state, *calls, *one;
+    struct buf                   inner;
+    size_t                       i, n;
+    enum err                     e = assistant_get(rq, &get);
+
+    might_suspend();
+    if (e)
+        return e;
+    object = json_parse_copy(rq->arena, get.body);
+    state = json_parse_copy(rq->arena, get.state);
+    calls = json_get(json_get(json_get(object, "required_action"), "submit_tool_outputs"), "tool_calls");
+    if (!str_eq(get.status, S("requires_action")) || !yyjson_is_arr(outputs))
+        return fail_parameter_missing_named(&rq->fault, S("tool_outputs"));
+    buf_init(&inner, rq->arena, SIZE_MAX / 2);
+    yyjson_arr_foreach(json_get(state, "messages"), i, n, one)
+    {
+        if (i)
+            buf_add_char(&inner, ',');
+        buf_add(&inner, json_text(rq->arena, one));
+    }
+    yyjson_arr_foreach(calls, i, n, one)
+    {
+        str         call_id = json_str(json_get(one, "id"));
+        yyjson_val *output = output_for(outputs, call_id, i);
+
+        if (!yyjson_is_str(output))
+            return fail_parameter_missing_named(&rq->fault, S("tool_outputs"));
+        add_output(&inner, call_id, json_str(output));
+    }
+    e = complete_step(rq, id, json_str(json_get(state, "step")), calls, outputs);
+    if (e)
+        return e;
+    *ret = u.body = assistant_replace(rq->arena, object, values, ARRAY_LEN(values));
+    u.state = arena_printf(rq->arena, "{\"messages\":[%.*s],\"since\":%lld}", STR_ARG(buf_str(&inner)),
+                           (long long)assistant_now_ms());
+    e = assistant_update(rq, &u);
+    return e == ERR_NOT_FOUND ? fail_parameter_missing_named(&rq->fault, S("tool_outputs")) : e;
+}
+
+enum err run_cancel(struct request *rq, str thread, str id, str *ret)
+{
+    struct assistant_get         get = { .id = id, .kind = RUN_KIND, .owner = thread };
+    struct assistant_update      u = { .id = id,
+                                       .kind = RUN_KIND,
+                                       .owner = thread,
+                                       .from = S("queued in_progress requires_action"),
+                                       .status = S("cancelled") };
+    const struct assistant_field values[] = { { "status", "\"cancelled\"" }, { "required_action", "null" } };
+    enum err                     e = assistant_get(rq, &get);
+
+    might_suspend();
+    if (e)
+        return e;
+    *ret = u.body = assistant_replace(rq->arena, json_parse_copy(rq->arena, get.body), values, ARRAY_LEN(values));
+    e = assistant_update(rq, &u);
+    if (e == ERR_NOT_FOUND) { /* it has ended: it stays as it is */
+        *ret = get.body;
+        return OK;
+    }
+    return e;
+}
