@@ -38,12 +38,14 @@ enum err admin_handle_clock_set(struct admin_call *c)
     if (admin_has(c, "now"))
         clock_set(admin_int(c, "now", 0));
     clock_advance(admin_int(c, "advance_ms", 0));
+    (void)quota_refresh(c->rq->access->quota); /* of a new month, for the very next call; a failure is in the log */
     return answer_clock(c);
 }
 
 enum err admin_handle_clock_reset(struct admin_call *c)
 {
     clock_reset();
+    (void)quota_refresh(c->rq->access->quota);
     return answer_clock(c);
 }
 
