@@ -8,8 +8,9 @@ static const char usage[] =
     "  --admin-key KEY          DASHBOX_ADMIN_KEY, or the file admin-key of the data folder\n"
     "  --data DIR, --config FILE   the server's; the same default\n"
     "\n"
-    "For a fresh start between two tests: counts of limits, usage and its cost, used free quota, tasks, sessions and\n"
-    "runs of applications, assistants, faults, the journal, the clock and the scenario's call numbers. Keys, workspaces, members,\n"
+    "For a fresh start between two tests: counts of limits, usage and its cost, used free quota, tasks, batches, files,\n"
+    "vocabularies, voices, fine-tuned models, stored responses and conversations, sessions and runs of applications,\n"
+    "assistants, faults, the journal, the clock and the scenario's call numbers. Keys, workspaces, members,\n"
     "models, policies, applications and payments stay. Not under --production.\n";
 
 static enum err reset(struct cli *c)

@@ -339,6 +339,13 @@ enum err admit_text(struct request *rq, struct moderation_set *rules, str text)
     return moderation_check(rules, MODERATION_INPUT, text, &v) ? admit_refuse_text(rq, &v) : OK;
 }
 
+enum err admit_answer(struct request *rq, struct moderation_set *rules, str text)
+{
+    struct moderation_verdict v;
+
+    return moderation_check(rules, MODERATION_OUTPUT, text, &v) ? admit_refuse_text(rq, &v) : OK;
+}
+
 enum err admit_picture_text(struct request *rq, struct moderation_set *rules, unsigned side, str text)
 {
     struct moderation_verdict v;

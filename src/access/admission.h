@@ -53,6 +53,8 @@ SUSPENDS enum err admit_prompt(struct request *rq);
 
 /* Step 12 for one text of the input; step 14 for what an answer's stream found. */
 enum err admit_text(struct request *rq, struct moderation_set *rules, str text);
+/* Step 14 for a whole answer that no stream was looked at of. */
+enum err admit_answer(struct request *rq, struct moderation_set *rules, str text);
 /* The same for the text in a picture, of either side. */
 enum err admit_picture_text(struct request *rq, struct moderation_set *rules, unsigned side, str text);
 enum err admit_refuse_text(struct request *rq, const struct moderation_verdict *v);

@@ -329,6 +329,20 @@ enum err faults_suffix(struct request *rq, const char *by, str *name)
     return plan_set(rq, text, by);
 }
 
+void faults_part(const struct request *rq, struct request *part)
+{
+    if (!rq->plan)
+        return;
+    part->plan = arena_new(part->arena, struct fault_plan);
+    *part->plan = *rq->plan;
+    part->plan->events = 0;
+}
+
+bool faults_cut(const struct request *rq)
+{
+    return rq->plan && rq->plan->act == FAULT_ACT_CUT && rq->fault_by.len;
+}
+
 /* ---- acting ---- */
 
 static enum err sleep_ms(int64_t ms)
@@ -415,6 +429,16 @@ enum err faults_step(struct request *rq)
         e = act(rq);
     p->events++;
     return e;
+}
+
+enum err faults_whole(struct request *rq)
+{
+    enum err e;
+
+    if (LIKELY(!rq->plan) || rq->plan->events > 0)
+        return OK;
+    e = faults_step(rq);
+    return e ? e : faults_last(rq);
 }
 
 enum err faults_last(struct request *rq)

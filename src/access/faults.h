@@ -86,5 +86,12 @@ SUSPENDS enum err faults_strike(struct request *rq);
 SUSPENDS enum err faults_step(struct request *rq);
 /* Before the end of an answer: what was to come after more events than there were comes now. The same. */
 SUSPENDS enum err faults_last(struct request *rq);
+/* Both, before an answer that is one event: what shall cost nothing then asks before it is charged, reply_json() asks for all. */
+SUSPENDS enum err faults_whole(struct request *rq);
+
+/* A part of a connection (request_part()) fails as the connection's header or key asks, and counts its own events. */
+void faults_part(const struct request *rq, struct request *part);
+/* It was cut on purpose: its client is not to blame. */
+bool faults_cut(const struct request *rq);
 
 #endif

@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define DAY_MS INT64_C(86400000)
 
@@ -39,7 +40,7 @@ struct quota {
     _Atomic bool        free_only;
     struct model_quota *models; /* as models[] */
 
-    int64_t known_balance, known_overdue_ms, activated_ms, data_version;
+    int64_t known_balance, known_overdue_ms, activated_ms, data_version, month_end_ms;
 };
 
 /* ---- the tables ---- */
@@ -107,12 +108,33 @@ static enum err balance_get(sqlite3 *db, int64_t *ret)
     return e;
 }
 
-/* What the catalogue grants, in ret->granted and ret->expires_ms; before the first server as if from now on. Quotas that
- * are renewed by the month are those of services that are not served yet. */
+/* When the month ends that is now, in UTC as the days of usage. */
+static int64_t month_end_ms(void)
+{
+    time_t    now_s = (time_t)(clock_unix_ms() / 1000);
+    struct tm tm;
+
+    gmtime_r(&now_s, &tm);
+    tm = (struct tm){ .tm_year = tm.tm_year, .tm_mon = tm.tm_mon + 1, .tm_mday = 1 };
+    return (int64_t)timegm(&tm) * 1000;
+}
+
+/* What the catalogue grants, in ret->granted and ret->expires_ms; before the first server as if from now on. What is renewed
+ * by the month expires with it. */
 static void grant_of(const struct model *m, int64_t activated_ms, struct quota_model_state *ret)
 {
-    ret->granted = m->free.monthly ? 0 : m->free.amount;
-    ret->expires_ms = (activated_ms ? activated_ms : clock_unix_ms()) + m->free.valid_days * DAY_MS;
+    ret->granted = m->free.amount;
+    ret->expires_ms = m->free.monthly ? month_end_ms()
+                                      : (activated_ms ? activated_ms : clock_unix_ms()) + m->free.valid_days * DAY_MS;
+}
+
+/* A row of a month that is over stands for the new one. */
+static void renew(struct quota_model_state *s)
+{
+    if (!s->model->free.monthly || !s->expires_ms || s->expires_ms > clock_unix_ms())
+        return;
+    s->used = 0;
+    s->expires_ms = month_end_ms();
 }
 
 /* All models, from the catalogue and from the tables. */
@@ -138,6 +160,7 @@ static enum err models_read(sqlite3 *db, bool grants, int64_t activated_ms, stru
         all[m - models].granted = sqlite3_column_int64(st, 1);
         all[m - models].used = sqlite3_column_int64(st, 2);
         all[m - models].expires_ms = sqlite3_column_int64(st, 3);
+        renew(&all[m - models]);
     }
     sqlite3_finalize(st);
     if (r != SQLITE_DONE)
@@ -194,6 +217,7 @@ enum err quota_reload(struct quota *q, sqlite3 *db)
     if (!e)
         e = models_read(db, q->grants, q->activated_ms, all);
     if (!e) {
+        q->month_end_ms = month_end_ms();
         atomic_fetch_add(&q->balance, balance - q->known_balance);
         q->known_balance = balance;
         atomic_store(&q->credit, credit);
@@ -227,7 +251,7 @@ static enum err refresh_job(sqlite3 *db, void *arg)
 
     if (e)
         return e;
-    if (version == q->data_version)
+    if (version == q->data_version && q->month_end_ms == month_end_ms())
         return ERR_NOT_FOUND;
     e = quota_reload(q, db);
     if (!e)
@@ -426,8 +450,9 @@ enum err quota_book_free(struct quota *q, sqlite3 *db, const struct model *m, in
         grant_of(m, activated_ms, &state);
     }
     e = store_prepare(db,
-                      "INSERT INTO free_quota VALUES (?, ?, ?, ?)"
-                      " ON CONFLICT (model) DO UPDATE SET used = used + excluded.used",
+                      "INSERT INTO free_quota VALUES (?1, ?2, ?3, ?4) ON CONFLICT (model) DO UPDATE SET"
+                      " used = excluded.used + CASE WHEN ?5 AND expires_ms < ?4 THEN 0 ELSE used END,"
+                      " expires_ms = CASE WHEN ?5 THEN max(expires_ms, ?4) ELSE expires_ms END",
                       &st);
     if (e)
         return e;
@@ -436,6 +461,7 @@ enum err quota_book_free(struct quota *q, sqlite3 *db, const struct model *m, in
     sqlite3_bind_int64(st, 3, free);
     if (state.expires_ms)
         sqlite3_bind_int64(st, 4, state.expires_ms);
+    sqlite3_bind_int(st, 5, m->free.monthly);
     e = store_err(db, sqlite3_step(st));
     sqlite3_finalize(st);
     return e;
@@ -515,8 +541,9 @@ static enum err set_grant(sqlite3 *db, const struct quota_setting *s)
     e = store_prepare(
         db,
         "INSERT INTO free_quota VALUES (?1, coalesce(?2, ?5), coalesce(?3, 0), nullif(coalesce(?4, ?6), 0))"
-        " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted), used = coalesce(?3, used),"
-        " expires_ms = nullif(coalesce(?4, expires_ms), 0)",
+        " ON CONFLICT (model) DO UPDATE SET granted = coalesce(?2, granted),"
+        " used = coalesce(?3, CASE WHEN expires_ms <= ?7 THEN 0 ELSE used END),"
+        " expires_ms = nullif(coalesce(?4, CASE WHEN expires_ms <= ?7 THEN ?6 ELSE expires_ms END), 0)",
         &st);
     if (e)
         return e;
@@ -526,6 +553,8 @@ static enum err set_grant(sqlite3 *db, const struct quota_setting *s)
     bind_opt(st, 4, s->expires_ms);
     sqlite3_bind_int64(st, 5, grant.granted);
     sqlite3_bind_int64(st, 6, grant.expires_ms);
+    sqlite3_bind_int64(st, 7,
+                       s->model->free.monthly ? clock_unix_ms() : -1); /* a row of a month that is over: renew() */
     e = store_err(db, sqlite3_step(st));
     sqlite3_finalize(st);
     return e;

@@ -2,6 +2,7 @@
 #include "api/reply.h"
 
 #include "access/admission.h"
+#include "access/faults.h"
 #include "base/clock.h"
 #include "base/num.h"
 #include "contract/catalog.h"
@@ -107,7 +108,10 @@ static void common_fields(struct request *rq, struct fields *f, str content_type
 enum err reply_json(struct request *rq, str body)
 {
     struct fields f = { 0 };
+    enum err      e = faults_whole(rq);
 
+    if (e)
+        return e;
     request_phase(rq, PHASE_REPLY);
     common_fields(rq, &f, S("application/json"));
     return http_answer(rq->x, 200, f.at, f.count, body);
@@ -116,7 +120,10 @@ enum err reply_json(struct request *rq, str body)
 enum err reply_json_managed(struct request *rq, str body)
 {
     struct fields f = { .managed = true };
+    enum err      e = faults_whole(rq);
 
+    if (e)
+        return e;
     request_phase(rq, PHASE_REPLY);
     common_fields(rq, &f, S("application/json;charset=UTF-8"));
     return http_answer(rq->x, 200, f.at, f.count, body);

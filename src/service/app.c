@@ -2,6 +2,7 @@
 #include "service/app.h"
 
 #include "access/admission.h"
+#include "access/faults.h"
 #include "base/clock.h"
 #include "base/num.h"
 #include "contract/catalog.h"
@@ -190,7 +191,9 @@ const struct app_answer *app_run_answer(const struct app_run *r)
 
 enum err app_tell(struct app_run *r, const struct app_event *ev)
 {
-    return r->sink->emit(r->sink->arg, ev);
+    enum err e = faults_step(r->rq);
+
+    return e ? e : r->sink->emit(r->sink->arg, ev);
 }
 
 enum err app_say(struct app_run *r, const struct app_event *ev)
@@ -358,6 +361,8 @@ enum err app_run(struct app_run *r, const struct app_sink *sink)
     r->deadline_us = loop_now_us(fiber_loop()) + rq->settings->apps.time_ms * 1000;
     app_rearm(r);
     e = r->app.kind == APP_FLOW ? app_run_flow(r) : app_run_agent(r);
+    if (!e)
+        e = faults_last(rq);
     fiber_deadline_set(DEADLINE_NONE);
     if (e == ERR_TIMEOUT)
         e = fail_request_timeout(&rq->fault); /* REF: E230a */

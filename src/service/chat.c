@@ -739,6 +739,10 @@ SUSPENDS static enum err moderate_input(struct request *rq, const struct chat_in
             e = moderate_pictures(rq, &in->messages[i]);
         for (size_t i = 0; i < in->tool_count && !e; i++)
             e = admit_text(rq, rules, in->tools[i].text);
+        if (!e && in->translation)
+            e = admit_text(rq, rules, json_text(rq->arena, in->translation));
+        if (!e && in->format_schema)
+            e = admit_text(rq, rules, json_text(rq->arena, in->format_schema));
     }
     if (!e && guard_looks_at(rq, MODERATION_INPUT))
         e = guard_input(rq, in);

@@ -11,6 +11,7 @@
 #include "service/tuning.h"
 #include "service/uploads.h"
 #include "store/apps.h"
+#include "store/assets.h"
 #include "store/assistants.h"
 
 static enum err answer_clock(struct admin_call *c)
@@ -37,12 +38,14 @@ enum err admin_handle_clock_set(struct admin_call *c)
     if (admin_has(c, "now"))
         clock_set(admin_int(c, "now", 0));
     clock_advance(admin_int(c, "advance_ms", 0));
+    (void)quota_refresh(c->rq->access->quota); /* of a new month, for the very next call; a failure is in the log */
     return answer_clock(c);
 }
 
 enum err admin_handle_clock_reset(struct admin_call *c)
 {
     clock_reset();
+    (void)quota_refresh(c->rq->access->quota);
     return answer_clock(c);
 }
 
@@ -58,6 +61,8 @@ enum err admin_handle_reset(struct admin_call *c)
     rates_reset(rq->access->rates);
     rq->services->reset(rq->services->engine_arg);
     e = tasks_forget(rq);
+    if (!e)
+        e = store_run(rq->services->store, asset_reset_job, NULL);
     if (!e)
         e = uploads_forget(rq->services);
     if (!e)

@@ -3,6 +3,7 @@
  * Spec: speech.md §3.2, §3.4, §3.5, §4.5.
  */
 #include "access/admission.h"
+#include "access/faults.h"
 #include "api/body_model.h"
 #include "api/native/native.h"
 #include "api/reply.h"
@@ -81,6 +82,8 @@ SUSPENDS static enum err whole(struct answer *a, const struct model *m)
     } while (!e);
     if (e == ERR_EOF)
         e = reading_keep(&a->r, &url, &expires_s);
+    if (!e)
+        e = faults_whole(a->rq);
     if (e)
         return e;
     count(a, m);
@@ -100,7 +103,10 @@ SUSPENDS static enum err whole(struct answer *a, const struct model *m)
 SUSPENDS static enum err event(struct answer *a, const char *type, str original, str data, str url, int64_t expires_s)
 {
     struct buf *b = http_stream_buf(a->rq->x);
+    enum err    e = faults_step(a->rq);
 
+    if (e)
+        return e;
     reply_native_event(b, ++a->events, S("result"), 200);
     buf_add(b, S("{\"output\":{"));
     if (type) {
@@ -160,6 +166,8 @@ SUSPENDS static enum err stream(struct answer *a, const struct model *m)
     }
     if (e == ERR_EOF)
         e = reading_keep(&a->r, &url, &expires_s);
+    if (!e)
+        e = faults_last(a->rq);
     if (!e) {
         count(a, m);
         e = admit_charge(a->rq);
@@ -366,7 +374,9 @@ enum err native_asr(struct request *rq, yyjson_val *root, const struct model *m)
         return e;
     tokens = (int64_t)count_memo_get(rq->services->memo, rq->services->tokenizer, h.text);
     rq->usage.play_ms = h.audio_ms;
-    e = admit_charge(rq);
+    e = faults_whole(rq);
+    if (!e)
+        e = admit_charge(rq);
     if (e)
         return e;
     if (rq->stream)

@@ -2,6 +2,7 @@
  * its users' programs do.
  */
 #include "access/admission.h"
+#include "access/faults.h"
 #include "api/openai/openai.h"
 #include "api/body_model.h"
 #include "api/reply.h"
@@ -23,10 +24,14 @@
 /* The body names a model of synthesis that speaks when it is asked by whole texts. */
 static enum err read_model(struct request *rq, yyjson_val *root, const struct model **ret)
 {
-    str name = json_str(json_get(root, "model"));
+    str      name = json_str(json_get(root, "model"));
+    enum err e;
 
     if (!name.len)
         return fail_model_missing_compat(&rq->fault);
+    e = faults_suffix(rq, "the model", &name);
+    if (e)
+        return e;
     rq->model_name = name;
     *ret = request_model(rq, name);
     if (!*ret || !((*ret)->out & BIT(MODEL_AUDIO)) ||
@@ -68,13 +73,19 @@ SUSPENDS static enum err send_all(struct request *rq, struct reading *r, const s
     request_phase(rq, PHASE_STREAM);
     http_stream_begin(rq->x, 200, fields, ARRAY_LEN(fields));
     while (!e) {
-        buf_add(http_stream_buf(rq->x), spoken.sound);
-        e = http_stream_flush(rq->x);
+        e = faults_step(rq);
+        if (!e) {
+            buf_add(http_stream_buf(rq->x), spoken.sound);
+            e = http_stream_flush(rq->x);
+        }
         if (!e)
             e = reading_next(r, &sentence, &spoken);
     }
     if (e != ERR_EOF)
         return e; /* broken off: there is no place for words in sound */
+    e = faults_last(rq);
+    if (e)
+        return e;
     rq->usage.characters = r->characters;
     e = admit_charge(rq);
     return e ? e : http_stream_end(rq->x);
@@ -214,7 +225,9 @@ enum err openai_asr(struct request *rq, yyjson_val *root, const struct model *m)
         return e;
     tokens = (int64_t)count_memo_get(rq->services->memo, rq->services->tokenizer, h.text);
     rq->usage.play_ms = h.audio_ms;
-    e = admit_charge(rq);
+    e = faults_whole(rq);
+    if (!e)
+        e = admit_charge(rq);
     if (e)
         return e;
     if (rq->stream)
@@ -380,6 +393,9 @@ enum err handle_openai_transcriptions(struct request *rq)
         return e == ERR_CANCELLED ? e : fail_body_invalid(&rq->fault);
     if (!form.model.len)
         return fail_model_missing_compat(&rq->fault);
+    e = faults_suffix(rq, "the model", &form.model);
+    if (e)
+        return e;
     rq->model_name = form.model;
     m = request_model(rq, form.model);
     if (!m || !(m->in & BIT(MODEL_AUDIO)) || !(m->task == MODEL_TASK_ASR_SYNC || m->task == MODEL_TASK_ASR_FILE_ASYNC))
@@ -394,6 +410,8 @@ enum err handle_openai_transcriptions(struct request *rq)
     if (e)
         return e;
     rq->usage.play_ms = h.audio_ms;
-    e = admit_charge(rq);
+    e = faults_whole(rq);
+    if (!e)
+        e = admit_charge(rq);
     return e ? e : reply_heard(rq, &h, form.format);
 }

@@ -11,6 +11,7 @@
  * Spec: speech.md §1, §4.1, §4.2.
  */
 #include "access/admission.h"
+#include "access/faults.h"
 #include "api/body_model.h"
 #include "api/reply.h"
 #include "api/ws/task.h"
@@ -40,6 +41,14 @@ void task_is_active(struct task *t)
     t->active_us = loop_now_us(fiber_loop());
 }
 
+/* Before each message of the task. What went before is out when it fails, stalls or is slow on purpose. */
+SUSPENDS static enum err step(struct task *t)
+{
+    enum err e = t->rq->plan ? ws_session_flush(t->ws) : OK;
+
+    return e ? e : faults_step(t->rq);
+}
+
 /* Several frames leave in one write, as long as they are small. */
 SUSPENDS static enum err flush_much(struct ws_session *ws)
 {
@@ -61,11 +70,17 @@ SUSPENDS static enum err send_event(struct ws_session *ws, str id, str event, st
 
 enum err task_result(struct task *t, str payload)
 {
-    return send_event(t->ws, t->id, S("result-generated"), S("{}"), payload);
+    enum err e = step(t);
+
+    return e ? e : send_event(t->ws, t->id, S("result-generated"), S("{}"), payload);
 }
 
 enum err task_sound(struct task *t, str bytes)
 {
+    enum err e = step(t);
+
+    if (e)
+        return e;
     task_is_active(t);
     ws_session_add(t->ws, WS_BINARY, bytes);
     return flush_much(t->ws);
@@ -73,8 +88,12 @@ enum err task_sound(struct task *t, str bytes)
 
 enum err task_finished(struct task *t, str payload)
 {
-    enum err e = admit_charge(t->rq);
+    enum err e = t->rq->plan ? ws_session_flush(t->ws) : OK;
 
+    if (!e)
+        e = faults_last(t->rq);
+    if (!e)
+        e = admit_charge(t->rq);
     t->over = true;
     if (!e)
         e = send_event(t->ws, t->id, S("task-finished"),
@@ -159,7 +178,10 @@ SUSPENDS static void task_went(struct session *s, enum err e)
         task_end(s, fault_status(t->rq), e);
         return;
     }
-    s->over = true; /* the client has gone: the session's end says so */
+    s->over = true;
+    if (faults_cut(t->rq))
+        task_end(s, 0, e);
+    /* else the client has gone: the session's end says so */
 }
 
 /* ---- run-task ---- */
@@ -242,6 +264,7 @@ SUSPENDS static void run_task(struct session *s, str text)
     arena_init(&arena, ARENA_REQUEST);
     (void)task_instruction_read(&arena, text, in);
     part = request_part(s->rq, &arena);
+    faults_part(s->rq, part);
     request_keep_body(part, text);
     if (e)
         part->fault = s->rq->fault;

@@ -2,6 +2,7 @@
 #include "api/ws/realtime.h"
 
 #include "access/admission.h"
+#include "access/faults.h"
 #include "api/ws/upgrade.h"
 #include "api/ws/ws.h"
 #include "base/rand.h"
@@ -37,6 +38,14 @@ struct buf realtime_begin(struct realtime *s, const char *type)
 enum err realtime_send(struct realtime *s, struct buf *b)
 {
     might_suspend();
+    if (s->part && s->part->plan) { /* what went before is out when it fails, stalls or is slow on purpose */
+        enum err e = ws_session_flush(&s->ws);
+
+        if (!e)
+            e = faults_step(s->part);
+        if (e)
+            return e;
+    }
     buf_add_char(b, '}');
     ws_session_add(&s->ws, WS_TEXT, buf_str(b));
     return s->ws.out.len > HTTP_STREAM_MARK ? ws_session_flush(&s->ws) : OK;
@@ -137,10 +146,19 @@ enum err realtime_part_begin(struct realtime *s)
     s->part = request_part(s->rq, &s->part_arena);
     s->part->model_name = s->model->id;
     s->part->engine = S("speech");
+    faults_part(s->rq, s->part);
     e = admit(s->part, s->model);
     if (!e && !s->rq->services->speech)
         e = fail_speech_not_here(&s->part->fault);
     return e;
+}
+
+enum err realtime_part_last(struct realtime *s)
+{
+    enum err e = s->part && s->part->plan ? ws_session_flush(&s->ws) : OK;
+
+    might_suspend();
+    return e || !s->part ? e : faults_last(s->part);
 }
 
 enum err realtime_part_end(struct realtime *s)
@@ -246,6 +264,9 @@ enum err handle_ws_realtime(struct request *rq)
         return e;
     if (!http_query_get(rq->x, S("model"), &name) || !name.len)
         return refuse_model(rq, S("Missing required parameter 'model'"));
+    e = faults_suffix(rq, "the model", &name);
+    if (e)
+        return e;
     m = request_model(rq, name);
     if (!m || !model_on_path(m, MODEL_PATH_REALTIME_WS))
         return refuse_model(rq, S("Model not found."));
@@ -262,8 +283,9 @@ enum err handle_ws_realtime(struct request *rq)
     if (!e)
         e = serve(s);
     s->kind->close(s);
-    if (s->part) { /* REF: E175 */
-        (void)fail_client_disconnected(&s->part->fault);
+    if (s->part) {
+        if (!faults_cut(s->part))
+            (void)fail_client_disconnected(&s->part->fault); /* REF: E175 */
         part_close(s, 0, ERR_CANCELLED);
     }
     arena_free(&s->scratch);

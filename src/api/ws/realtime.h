@@ -67,6 +67,8 @@ SUSPENDS enum err realtime_fatal(struct realtime *s, const char *code, str messa
 
 /* A response or transcription begins: its request is let in, or refused (an error that ends the session). */
 SUSPENDS enum err realtime_part_begin(struct realtime *s);
+/* Before the last event of it: where it fails on purpose when it had too few to do so before. */
+SUSPENDS enum err realtime_part_last(struct realtime *s);
 /* It is over, and booked. */
 SUSPENDS enum err realtime_part_end(struct realtime *s);
 

@@ -71,7 +71,8 @@ SUSPENDS static enum err book(struct realtime *s, enum err e)
         return e;
     s->part->usage.play_ms = a->ear.audio_ms > a->heard_ms ? a->ear.audio_ms - a->heard_ms : 0;
     a->heard_ms = a->ear.audio_ms;
-    return realtime_part_end(s);
+    e = realtime_part_last(s);
+    return e ? e : realtime_part_end(s);
 }
 
 SUSPENDS static enum err on_append(struct realtime *s, yyjson_val *event)

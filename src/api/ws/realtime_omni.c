@@ -5,6 +5,7 @@
  *
  * Spec: speech.md §2.4, §2.5.
  */
+#include "access/admission.h"
 #include "api/ws/realtime_ear.h"
 #include "api/ws/realtime_voice.h"
 #include "contract/errors.gen.h"
@@ -205,6 +206,7 @@ SUSPENDS static enum err use_voice(struct omni *o)
 SUSPENDS static enum err begin_response(struct omni *o)
 {
     struct recognition_plan plan = { .target = str_from_cstr(o->target) };
+    struct moderation_set  *rules;
     struct buf              answer;
     str                     said = o->ear.sentence, text;
     enum err                e = use_voice(o);
@@ -215,8 +217,14 @@ SUSPENDS static enum err begin_response(struct omni *o)
     e = realtime_voice_begin(&o->s, &o->voice);
     if (e)
         return e;
+    rules = admit_rules(o->s.part);
     buf_init(&answer, o->s.part->arena, SIZE_MAX / 2);
     o->in_tokens = 0;
+    e = admit_text(o->s.part, rules, o->instructions);
+    if (!e)
+        e = admit_text(o->s.part, rules, said); /* earlier turns were the last one in their time */
+    if (e)
+        return e;
     if (o->translates) {
         e = recognition_translate(o->s.part, &plan, said, &text);
         o->in_tokens = (int64_t)count_memo_get(o->s.rq->services->memo, o->s.rq->services->tokenizer, said);
@@ -225,6 +233,8 @@ SUSPENDS static enum err begin_response(struct omni *o)
         e = ask(o, &answer);
         text = buf_str(&answer);
     }
+    if (!e)
+        e = admit_answer(o->s.part, rules, text);
     if (e)
         return e;
     speech_text_init(&o->text, o->s.part->arena);

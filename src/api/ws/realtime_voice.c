@@ -141,7 +141,8 @@ SUSPENDS static enum err send_sound(struct realtime *s, struct realtime_voice *v
 enum err realtime_voice_say(struct realtime *s, struct realtime_voice *v, str sentence)
 {
     struct spoken spoken = { 0 };
-    enum err      e = admit_text(s->part, admit_rules(s->part), sentence);
+    enum err      e =
+        v->transcript ? OK : admit_text(s->part, admit_rules(s->part), sentence); /* an answer has been looked at */
 
     might_suspend();
     if (v->text.len)
@@ -184,6 +185,8 @@ enum err realtime_voice_end(struct realtime *s, struct realtime_voice *v, const 
         e = part_event(s, v, "response.content_part.done", true);
     if (!e)
         e = item_event(s, v, "response.output_item.done", status, true);
+    if (!e)
+        e = realtime_part_last(s);
     if (!e) {
         b = realtime_begin(s, "response.done");
         add_response(v, &b, status, usage);

@@ -217,6 +217,67 @@ static void what_others_book_is_added_to_what_is_not_booked_yet(void **state)
     assert_int_equal(atomic_load(&quota->balance), -1060);
 }
 
+static const struct model *renewed;
+
+static enum err book_heard(sqlite3 *db, void *arg)
+{
+    struct quota *q = arg;
+    enum err      e = quota_book_free(q, db, renewed, 60);
+
+    if (!e && q)
+        quota_booked_free(q, renewed, 60);
+    return e;
+}
+
+static struct quota_model_state renewed_state(void)
+{
+    struct arena             a;
+    struct quota_state       s = { .arena = &a, .grants = true };
+    struct quota_model_state row;
+
+    arena_init(&a, 0);
+    assert_int_equal(store_run_here(store, quota_state_job, &s), OK);
+    row = s.models[renewed - models];
+    arena_free(&a);
+    return row;
+}
+
+/* START_MS is in May. What is not booked yet when the month ends is booked in the next one, and not given twice. */
+static void a_quota_of_the_month_is_renewed_with_it(void **state)
+{
+    const int64_t       june_ms = INT64_C(1780272000000), july_ms = june_ms + 30 * DAY_MS;
+    struct model_quota *mq;
+
+    (void)state;
+    renewed = model_find(S("paraformer-v2"));
+    mq = quota_of(quota, renewed);
+    assert_int_equal(quota_take(quota, renewed, 100), 100);
+    assert_int_equal(store_run_here(store, book_heard, quota), OK);
+    assert_true(renewed_state().expires_ms == june_ms);
+    assert_int_equal(renewed_state().used, 60);
+    clock_fix(june_ms - 1);
+    assert_int_equal(store_run_here(store, refresh_job, quota), ERR_NOT_FOUND);
+    assert_int_equal(quota_take(quota, renewed, 40000), 35900);
+    clock_fix(june_ms);
+    refresh();
+    assert_int_equal(atomic_load(&mq->left), 36000 - 40 - 35900);
+    assert_int_equal(quota_take(quota, renewed, 10), 10);
+    assert_int_equal(renewed_state().used, 0);
+    assert_int_equal(store_run_here(store, book_heard, quota), OK);
+    assert_int_equal(renewed_state().used, 60);
+    assert_true(renewed_state().expires_ms == july_ms);
+    assert_int_equal(store_run_here(other, book_heard, NULL), OK); /* another process knows the month by itself */
+    assert_int_equal(renewed_state().used, 120);
+    clock_fix(july_ms);
+    refresh();
+    assert_int_equal(
+        store_run_here(other, quota_set_job, &(struct quota_setting){ .model = renewed, .granted = { 500, true } }),
+        OK);
+    assert_int_equal(renewed_state().used, 0);
+    assert_true(renewed_state().expires_ms == july_ms + 31 * DAY_MS);
+    assert_int_equal(quota_take(quota, plus, 1), 1); /* the ninety days of others go on */
+}
+
 static void an_administrators_change_elsewhere_is_noticed(void **state)
 {
     struct quota_payment p = { .amount = 5000, .note = S("") };
@@ -281,6 +342,7 @@ int main(void)
         quota_test(a_workspace_has_what_it_is_subscribed_to),
         cmocka_unit_test_setup_teardown(without_billing_all_are_in_good_standing, setup_free, teardown),
         quota_test(what_others_book_is_added_to_what_is_not_booked_yet),
+        quota_test(a_quota_of_the_month_is_renewed_with_it),
         quota_test(an_administrators_change_elsewhere_is_noticed),
         quota_test(the_overdue_time_outlives_the_process),
         quota_test(the_state_is_as_the_tables_have_it),
