@@ -129,10 +129,8 @@ static void add_usage_details(struct answer *a, struct buf *b, const struct chat
 }
 
 /* chat.md §4.2, in the order of recorded answers. */
-static void add_usage(struct answer *a, struct buf *b)
+static void add_usage(struct answer *a, struct buf *b, const struct chat_usage *u)
 {
-    const struct chat_usage *u = &a->rq->usage;
-
     buf_add(b, S("\"usage\":"));
     if (a->in->multimodal) {
         if (a->in->model->usage == MODEL_USAGE_FLAT)
@@ -159,10 +157,10 @@ static void add_usage(struct answer *a, struct buf *b)
     buf_add(b, S("}}"));
 }
 
-static void add_end(struct answer *a, struct buf *b)
+static void add_end(struct answer *a, struct buf *b, const struct chat_usage *u)
 {
     buf_add_char(b, ',');
-    add_usage(a, b);
+    add_usage(a, b, u);
     reply_add_request_id(b, a->rq);
 }
 
@@ -321,7 +319,7 @@ static enum err answer_whole(struct answer *a)
     }
     add_tools_used(a, &b, true);
     buf_add_char(&b, '}');
-    add_end(a, &b);
+    add_end(a, &b, &a->rq->usage);
     return reply_json(a->rq, buf_str(&b));
 }
 
@@ -332,6 +330,7 @@ struct frame {
     str                        text, reasoning, calls;
     const struct chat_logprob *logprobs;
     size_t                     logprob_count;
+    const struct chat_usage   *usage;        /* NULL: of all that there has been */
     bool                       only_sources; /* nothing has been said or counted yet */
 };
 
@@ -375,7 +374,7 @@ static void add_frame(struct answer *a, unsigned index, const struct frame *f, e
         buf_add(b, S(",\"usage\":{}"));
         reply_add_request_id(b, a->rq);
     } else {
-        add_end(a, b);
+        add_end(a, b, f->usage ? f->usage : &a->rq->usage);
     }
     buf_add(b, S("\n\n"));
 }
@@ -389,7 +388,7 @@ static void add_audio_frame(struct answer *a, const struct chat_event *ev)
     buf_add(b, S("{\"output\":{\"choices\":[{\"message\":{\"content\":[{\"audio\":{\"data\":"));
     json_add_str(b, ev->text);
     buf_add(b, S("}}],\"role\":\"assistant\"},\"finish_reason\":\"null\"}]}"));
-    add_end(a, b);
+    add_end(a, b, &a->rq->usage);
     buf_add(b, S("\n\n"));
 }
 
@@ -423,11 +422,14 @@ struct held {
     bool       first; /* of its call */
     struct buf piece;
     size_t     logprob_count; /* of the text: the last that its choice has */
+
+    struct chat_usage usage; /* when it came: what sends it off has been counted since */
 };
 
 static void hold(struct answer *a, struct held *h, const struct chat_event *ev)
 {
     *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index, .logprob_count = ev->logprob_count };
+    h->usage = a->rq->usage;
     h->text = ev->kind == CHAT_EV_TEXT;
     h->first = ev->kind == CHAT_EV_TOOL_CALL;
     buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
@@ -457,6 +459,8 @@ static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
                             .logprob_count = h->logprob_count };
     else if (!h->text)
         f.calls = frame_calls(a, c, h->call, h->first, buf_str(&h->piece));
+    if (finish == CHAT_FINISH_NONE)
+        f.usage = &h->usage;
     add_frame(a, h->choice, &f, finish);
     buf_reset(&h->piece);
 }
@@ -509,10 +513,12 @@ static void send_event(void *arg, const struct chat_event *ev)
         hold(a, h, ev);
         break;
     case CHAT_EV_TOOL_ARGS:
-        if (h->set)
+        if (h->set) {
             buf_add(&h->piece, ev->text);
-        else
+            h->usage = a->rq->usage;
+        } else {
             hold(a, h, ev);
+        }
         break;
     case CHAT_EV_FINISH:
         if (h->set) {
