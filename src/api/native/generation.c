@@ -248,10 +248,37 @@ static void add_logprobs(struct buf *b, const struct chat_logprob *all, size_t c
     logprobs_add_native(b, all, count);
 }
 
-/* "content": a string, or on the multimodal endpoint an array of at most one text. `whole` is all the text, when this is the
- * end of it: what is recognised in it stands beside the text (chat.md §5.2). */
-static void add_content(struct answer *a, struct buf *b, str text, str whole)
+/* The height and width at which each image was seen; of a video, and of what was not looked at, an empty list. */
+static void add_image_sizes(struct buf *b, const struct chat_input *in)
 {
+    char before = '[';
+
+    buf_add(b, S("{\"image_hw\":"));
+    for (size_t i = 0; i < in->message_count; i++) {
+        for (size_t k = 0; k < in->messages[i].part_count; k++) {
+            const struct chat_part *p = &in->messages[i].parts[k];
+
+            if (p->kind != CHAT_PART_IMAGE && p->kind != CHAT_PART_VIDEO)
+                continue;
+            buf_add_char(b, before);
+            before = ',';
+            buf_add_char(b, '[');
+            if (p->height) {
+                buf_add_i64(b, p->height);
+                json_add_count(b, S(","), p->width);
+            }
+            buf_add_char(b, ']');
+        }
+    }
+    buf_add(b, before == '[' ? S("[]}") : S("]}"));
+}
+
+/* "content": a string, or on the multimodal endpoint an array of at most one text, and with the last of it the sizes of images,
+ * if they are asked for. `whole` is all the text, when this is the end of it: what is recognised in it stands beside the text
+ * (chat.md §5.2). */
+static void add_content(struct answer *a, struct buf *b, str text, str whole, bool last)
+{
+    bool   sizes = last && a->in->image_hw.v;
     size_t begin = b->len;
 
     if (!a->in->multimodal) {
@@ -262,12 +289,15 @@ static void add_content(struct answer *a, struct buf *b, str text, str whole)
     ocr_add_result(b, a->in, whole);
     if (!text.len && b->len == begin + 2) {
         b->len = begin;
-        buf_add(b, S("[]"));
-        return;
+        buf_add_char(b, '[');
+    } else {
+        buf_add(b, S("\"text\":"));
+        json_add_str(b, text);
+        buf_add(b, sizes ? S("},") : S("}"));
     }
-    buf_add(b, S("\"text\":"));
-    json_add_str(b, text);
-    buf_add(b, S("}]"));
+    if (sizes)
+        add_image_sizes(b, a->in);
+    buf_add_char(b, ']');
 }
 
 /* ---- whole ---- */
@@ -281,7 +311,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
     buf_add(b, S("\",\"message\":{\"role\":\"assistant\""));
     tool_calls_add_member(b, c);
     buf_add(b, S(",\"content\":"));
-    add_content(a, b, buf_str(&c->text), buf_str(&c->text));
+    add_content(a, b, buf_str(&c->text), buf_str(&c->text), true);
     if (c->reasoned) {
         buf_add(b, S(",\"reasoning_content\":"));
         json_add_str(b, buf_str(&c->reasoning));
@@ -346,7 +376,7 @@ static void add_frame(struct answer *a, unsigned index, const struct frame *f, e
         json_add_str(b, f->text);
     } else {
         buf_add(b, S("\"choices\":[{\"message\":{\"content\":"));
-        add_content(a, b, f->text, finish == CHAT_FINISH_NONE ? S("") : buf_str(&c->text));
+        add_content(a, b, f->text, finish == CHAT_FINISH_NONE ? S("") : buf_str(&c->text), finish != CHAT_FINISH_NONE);
         if (c->reasoned) {
             buf_add(b, S(",\"reasoning_content\":"));
             json_add_str(b, f->reasoning);
