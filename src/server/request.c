@@ -213,7 +213,7 @@ static enum err answer(struct worker *w, struct request *rq)
         return fail_method_unsupported(&rq->fault, http_request(rq->x)->method); /* REF: E017 */
     if (r->auth != ROUTE_AUTH_NONE) {
         e = authenticate(w, rq);
-        if (e == ERR_FAULT && is_for_journal(rq))
+        if (e == ERR_FAULT && !r->pieces && is_for_journal(rq))
             request_body_for_journal(rq);
         if (e)
             return e;
