@@ -60,8 +60,9 @@ struct chat_part {
     bool                  cache; /* cache_control {"type": "ephemeral"}: the prefix up to here is to be kept */
     struct media_input    options;
     str                   file_parsing_strategy; /* CHAT_PART_FILE */
-    struct media_file    *file;      /* what is there (service/media.h), once it has been looked at; else NULL */
-    struct chat_document *documents; /* CHAT_PART_FILE: likewise */
+    struct media_file    *file;          /* what is there (service/media.h), once it has been looked at; else NULL */
+    int64_t               height, width; /* of an image, as the model sees it; 0: it has not been looked at */
+    struct chat_document *documents;     /* CHAT_PART_FILE: likewise */
     size_t                document_count;
 };
 
@@ -157,7 +158,7 @@ struct chat_input {
 
     opt_num  temperature, top_p, repetition_penalty, presence_penalty, frequency_penalty;
     opt_int  top_k, seed, n, max_tokens, max_completion_tokens, thinking_budget, top_logprobs;
-    opt_bool enable_thinking, enable_search, logprobs, preserve_thinking, vl_high_resolution_images;
+    opt_bool enable_thinking, enable_search, logprobs, preserve_thinking, vl_high_resolution_images, image_hw;
     str      reasoning_effort;
 
     str                  *stop; /* texts at which the answer ends; not part of it */

@@ -641,7 +641,8 @@ struct chat_choice {
     struct buf                arguments;          /* of the call that is being written, for its count */
     str                       call_name;
     bool                      in_call;
-    size_t                    speech_len; /* Base64 */
+    int64_t                   call_tokens; /* that are in the count already */
+    size_t                    speech_len;  /* Base64 */
     int64_t                   speech_tokens;
     struct moderation_stream *moderation[CHAT_EV_TOOL_ARGS + 1]; /* by kind of text; NULL: it has had none */
     struct buf                guarded;                           /* its text, for the guard model */
@@ -852,6 +853,34 @@ SUSPENDS static int64_t count_text(struct chat_run *run, const struct chat_event
     return (int64_t)count_memo_get(s->memo, s->tokenizer, ev->text);
 }
 
+/* A streamed call is counted as it comes, so that each event tells what has been written (chat.md §4.3). */
+SUSPENDS static void begin_call(struct chat_run *run, struct chat_choice *c, str name)
+{
+    struct services *s = run->rq->services;
+
+    if (!c->arguments.arena)
+        buf_init(&c->arguments, run->rq->arena, ARGUMENTS_MAX);
+    c->call_name = arena_str(run->rq->arena, name);
+    c->in_call = true;
+    c->call_tokens = 0;
+    if (!run->in->stream || run->counted)
+        return;
+    c->call_tokens = (int64_t)chat_template_call_begin(s->memo, s->tokenizer, c->call_name);
+    run->rq->usage.completion_tokens += c->call_tokens;
+}
+
+SUSPENDS static void go_on_with_call(struct chat_run *run, struct chat_choice *c, const struct chat_event *ev)
+{
+    int64_t tokens;
+
+    buf_add(&c->arguments, ev->text);
+    if (!run->in->stream || run->counted)
+        return;
+    tokens = count_text(run, ev);
+    c->call_tokens += tokens;
+    run->rq->usage.completion_tokens += tokens;
+}
+
 /* Counts the call that has just been completed, as the model wrote it. */
 SUSPENDS static void end_call(struct chat_run *run, struct chat_choice *c)
 {
@@ -863,7 +892,8 @@ SUSPENDS static void end_call(struct chat_run *run, struct chat_choice *c)
         return;
     c->in_call = false;
     if (!run->counted)
-        run->rq->usage.completion_tokens += (int64_t)chat_template_answer(s->memo, s->tokenizer, &turn);
+        run->rq->usage.completion_tokens +=
+            (int64_t)chat_template_answer(s->memo, s->tokenizer, &turn) - c->call_tokens;
     buf_reset(&c->arguments);
 }
 
@@ -919,13 +949,10 @@ SUSPENDS static void account(struct chat_run *run, const struct chat_event *ev)
     case CHAT_EV_TOOL_CALL:
         begin_answer(run, c);
         end_call(run, c);
-        if (!c->arguments.arena)
-            buf_init(&c->arguments, run->rq->arena, ARGUMENTS_MAX);
-        c->call_name = arena_str(run->rq->arena, ev->tool_name);
-        c->in_call = true;
+        begin_call(run, c, ev->tool_name);
         break;
     case CHAT_EV_TOOL_ARGS:
-        buf_add(&c->arguments, ev->text);
+        go_on_with_call(run, c, ev);
         break;
     case CHAT_EV_FINISH:
         end_call(run, c);

@@ -26,8 +26,12 @@ static const struct media_member *member_of(const struct media_service *s, str p
 
 /* ---- what it counts ---- */
 
-/* The patches of a picture that is brought to a size between the limits (chat.md §10.2). */
-static double patches(double width, double height, double f, double least, double most)
+struct size {
+    double width, height;
+};
+
+/* The size to which a picture is brought between the limits, in whole patches (chat.md §10.2). */
+static struct size fit(double width, double height, double f, double least, double most)
 {
     double w = fmax(1, round(width / f)) * f, h = fmax(1, round(height / f)) * f;
 
@@ -42,19 +46,27 @@ static double patches(double width, double height, double f, double least, doubl
         w = ceil(width * b / f) * f;
         h = ceil(height * b / f) * f;
     }
-    return w * h / (f * f);
+    return (struct size){ w, h };
 }
 
-static int64_t image_tokens(const struct chat_input *in, const struct media_service *s, const struct chat_part *p,
+static double patches(struct size s, double f)
+{
+    return s.width * s.height / (f * f);
+}
+
+static int64_t image_tokens(const struct chat_input *in, const struct media_service *s, struct chat_part *p,
                             const struct media_facts *is)
 {
-    double f = s->patch, most = p->options.max_pixels.set ? (double)p->options.max_pixels.v : s->pixels_max;
-    double least = p->options.min_pixels.set ? (double)p->options.min_pixels.v : s->pixels_min;
+    double      f = s->patch, most = p->options.max_pixels.set ? (double)p->options.max_pixels.v : s->pixels_max;
+    double      least = p->options.min_pixels.set ? (double)p->options.min_pixels.v : s->pixels_min;
+    struct size seen;
 
     if (in->vl_high_resolution_images.v)
         most = PIXELS_MAX * f * f;
-    return (int64_t)patches((double)is->width, (double)is->height, f, least, fmax(most, least)) +
-           (f > PATCH_OLD ? MARKERS : 0);
+    seen = fit((double)is->width, (double)is->height, f, least, fmax(most, least));
+    p->height = (int64_t)seen.height;
+    p->width = (int64_t)seen.width;
+    return (int64_t)patches(seen, f) + (f > PATCH_OLD ? MARKERS : 0);
 }
 
 /* `frames`: of a list; 0: as many as fps takes of its length (chat.md §10.3). */
@@ -66,7 +78,7 @@ static int64_t video_tokens(const struct media_service *s, const struct chat_par
     if (!frames)
         frames = (int64_t)fmin(FRAMES_MAX, fmax(FRAMES_MIN, round((double)is->duration_ms / 1000 * fps / 2) * 2));
     most = fmax(fmin(s->video_pixels, s->video_total / (double)frames * 2), 1.05 * s->pixels_min);
-    return (frames + 1) / 2 * (int64_t)patches((double)is->width, (double)is->height, f, s->pixels_min, most) +
+    return (frames + 1) / 2 * (int64_t)patches(fit((double)is->width, (double)is->height, f, s->pixels_min, most), f) +
            (f > PATCH_OLD ? MARKERS : 0);
 }
 

@@ -76,6 +76,13 @@ SUSPENDS static size_t count_call(struct count_memo *m, const struct tokenizer *
     return n;
 }
 
+size_t chat_template_call_begin(struct count_memo *m, const struct tokenizer *t, str name)
+{
+    const struct chat_template_call call = { .name = name };
+
+    return count_call(m, t, &call) - tokenizer_count(t, S(" " CALL_END)) - MARKUP;
+}
+
 static str trim_line_ends(str s, bool both)
 {
     while (s.len > 0 && s.ptr[0] == '\n')

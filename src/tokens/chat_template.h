@@ -49,6 +49,9 @@ SUSPENDS size_t chat_template_assistant(struct count_memo *m, const struct token
 SUSPENDS size_t chat_template_answer(struct count_memo *m, const struct tokenizer *t,
                                      const struct chat_template_turn *turn);
 
+/* What the model has written of a call before the first of its arguments. */
+SUSPENDS size_t chat_template_call_begin(struct count_memo *m, const struct tokenizer *t, str name);
+
 /* One result of a tool. Results in a row share one user turn: `first` and `last` say where it begins and ends. */
 SUSPENDS size_t chat_template_tool_result(struct count_memo *m, const struct tokenizer *t, str content, bool first,
                                           bool last);

@@ -836,4 +836,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
 }
 
 export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, batches, downloads, speech, ws, media, embed, access, peers };
-export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'speech', 'ws', 'media'].includes(name) ? [] : name === 'batches' ? ['wrk', 'taskset'] : ['nginx', 'wrk', 'taskset']);
+const alone = ['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'speech', 'ws', 'media'];
+export const needs = name => (alone.includes(name) ? [] : [...(['soak', 'batches'].includes(name) ? [] : ['nginx']), 'wrk', 'taskset']);

@@ -129,10 +129,8 @@ static void add_usage_details(struct answer *a, struct buf *b, const struct chat
 }
 
 /* chat.md §4.2, in the order of recorded answers. */
-static void add_usage(struct answer *a, struct buf *b)
+static void add_usage(struct answer *a, struct buf *b, const struct chat_usage *u)
 {
-    const struct chat_usage *u = &a->rq->usage;
-
     buf_add(b, S("\"usage\":"));
     if (a->in->multimodal) {
         if (a->in->model->usage == MODEL_USAGE_FLAT)
@@ -159,10 +157,10 @@ static void add_usage(struct answer *a, struct buf *b)
     buf_add(b, S("}}"));
 }
 
-static void add_end(struct answer *a, struct buf *b)
+static void add_end(struct answer *a, struct buf *b, const struct chat_usage *u)
 {
     buf_add_char(b, ',');
-    add_usage(a, b);
+    add_usage(a, b, u);
     reply_add_request_id(b, a->rq);
 }
 
@@ -250,10 +248,37 @@ static void add_logprobs(struct buf *b, const struct chat_logprob *all, size_t c
     logprobs_add_native(b, all, count);
 }
 
-/* "content": a string, or on the multimodal endpoint an array of at most one text. `whole` is all the text, when this is the
- * end of it: what is recognised in it stands beside the text (chat.md §5.2). */
-static void add_content(struct answer *a, struct buf *b, str text, str whole)
+/* The height and width at which each image was seen; of a video, and of what was not looked at, an empty list. */
+static void add_image_sizes(struct buf *b, const struct chat_input *in)
 {
+    char before = '[';
+
+    buf_add(b, S("{\"image_hw\":"));
+    for (size_t i = 0; i < in->message_count; i++) {
+        for (size_t k = 0; k < in->messages[i].part_count; k++) {
+            const struct chat_part *p = &in->messages[i].parts[k];
+
+            if (p->kind != CHAT_PART_IMAGE && p->kind != CHAT_PART_VIDEO)
+                continue;
+            buf_add_char(b, before);
+            before = ',';
+            buf_add_char(b, '[');
+            if (p->height) {
+                buf_add_i64(b, p->height);
+                json_add_count(b, S(","), p->width);
+            }
+            buf_add_char(b, ']');
+        }
+    }
+    buf_add(b, before == '[' ? S("[]}") : S("]}"));
+}
+
+/* "content": a string, or on the multimodal endpoint an array of at most one text, and with the last of it the sizes of images,
+ * if they are asked for. `whole` is all the text, when this is the end of it: what is recognised in it stands beside the text
+ * (chat.md §5.2). */
+static void add_content(struct answer *a, struct buf *b, str text, str whole, bool last)
+{
+    bool   sizes = last && a->in->image_hw.v;
     size_t begin = b->len;
 
     if (!a->in->multimodal) {
@@ -264,12 +289,15 @@ static void add_content(struct answer *a, struct buf *b, str text, str whole)
     ocr_add_result(b, a->in, whole);
     if (!text.len && b->len == begin + 2) {
         b->len = begin;
-        buf_add(b, S("[]"));
-        return;
+        buf_add_char(b, '[');
+    } else {
+        buf_add(b, S("\"text\":"));
+        json_add_str(b, text);
+        buf_add(b, sizes ? S("},") : S("}"));
     }
-    buf_add(b, S("\"text\":"));
-    json_add_str(b, text);
-    buf_add(b, S("}]"));
+    if (sizes)
+        add_image_sizes(b, a->in);
+    buf_add_char(b, ']');
 }
 
 /* ---- whole ---- */
@@ -283,7 +311,7 @@ static void add_choice(struct answer *a, struct buf *b, unsigned index)
     buf_add(b, S("\",\"message\":{\"role\":\"assistant\""));
     tool_calls_add_member(b, c);
     buf_add(b, S(",\"content\":"));
-    add_content(a, b, buf_str(&c->text), buf_str(&c->text));
+    add_content(a, b, buf_str(&c->text), buf_str(&c->text), true);
     if (c->reasoned) {
         buf_add(b, S(",\"reasoning_content\":"));
         json_add_str(b, buf_str(&c->reasoning));
@@ -321,7 +349,7 @@ static enum err answer_whole(struct answer *a)
     }
     add_tools_used(a, &b, true);
     buf_add_char(&b, '}');
-    add_end(a, &b);
+    add_end(a, &b, &a->rq->usage);
     return reply_json(a->rq, buf_str(&b));
 }
 
@@ -332,6 +360,7 @@ struct frame {
     str                        text, reasoning, calls;
     const struct chat_logprob *logprobs;
     size_t                     logprob_count;
+    const struct chat_usage   *usage;        /* NULL: of all that there has been */
     bool                       only_sources; /* nothing has been said or counted yet */
 };
 
@@ -347,7 +376,7 @@ static void add_frame(struct answer *a, unsigned index, const struct frame *f, e
         json_add_str(b, f->text);
     } else {
         buf_add(b, S("\"choices\":[{\"message\":{\"content\":"));
-        add_content(a, b, f->text, finish == CHAT_FINISH_NONE ? S("") : buf_str(&c->text));
+        add_content(a, b, f->text, finish == CHAT_FINISH_NONE ? S("") : buf_str(&c->text), finish != CHAT_FINISH_NONE);
         if (c->reasoned) {
             buf_add(b, S(",\"reasoning_content\":"));
             json_add_str(b, f->reasoning);
@@ -375,7 +404,7 @@ static void add_frame(struct answer *a, unsigned index, const struct frame *f, e
         buf_add(b, S(",\"usage\":{}"));
         reply_add_request_id(b, a->rq);
     } else {
-        add_end(a, b);
+        add_end(a, b, f->usage ? f->usage : &a->rq->usage);
     }
     buf_add(b, S("\n\n"));
 }
@@ -389,7 +418,7 @@ static void add_audio_frame(struct answer *a, const struct chat_event *ev)
     buf_add(b, S("{\"output\":{\"choices\":[{\"message\":{\"content\":[{\"audio\":{\"data\":"));
     json_add_str(b, ev->text);
     buf_add(b, S("}}],\"role\":\"assistant\"},\"finish_reason\":\"null\"}]}"));
-    add_end(a, b);
+    add_end(a, b, &a->rq->usage);
     buf_add(b, S("\n\n"));
 }
 
@@ -423,11 +452,14 @@ struct held {
     bool       first; /* of its call */
     struct buf piece;
     size_t     logprob_count; /* of the text: the last that its choice has */
+
+    struct chat_usage usage; /* when it came: what sends it off has been counted since */
 };
 
 static void hold(struct answer *a, struct held *h, const struct chat_event *ev)
 {
     *h = (struct held){ .set = true, .choice = ev->choice, .call = ev->tool_index, .logprob_count = ev->logprob_count };
+    h->usage = a->rq->usage;
     h->text = ev->kind == CHAT_EV_TEXT;
     h->first = ev->kind == CHAT_EV_TOOL_CALL;
     buf_init(&h->piece, a->rq->arena, SIZE_MAX / 2);
@@ -457,6 +489,8 @@ static void send_held(struct answer *a, struct held *h, enum chat_finish finish)
                             .logprob_count = h->logprob_count };
     else if (!h->text)
         f.calls = frame_calls(a, c, h->call, h->first, buf_str(&h->piece));
+    if (finish == CHAT_FINISH_NONE)
+        f.usage = &h->usage;
     add_frame(a, h->choice, &f, finish);
     buf_reset(&h->piece);
 }
@@ -509,10 +543,12 @@ static void send_event(void *arg, const struct chat_event *ev)
         hold(a, h, ev);
         break;
     case CHAT_EV_TOOL_ARGS:
-        if (h->set)
+        if (h->set) {
             buf_add(&h->piece, ev->text);
-        else
+            h->usage = a->rq->usage;
+        } else {
             hold(a, h, ev);
+        }
         break;
     case CHAT_EV_FINISH:
         if (h->set) {

@@ -29,7 +29,7 @@
 #include "engine/standin/sql.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
-#include "tokens/count_memo.h"
+#include "tokens/chat_template.h"
 
 #include <pthread.h>
 
@@ -621,6 +621,15 @@ static void plan_stops(struct standin_stream *st)
     }
 }
 
+/* What a call costs beside its arguments. */
+SUSPENDS static int64_t frame_tokens(const struct standin_stream *st, const struct part *p)
+{
+    const struct chat_template_call call = { .name = p->name };
+    const struct chat_template_turn turn = { .calls = &call, .call_count = 1 };
+
+    return p->kind == PART_CALL ? (int64_t)chat_template_answer(NULL, st->engine->tokenizer, &turn) : 0;
+}
+
 /* Cuts the part to `limit` tokens and counts what it has left. True when something was cut. */
 static bool part_limit(const struct standin_stream *st, struct part *p, int64_t limit, int64_t *ret_used)
 {
@@ -646,7 +655,7 @@ static bool counts_thinking(const struct chat_input *in)
     return in->model->max_tokens == MODEL_MAX_TOKENS_ALL || !in->thinking_budget.set;
 }
 
-static void plan_limits(struct standin_stream *st)
+SUSPENDS static void plan_limits(struct standin_stream *st)
 {
     const struct chat_input *in = st->in;
     int64_t                  all = in->max_completion_tokens.set ? in->max_completion_tokens.v : UNLIMITED;
@@ -665,19 +674,26 @@ static void plan_limits(struct standin_stream *st)
     if (all == UNLIMITED && answer == UNLIMITED)
         return;
     for (size_t i = 0; i < st->part_count; i++)
-        most += tokens_most(st->parts[i].text);
+        most += frame_tokens(st, &st->parts[i]) + tokens_most(st->parts[i].text);
     if (most <= min_i64(all, answer))
         return;
     for (size_t i = 0; i < st->part_count; i++) {
         bool    counts = st->parts[i].kind == PART_TEXT || st->parts[i].kind == PART_CALL;
-        int64_t limit = counts ? min_i64(all, answer) : all, used;
+        int64_t limit = counts ? min_i64(all, answer) : all, used, frame;
 
         if (limit == UNLIMITED)
             continue;
-        if (part_limit(st, &st->parts[i], limit, &used)) {
+        frame = frame_tokens(st, &st->parts[i]);
+        if (frame > limit) { /* not even its name can be written */
+            st->part_count = i;
+            st->finish = CHAT_FINISH_LENGTH;
+            return;
+        }
+        if (part_limit(st, &st->parts[i], limit - frame, &used)) {
             plan_end(st, i, CHAT_FINISH_LENGTH);
             return;
         }
+        used += frame;
         if (all != UNLIMITED)
             all -= used;
         if (counts && answer != UNLIMITED)
@@ -721,7 +737,7 @@ static void plan_bias(struct standin_stream *st)
 }
 
 /* For the scenario's `usage`, when it does not give all of them. */
-static void plan_count(struct standin_stream *st)
+SUSPENDS static void plan_count(struct standin_stream *st)
 {
     for (size_t i = 0; i < st->part_count; i++) {
         struct part *p = &st->parts[i];
@@ -730,8 +746,7 @@ static void plan_count(struct standin_stream *st)
         st->counted.searches += p->kind == PART_SEARCH;
         st->counted.image_searches += p->kind == PART_IMAGES;
         st->counted.code_runs += p->kind == PART_CODE;
-        if (p->kind == PART_CALL)
-            n += (int64_t)tokenizer_count(st->engine->tokenizer, p->name);
+        n += frame_tokens(st, p);
         if (p->kind == PART_REASONING)
             st->counted.reasoning_tokens += n;
         st->counted.completion_tokens += n;

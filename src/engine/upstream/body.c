@@ -438,6 +438,8 @@ static void add_extensions(struct buf *b, const struct chat_input *in, const str
             add_bool(b, S("enable_code_interpreter"), in->code_interpreter.v);
         if (in->tool_stream.set)
             add_bool(b, S("tool_stream"), in->tool_stream.v);
+        if (in->vl_high_resolution_images.set)
+            add_bool(b, S("vl_high_resolution_images"), in->vl_high_resolution_images.v);
         add_special(b, in);
         return;
     }

@@ -328,13 +328,14 @@ TEST(what_only_the_cloud_knows)
         .search_options = json("{\"forced_search\":true}"),
         .code_interpreter = { true, true },
         .tool_stream = { true, true },
+        .vl_high_resolution_images = { true, true },
     };
 
     expect(
         &in, &cloud,
         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"long\","
         "\"cache_control\":{\"type\":\"ephemeral\"}}]}],\"enable_search\":true,\"search_options\":{\"forced_search\":true},"
-        "\"enable_code_interpreter\":true,\"tool_stream\":true}");
+        "\"enable_code_interpreter\":true,\"tool_stream\":true,\"vl_high_resolution_images\":true}");
     expect(&in, &engine, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"long\"}]," NO_THINKING "}");
     expect(&in, &strict, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"long\"}]}");
 }

@@ -90,6 +90,18 @@ static void tools_count_as_rendered(void **state)
                 "</tool_response>\n<tool_response>\n3\n\n</tool_response><|im_end|>\n<|im_start|>assistant\n"));
 }
 
+static void a_call_that_has_begun_counts_as_rendered(void **state)
+{
+    const struct chat_template_call call = { S("get_weather"), S("{\"city\": \"Paris\"}") };
+    const struct chat_template_turn turn = { .calls = &call, .call_count = 1 };
+    size_t                          begun = chat_template_call_begin(m, t, call.name);
+
+    (void)state;
+    assert_int_equal(begun,
+                     rendered_encode(t, S("<tool_call>\n{\"name\": \"get_weather\", \"arguments\":"), NULL, 0));
+    assert_true(begun + tokenizer_count(t, call.arguments) < chat_template_answer(m, t, &turn));
+}
+
 static void reasoning_counts_as_rendered(void **state)
 {
     const struct chat_template_call call = { S("add"), S("{}") };
@@ -336,6 +348,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_conversation_counts_as_rendered),
         cmocka_unit_test(a_raw_prompt_counts_its_marks_as_one_each),
         cmocka_unit_test(tools_count_as_rendered),
+        cmocka_unit_test(a_call_that_has_begun_counts_as_rendered),
         cmocka_unit_test(reasoning_counts_as_rendered),
         cmocka_unit_test(random_conversations_add_up),
         cmocka_unit_test(remembered_counts_are_right),
