@@ -43,6 +43,10 @@ static const struct {
     { S("listen"), GROUP_CALLS, cli_listen, "what is said in sounds and videos; subtitles too", true },
     { S("voices"), GROUP_CALLS, cli_voices, "who can read", true },
     { S("tasks"), GROUP_CALLS, cli_tasks, "asynchronous work: list, show, wait, cancel", true },
+    { S("files"), GROUP_CALLS, cli_files, "the account's files: upload, list, download, delete", true },
+    { S("batch"), GROUP_CALLS, cli_batch, "many requests as one file; can be paused", true },
+    { S("tune"), GROUP_CALLS, cli_tune, "fine-tuning: create, follow, cancel jobs", true },
+    { S("deployments"), GROUP_CALLS, cli_deployments, "models that calls can name", true },
     { S("tokens"), GROUP_CALLS, cli_tokens, "how many tokens a text is; counted here", true },
     { S("inspect"), GROUP_CALLS, cli_inspect, "what is in images, videos and audio; looked at here", true },
     { S("keys"), GROUP_ACCESS, cli_keys, "create, list and revoke API keys", true },
@@ -82,7 +86,7 @@ static int cli_help(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (i == 0 || commands[i].group != commands[i - 1].group)
             printf("\n%s\n", group_titles[commands[i].group]);
-        printf("  %-10.*s %s\n", STR_ARG(commands[i].name), commands[i].help);
+        printf("  %-11.*s %s\n", STR_ARG(commands[i].name), commands[i].help);
     }
     puts("\n\"dashbox COMMAND --help\" says more of each.");
     return 0;

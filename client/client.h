@@ -58,8 +58,12 @@ struct client_call {
     const char             *method, *path;
     str                     body;
     bool                    async, stream, oss;
-    int64_t                 time_ms; /* 0: the handle's */
-    struct arena           *arena;   /* of the call: the answer is in it */
+    str                     content_type;                /* empty: JSON */
+    SUSPENDS enum err (*body_next)(void *arg, str *ret); /* in place of `body`: net/http_client.h */
+    void         *body_arg;
+    int64_t       body_len;
+    int64_t       time_ms; /* 0: the handle's */
+    struct arena *arena;   /* of the call: the answer is in it */
 
     /* the answer */
     struct http_client *http; /* its head is there, its body not read; NULL when it has failed */
@@ -78,6 +82,9 @@ enum dashscope_result client_body(struct client_call *call, str *ret);
 /* Both, and the body as JSON. */
 enum dashscope_result client_ask(struct client_call *call, yyjson_val **ret);
 
+/* What it was answered, for the caller to free. */
+struct dashscope_answer *client_answer(const struct client_call *call, str body);
+
 /* ---- results that the caller frees ---- */
 
 /* `size` zero bytes with an arena behind them that dashscope_free() ends. */
@@ -94,6 +101,10 @@ void client_add(struct buf *b, yyjson_val *parameters, const char *name, str jso
 void client_add_parameters(struct buf *b, struct arena *a, yyjson_val *parameters);
 /* For a URL's path or query: what is not plain there becomes %XX. */
 void client_add_escaped(struct buf *b, str s);
+/* What stands behind the last "/" of a file, without what a form's head cannot hold. */
+const char *client_form_name(struct arena *a, const char *file);
+/* All of it, into a file of this machine, which is not waited for. False: errno says why. */
+bool client_write_all(int fd, str s);
 /* -1 when it is not told. */
 int64_t client_count(yyjson_val *object, const char *name);
 

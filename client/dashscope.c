@@ -307,8 +307,9 @@ SUSPENDS static void open_on_fiber(void *arg)
         (struct http_field){ S("authorization"), arena_printf(call->arena, "Bearer %.*s", STR_ARG(c->key)) };
     fields[count++] = (struct http_field){ S("user-agent"), c->user_agent };
     fields[count++] = (struct http_field){ S("accept"), call->stream ? S("text/event-stream") : S("application/json") };
-    if (call->body.len)
-        fields[count++] = (struct http_field){ S("content-type"), S("application/json") };
+    if (call->body.len || call->body_next)
+        fields[count++] = (struct http_field){ S("content-type"),
+                                               call->content_type.len ? call->content_type : S("application/json") };
     if (c->workspace.len)
         fields[count++] = (struct http_field){ S("x-dashscope-workspace"), c->workspace };
     if (call->stream && call->protocol == DASHSCOPE_NATIVE)
@@ -326,6 +327,9 @@ SUSPENDS static void open_on_fiber(void *arg)
             .field_count = count,
             .body = call->body,
             .has_body = strcmp(call->method, "GET") != 0,
+            .body_next = call->body_next,
+            .body_arg = call->body_arg,
+            .body_len = call->body_len,
             .first_ms = c->idle_ms,
             .between_ms = c->idle_ms,
             .total_ms = call->time_ms ? call->time_ms : c->time_ms,
@@ -411,21 +415,33 @@ enum dashscope_result client_ask(struct client_call *call, yyjson_val **ret)
     return DASHSCOPE_OK;
 }
 
+struct dashscope_answer *client_answer(const struct client_call *call, str body)
+{
+    struct dashscope_answer *answer = client_result_new(sizeof(*answer));
+
+    *answer = (struct dashscope_answer){
+        .status = call->status,
+        .body = str_to_cstr(client_result_arena(answer), body),
+        .len = body.len,
+        .request_id = str_to_cstr(client_result_arena(answer), call->request_id),
+    };
+    return answer;
+}
+
 enum dashscope_result dashscope_call(struct dashscope *c, const struct dashscope_request *q,
                                      struct dashscope_answer **ret)
 {
-    struct arena             a;
-    struct dashscope_answer *answer;
-    struct client_call       call = { .client = c,
-                                      .protocol = q->protocol,
-                                      .method = q->method,
-                                      .path = q->path,
-                                      .body = str_from_cstr(q->body),
-                                      .async = q->async,
-                                      .oss = q->oss,
-                                      .arena = &a };
-    enum dashscope_result    r;
-    str                      body;
+    struct arena          a;
+    struct client_call    call = { .client = c,
+                                   .protocol = q->protocol,
+                                   .method = q->method,
+                                   .path = q->path,
+                                   .body = str_from_cstr(q->body),
+                                   .async = q->async,
+                                   .oss = q->oss,
+                                   .arena = &a };
+    enum dashscope_result r;
+    str                   body;
 
     client_begin(c);
     if (!q->method || !q->path)
@@ -434,16 +450,8 @@ enum dashscope_result dashscope_call(struct dashscope *c, const struct dashscope
     r = client_open(&call);
     if (!r)
         r = client_body(&call, &body);
-    if (!r) {
-        answer = client_result_new(sizeof(*answer));
-        *answer = (struct dashscope_answer){
-            .status = call.status,
-            .body = str_to_cstr(client_result_arena(answer), body),
-            .len = body.len,
-            .request_id = str_to_cstr(client_result_arena(answer), call.request_id),
-        };
-        *ret = answer;
-    }
+    if (!r)
+        *ret = client_answer(&call, body);
     arena_free(&a);
     return r;
 }

@@ -294,6 +294,20 @@ DASHSCOPE_API enum dashscope_result dashscope_upload(struct dashscope *c, const 
 /* Writes what an address of an answer, http(s)://…, leads to into a file that is open. No key is sent there. */
 DASHSCOPE_API enum dashscope_result dashscope_download(struct dashscope *c, const char *url, int fd);
 
+/* ---- the account's files: compatible protocol ---- */
+
+/* So many bytes of so many; what it returns other than 0 ends the call with DASHSCOPE_CANCELLED. */
+typedef int dashscope_on_progress(int64_t done, int64_t total, void *arg);
+
+/* Uploads a file, in pieces, whatever its size: "file-extract", "batch", "fine-tune". The answer is its object: {"id", …}. `on_progress` may be
+ * NULL. */
+DASHSCOPE_API enum dashscope_result dashscope_file_create(struct dashscope *c, const char *file, const char *purpose,
+                                                          dashscope_on_progress *on_progress, void *arg,
+                                                          struct dashscope_answer **ret);
+
+/* Writes what a batch has made into a file that is open. */
+DASHSCOPE_API enum dashscope_result dashscope_file_content(struct dashscope *c, const char *id, int fd);
+
 /* Of any of the above: vectors, ranking, tokens, models, answer, task, list, address. NULL is nothing. */
 DASHSCOPE_API void dashscope_free(void *result);
 

@@ -51,8 +51,7 @@ struct exchange {
     int               write_errno;
 };
 
-/* All of it; a file on this machine is not waited for. */
-static bool write_all(int fd, str s)
+bool client_write_all(int fd, str s)
 {
     while (s.len) {
         ssize_t n = write(fd, s.ptr, s.len);
@@ -97,7 +96,7 @@ SUSPENDS static void exchange_on_fiber(void *arg)
     while (!(x->e = http_client_next(http, &piece)) && piece.len) {
         if (x->status / 100 != 2)
             buf_add(&refusal, piece);
-        else if (x->fd >= 0 && !write_all(x->fd, piece)) {
+        else if (x->fd >= 0 && !client_write_all(x->fd, piece)) {
             x->write_errno = errno;
             break;
         }
@@ -192,8 +191,7 @@ static void add_part(struct buf *b, str boundary, const char *name, str value)
     buf_add(b, S("\r\n"));
 }
 
-/* What stands behind the last "/", without what a form's head cannot hold. */
-static const char *name_of(struct arena *a, const char *file)
+const char *client_form_name(struct arena *a, const char *file)
 {
     const char *slash = strrchr(file, '/');
     struct buf  b;
@@ -207,7 +205,7 @@ static const char *name_of(struct arena *a, const char *file)
 /* The form that the policy asks for. The file comes last. */
 static bool add_form(struct buf *b, struct arena *a, yyjson_val *data, const char *file, str boundary, str *ret_key)
 {
-    const char *name = name_of(a, file);
+    const char *name = client_form_name(a, file);
     struct buf  key;
 
     buf_init(&key, a, SIZE_MAX / 2);

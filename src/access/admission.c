@@ -374,6 +374,7 @@ enum err admit_charge(struct request *rq)
                      .characters = rq->usage.characters,
                      .when = rq->usage.size },
             .reasoning = rq->usage.reasoning_tokens,
+            .by_plan = rq->key->plan != NULL,
     };
     enum err e;
 

@@ -780,7 +780,7 @@ static void price(struct ledger *l, const struct charge *c, struct charged *ret)
 
     use.free = 0;
     ret->list_cost = cost_of(c, region, &use);
-    if (!quota_billing(l->quota))
+    if (!quota_billing(l->quota) || c->by_plan)
         return;
     ret->cost = ret->list_cost;
     if (!use.batch)

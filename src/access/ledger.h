@@ -48,6 +48,7 @@ struct charge {
     str                 model_name, workspace, key;
     struct price_use    use;       /* `free` is filled in */
     int64_t             reasoning; /* part of use.completion */
+    bool                by_plan;   /* a subscription plan has paid: neither money nor free quota (access.md §4.1) */
 };
 
 struct charged {

@@ -175,6 +175,8 @@ static enum err read_part(struct request *rq, yyjson_val *item, enum chat_conten
         part->text = json_str(v);
         return OK;
     }
+    if (!model_takes(model, m) && model->task == MODEL_TASK_DOCUMENT_CHAT && model->content == MODEL_CONTENT_PARTS)
+        return fail_document_part_type(&rq->fault); /* REF: E158 */
     if (!model_takes(model, m))
         return model->content != MODEL_CONTENT_PARTS ? OK : fail_content_item_modality(&rq->fault);
     if (m->kind == CHAT_PART_FILE)

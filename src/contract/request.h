@@ -152,13 +152,13 @@ struct request_settings {
     struct request_files   files;
     struct request_batches batches;
     struct request_documents documents;
-    struct request_speech  speech;
-    struct request_apps    apps;
-    struct request_tuning  tuning;
-    int                    media_chat; /* enum request_media */
-    int64_t                key_max;    /* good keys that may be made through the admin API; 0: any number */
-    const struct model    *models;     /* the user's own, beside the catalogue's */
-    size_t                 model_count;
+    struct request_speech    speech;
+    struct request_apps      apps;
+    struct request_tuning    tuning;
+    int                      media_chat; /* enum request_media */
+    int64_t                  key_max;    /* good keys that may be made through the admin API; 0: any number */
+    const struct model      *models;     /* the user's own, beside the catalogue's */
+    size_t                   model_count;
 };
 
 /* What the server does for each of the tasks of a connection that has many (api/ws). */

@@ -17,10 +17,11 @@
 
 #include <stdlib.h>
 
-#define PIECES_MAX      ((size_t)64 * 1024) /* of a body that its reader has not taken */
-#define PLAIN_CHUNK     ((size_t)16 * 1024) /* of a TLS session, read at once */
-#define BUFFER_MIN      ((size_t)1024)      /* so that many open streams of small events stay small */
-#define BUFFER_KEEP     ((size_t)4 * 1024)  /* of an idle connection's memory */
+#define UNSENT_MAX      ((size_t)256 * 1024) /* of a body that is made while it is sent */
+#define PIECES_MAX      ((size_t)64 * 1024)  /* of a body that its reader has not taken */
+#define PLAIN_CHUNK     ((size_t)16 * 1024)  /* of a TLS session, read at once */
+#define BUFFER_MIN      ((size_t)1024)       /* so that many open streams of small events stay small */
+#define BUFFER_KEEP     ((size_t)4 * 1024)   /* of an idle connection's memory */
 #define DRAIN_BYTES     ((size_t)16 * 1024)
 #define DRAIN_MS        500
 #define INTERIM_MAX     8 /* answers of status 1xx before the real one */
@@ -692,14 +693,45 @@ static enum err head_build(struct http_pool *p, const struct http_client_request
         buf_add(b, rq->fields[i].value);
         buf_add(b, S("\r\n"));
     }
-    if (rq->has_body || rq->body.len) {
+    if (rq->has_body || rq->body.len || rq->body_next) {
         buf_add(b, S("content-length: "));
-        buf_add_i64(b, (int64_t)rq->body.len);
+        buf_add_i64(b, rq->body_next ? rq->body_len : (int64_t)rq->body.len);
         buf_add(b, S("\r\n"));
         lines++;
     }
     buf_add(b, S("\r\n"));
     return b->full || !has_lines(buf_str(b), lines) ? ERR_INVALID : OK;
+}
+
+/* A body in pieces, as the server takes them. */
+static SUSPENDS enum err send_pieces(struct http_client *cl, const struct http_client_request *rq)
+{
+    struct conn *c = cl->conn;
+    int64_t      left = rq->body_len;
+    enum err     e = OK;
+    str          piece;
+
+    while (!e && left > 0 && !c->head_done && !c->broken) {
+        e = rq->body_next(rq->body_arg, &piece);
+        if (e)
+            return e;
+        piece = str_first(piece, (size_t)left);
+        if (!piece.len)
+            return ERR_INVALID; /* it is shorter than was said */
+        left -= (int64_t)piece.len;
+        if (c->tls) {
+            e = tls_write(c->tls, piece);
+            if (!e)
+                e = conn_send_tls(c);
+        } else {
+            e = stream_write(&c->stream, &piece, 1);
+        }
+        if (!e)
+            e = stream_flush(&c->stream, UNSENT_MAX, cl->total_deadline_us);
+    }
+    c->surplus = c->surplus || left > 0; /* the connection is of no more use */
+    /* Who has closed may have answered before: that is read next. */
+    return c->head_done || c->broken || e == ERR_EOF ? OK : e;
 }
 
 /* Sends the request and waits for the head of its answer. */
@@ -727,6 +759,9 @@ static SUSPENDS enum err exchange(struct http_client *cl, str head, const struct
     }
     if (e)
         return ERR_EOF;
+    e = rq->body_next ? send_pieces(cl, rq) : OK;
+    if (e)
+        return e;
     if (cl->first_us)
         deadline_us = min_i64(deadline_us, loop_now_us(cl->pool->loop) + cl->first_us);
     c->waiter = fiber_self();
@@ -807,7 +842,7 @@ enum err http_client_open(struct http_pool *p, struct arena *a, const struct htt
     p->clients++;
     arena_defer(a, client_over, cl);
     for (;;) {
-        e = pool_take(cl, again, &reused);
+        e = pool_take(cl, again || rq->body_next, &reused); /* pieces are not had twice */
         if (e)
             return e;
         e = exchange(cl, buf_str(&head), rq);

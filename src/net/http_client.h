@@ -67,10 +67,15 @@ struct http_client_request {
     const struct http_field *fields; /* Host and Content-Length are added */
     size_t                   field_count;
     str                      body;
-    bool                     has_body;   /* Content-Length also for an empty one */
-    int64_t                  first_ms;   /* from sending to the end of the answer's head; 0: no limit */
-    int64_t                  between_ms; /* between two pieces of the body; 0: no limit */
-    int64_t                  total_ms;   /* for all of it; 0: no limit */
+    bool                     has_body; /* Content-Length also for an empty one */
+    /* In place of `body`, for one that is made or read while it is sent: its next piece, valid until the next call; body_len bytes in
+     * all. What it returns other than OK ends the call with that. A server that answers before it has all is heard, and gets no more. */
+    SUSPENDS enum err (*body_next)(void *arg, str *ret);
+    void   *body_arg;
+    int64_t body_len;
+    int64_t first_ms;   /* from sending to the end of the answer's head; 0: no limit */
+    int64_t between_ms; /* between two pieces of the body; 0: no limit */
+    int64_t total_ms;   /* for all of it; 0: no limit */
 };
 
 /* Until the answer's head is there. The call belongs to `a`: however that ends, the connection is given back or closed.

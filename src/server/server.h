@@ -10,35 +10,35 @@
 #include "server/worker.h"
 
 struct server {
-    struct arena           arena;
-    struct store          *store;
-    struct account_source *accounts;
-    str                    admin_key; /* empty: the admin API refuses everybody */
-    struct rates          *rates;
-    struct quota          *quota;
-    struct ledger         *ledger;
-    struct faults         *faults; /* NULL under --production, as the journal */
-    struct journal        *journal;
-    struct results        *results;     /* of tasks */
-    struct results        *uploads;     /* temporary ones */
-    struct blobs          *blobs;       /* the content of the account's files */
-    struct tuning_runner  *tuning;      /* worker 0's */
-    struct document_reader *reader;     /* of documents; on worker 0's loop */
-    struct lane           *files;       /* reads and writes what clients name and what is made for them */
-    struct lane           *sql;         /* builds databases of schemas, and prepares statements */
-    _Atomic int64_t       *route_calls; /* under way, as in route_rows */
-    _Atomic int64_t        batch_calls;
-    struct tokenizer      *tokenizer;
-    struct shared         *shared; /* of the newest configuration; the main thread's */
-    struct children        children;
-    struct worker        **workers;
-    size_t                 worker_count;
-    struct options         started; /* what holds until the next start */
-    int64_t                drain_ms;
-    pthread_t              main; /* gets SIGUSR2 when the last worker has ended */
-    atomic_size_t          running;
-    size_t                 thread_count; /* workers that have been started: the first ones */
-    size_t                 drained;      /* of them, that have no requests any more; on worker 0's loop */
+    struct arena            arena;
+    struct store           *store;
+    struct account_source  *accounts;
+    str                     admin_key; /* empty: the admin API refuses everybody */
+    struct rates           *rates;
+    struct quota           *quota;
+    struct ledger          *ledger;
+    struct faults          *faults; /* NULL under --production, as the journal */
+    struct journal         *journal;
+    struct results         *results;     /* of tasks */
+    struct results         *uploads;     /* temporary ones */
+    struct blobs           *blobs;       /* the content of the account's files */
+    struct tuning_runner   *tuning;      /* worker 0's */
+    struct document_reader *reader;      /* of documents; on worker 0's loop */
+    struct lane            *files;       /* reads and writes what clients name and what is made for them */
+    struct lane            *sql;         /* builds databases of schemas, and prepares statements */
+    _Atomic int64_t        *route_calls; /* under way, as in route_rows */
+    _Atomic int64_t         batch_calls;
+    struct tokenizer       *tokenizer;
+    struct shared          *shared; /* of the newest configuration; the main thread's */
+    struct children         children;
+    struct worker         **workers;
+    size_t                  worker_count;
+    struct options          started; /* what holds until the next start */
+    int64_t                 drain_ms;
+    pthread_t               main; /* gets SIGUSR2 when the last worker has ended */
+    atomic_size_t           running;
+    size_t                  thread_count; /* workers that have been started: the first ones */
+    size_t                  drained;      /* of them, that have no requests any more; on worker 0's loop */
 };
 
 /* The table at `path`; when that is empty, beside the program, else where it was installed. */

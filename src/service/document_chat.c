@@ -259,7 +259,7 @@ static enum err refuse_reading(struct request *rq, str url, enum err e)
 {
     if (e == ERR_CANCELLED)
         return e;
-    if (e == ERR_LIMIT)
+    if (e == ERR_LIMIT || e == ERR_UNREACHABLE)
         (void)fail_algorithm_runtime(&rq->fault); /* REF: E220 */
     else
         (void)fail_document_format_unsupported(&rq->fault, id_of(url));

@@ -29,7 +29,7 @@ void document_chat_inline(struct request *rq, struct chat_input *in);
 /* ---- document_recall.c ---- */
 
 /* The sentences of the documents that have most in common with the question, the nearest first: by their words (engine/lexical). The same
- * question has the same. Looks at the first 8 MiB of the texts. */
+ * question has the same. Looks at the first 4 MiB of the texts. */
 SUSPENDS enum err document_recall(struct request *rq, const struct chat_input *in, str question,
                                   struct chat_passage ret[CHAT_PASSAGES_MAX], size_t *ret_count);
 

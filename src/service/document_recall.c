@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #define PIECE         ((size_t)256 * 1024)
-#define BYTES_MAX     ((int64_t)8 << 20) /* of all texts */
+#define BYTES_MAX     ((int64_t)4 << 20) /* of all texts */
 #define SENTENCE_MAX  ((size_t)400)      /* bytes; a longer one is cut */
 #define SENTENCES_MAX 20000              /* of a piece */
-#define QUESTION_MAX  ((size_t)4000)     /* bytes */
+#define QUESTION_MAX  ((size_t)1000)     /* bytes */
 
 /* A sentence that may be given. */
 struct finalist {
@@ -54,7 +54,16 @@ static size_t sentence_end(str text)
     return most < text.len ? max_size(utf8_cut(text, most), 1) : text.len;
 }
 
-/* The best of the sentences, by rank; only such as have at least half as much of the question as the first. */
+static bool has_text(const str *sentences, const size_t *at, size_t count, str text)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(sentences[at[i]], text))
+            return true;
+    }
+    return false;
+}
+
+/* The best of the sentences, by rank, each once; only such as have at least half as much of the question as the first. */
 static size_t best_of(struct arena *a, str question, const str *sentences, size_t count, size_t ret[CHAT_PASSAGES_MAX])
 {
     struct rerank_input  in = { .query = question, .documents = sentences, .document_count = count };
@@ -64,10 +73,13 @@ static size_t best_of(struct arena *a, str question, const str *sentences, size_
     if (!count)
         return 0;
     lexical_rerank(a, &in, &ranked);
-    while (n < CHAT_PASSAGES_MAX && n < ranked.count && ranked.results[n].score > 0 &&
-           ranked.results[n].score >= ranked.results[0].score / 2) {
-        ret[n] = ranked.results[n].index;
-        n++;
+    for (size_t i = 0; i < ranked.count && n < CHAT_PASSAGES_MAX; i++) {
+        const struct rerank_result *r = &ranked.results[i];
+
+        if (r->score <= 0 || r->score < ranked.results[0].score / 2)
+            break;
+        if (!has_text(sentences, ret, n, sentences[r->index]))
+            ret[n++] = r->index;
     }
     return n;
 }
@@ -118,12 +130,12 @@ static void read_piece(void *arg)
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         r->e = ERR_IO;
-    r->ended = n < (ssize_t)want || want < PIECE;
+    r->ended = n < (ssize_t)want;
     if (n > 0) {
         used = judge_piece(r, &a, str_of(piece, (size_t)n));
         r->at += (int64_t)used;
         r->left -= (int64_t)used;
-        r->ended = (r->ended && used == (size_t)n) || r->left == 0;
+        r->ended = (r->ended && used == (size_t)n) || want < PIECE || r->left == 0;
     }
     if ((r->ended || r->e) && r->document->hash.len && r->fd >= 0)
         close(r->fd);

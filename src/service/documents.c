@@ -18,7 +18,7 @@
 #define CHARACTER_MAX 4 /* bytes */
 #define PIECE         ((size_t)1 << 20)
 #define POLL_US \
-    INT64_C(5000000) /* how late is found what another process left, and tried again what the store did not take */
+    INT64_C(2000000) /* how late is found what another process left, and tried again what the store did not take */
 
 /* ---- taking a text ---- */
 
@@ -177,7 +177,8 @@ static bool is_given_up(const struct document_row *row, enum err e)
 SUSPENDS static void end_document(struct document_reader *r, struct work *w, enum err e)
 {
     struct document_row    *row = w->row;
-    struct document_release release = { .number = row->number, .counts = e != ERR_CANCELLED && e != ERR_LIMIT };
+    struct document_release release = { .number = row->number,
+                                        .counts = e != ERR_CANCELLED && e != ERR_LIMIT && e != ERR_UNREACHABLE };
     struct document_keep    keep = { .blobs = r->o.blobs, .row = *row };
 
     if (e && !is_given_up(row, e)) {
@@ -200,7 +201,7 @@ SUSPENDS static void end_document(struct document_reader *r, struct work *w, enu
                  (long long)row->tokens, w->facts.error.len ? ": " : "", STR_ARG(w->facts.error));
 }
 
-/* ERR_NOT_FOUND: nothing waits. */
+/* ERR_NOT_FOUND: nothing waits. ERR_UNREACHABLE: nobody is there who could read it. */
 SUSPENDS static enum err read_one(struct document_reader *r, struct services *s)
 {
     struct arena          a;
@@ -216,7 +217,7 @@ SUSPENDS static enum err read_one(struct document_reader *r, struct services *s)
 
         end_document(r, &w, failed);
         lane_run(s->files, close_job, &w);
-        e = failed == ERR_CANCELLED ? failed : OK;
+        e = failed == ERR_CANCELLED || failed == ERR_UNREACHABLE ? failed : OK;
     }
     arena_free(&a);
     return e;

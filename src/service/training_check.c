@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 #include "contract/tuning_params.gen.h"
+#include "service/training_archive.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,18 +13,20 @@
 #define ARCHIVE_MAGIC S("PK\x03\x04")
 
 struct training_check {
-    int                     fd;
-    enum training_kind      kind;
-    const struct tokenizer *tokenizer;
-    int64_t                 max_length, number; /* of the line */
-    struct training_totals  totals;
-    struct training_problem problems[TUNING_PROBLEMS_MAX];
-    size_t                  problem_count;
-    struct arena            arena, line_arena;
-    char                   *line; /* what has been read of the one that is not whole */
-    size_t                  len, cap;
-    bool                    too_long; /* the rest of it is passed over */
-    bool                    begun, archive;
+    int                      fd;
+    enum training_kind       kind;
+    const struct tokenizer  *tokenizer;
+    int64_t                  max_length, number; /* of the line */
+    struct training_totals   totals;
+    struct training_problem  problems[TUNING_PROBLEMS_MAX];
+    size_t                   problem_count;
+    struct arena             arena, line_arena;
+    char                    *line; /* what has been read of the one that is not whole */
+    size_t                   len, cap;
+    bool                     too_long; /* the rest of it is passed over */
+    bool                     begun;
+    struct training_archive *archive; /* NULL: it is none */
+    str                      broken;
 };
 
 struct training_check *training_check_open(int fd, enum training_kind kind, const struct tokenizer *t,
@@ -57,6 +60,23 @@ static void count_tokens(struct training_check *c, const struct training_line *l
     c->totals.tokens += min_i64(tokens, c->max_length);
 }
 
+/* Of an archive. Otherwise they are addresses, or the trainer's to find. */
+static bool files_are_there(struct training_check *c, const struct training_line *l)
+{
+    for (size_t i = 0; i < l->file_count && c->archive; i++) {
+        str name = l->files[i];
+
+        if (str_starts(name, S("./")))
+            name = str_from(name, 2);
+        if (training_archive_has(c->archive, name))
+            continue;
+        add_problem(c, arena_printf(&c->line_arena, "it names %.*s, which is not in the archive",
+                                    STR_ARG(str_first(name, 80))));
+        return false;
+    }
+    return true;
+}
+
 static void take_line(struct training_check *c, str line)
 {
     struct training_line l;
@@ -74,7 +94,7 @@ static void take_line(struct training_check *c, str line)
         training_line_read(&c->line_arena, c->kind, line, &l);
         if (l.reason.len)
             add_problem(c, l.reason);
-        else
+        else if (files_are_there(c, &l))
             count_tokens(c, &l);
     }
     arena_reset(&c->line_arena);
@@ -103,15 +123,34 @@ static void end_line(struct training_check *c)
     c->too_long = false;
 }
 
+/* Whether it is an archive is what its first bytes say, not its name. ERR_INVALID: a broken one. */
+static enum err begin(struct training_check *c)
+{
+    char magic[4];
+
+    c->begun = true;
+    if (pread(c->fd, magic, sizeof(magic), 0) != sizeof(magic) || !str_eq(str_of(magic, sizeof(magic)), ARCHIVE_MAGIC))
+        return OK;
+    return training_archive_open(c->fd, &c->archive, &c->broken);
+}
+
+str training_check_broken(const struct training_check *c)
+{
+    return c->broken;
+}
+
 enum err training_check_step(struct training_check *c)
 {
-    char   *bytes = xmalloc(PIECE);
-    ssize_t n = read(c->fd, bytes, PIECE);
-    str     rest = str_of(bytes, n > 0 ? (size_t)n : 0);
+    char   *bytes;
+    ssize_t n;
+    str     rest;
 
-    c->archive = c->archive || (!c->begun && str_starts(rest, ARCHIVE_MAGIC));
-    c->begun = true;
-    while (rest.len && !c->archive) {
+    if (!c->begun && begin(c))
+        return ERR_INVALID;
+    bytes = xmalloc(PIECE);
+    n = c->archive ? training_archive_read(c->archive, bytes, PIECE) : read(c->fd, bytes, PIECE);
+    rest = str_of(bytes, n > 0 ? (size_t)n : 0);
+    while (rest.len) {
         size_t at = str_find(rest, '\n');
 
         keep(c, str_first(rest, at == STR_NONE ? rest.len : at));
@@ -123,7 +162,11 @@ enum err training_check_step(struct training_check *c)
     if (n == 0 && (c->len || c->too_long))
         end_line(c);
     free(bytes);
-    return n < 0 ? ERR_IO : c->archive ? ERR_INVALID : n == 0 ? ERR_EOF : OK;
+    if (n < 0 && c->archive) {
+        c->broken = S("its data.jsonl is broken, or too large");
+        return ERR_INVALID;
+    }
+    return n < 0 ? ERR_IO : n == 0 ? ERR_EOF : OK;
 }
 
 const struct training_totals *training_check_totals(const struct training_check *c)
@@ -141,6 +184,7 @@ void training_check_close(struct training_check *c)
 {
     if (!c)
         return;
+    training_archive_close(c->archive);
     close(c->fd);
     free(c->line);
     arena_free(&c->arena);

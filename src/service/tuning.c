@@ -9,6 +9,7 @@
 #include "contract/errors.gen.h"
 #include "contract/price.h"
 #include "contract/tuning_params.gen.h"
+#include "engine/media/media.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "service/task_output.h"
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define POLL_US INT64_C(500000) /* how late a job is found that another process left */
 
@@ -31,6 +33,11 @@ bool tuning_can_train(const struct model *m)
            m->out & BIT(MODEL_TEXT);
 }
 
+bool tuning_is_portrait(const struct model *m)
+{
+    return model_is_served(m) && model_on_path(m, MODEL_PATH_FINE_TUNES);
+}
+
 /* The catalogue's model behind a name, and what the engine calls it that came of an earlier job. */
 SUSPENDS static enum err find_base(struct request *rq, str name, const struct model **ret, str *ret_served)
 {
@@ -39,7 +46,8 @@ SUSPENDS static enum err find_base(struct request *rq, str name, const struct mo
 
     *ret = request_model(rq, name);
     if (*ret)
-        return tuning_can_train(*ret) ? OK : fail_url_model_mismatch(&rq->fault); /* REF: E052 */
+        return tuning_can_train(*ret) || tuning_is_portrait(*ret) ? OK
+                                                                  : fail_url_model_mismatch(&rq->fault); /* REF: E052 */
     e = store_run(rq->services->store, tuning_model_job, &g);
     if (e && e != ERR_NOT_FOUND)
         return e;
@@ -250,6 +258,7 @@ struct run {
     struct fault                   fault;
     struct tuning_input            in;
     yyjson_val                    *body;
+    bool                           portrait;
     struct training_totals         train, validation; /* of all files */
     int64_t                        samples, steps;
 
@@ -431,17 +440,39 @@ SUSPENDS static enum err read_file(struct run *run, str name, int fd, struct tra
         training_check_close(s.check);
         return e;
     }
-    if (s.e == ERR_EOF)
+    if (t->lines)
         tell_problems(run, name, s.check);
     add_totals(totals, t);
     if (s.e == ERR_INVALID)
-        say(run, "%.*s: it is an archive; JSON lines are read alone", STR_ARG(name));
+        say(run, "%.*s: %.*s", STR_ARG(name), STR_ARG(training_check_broken(s.check)));
     if (s.e != ERR_EOF || !t->lines)
         e = fail_training_data_empty(&run->fault, name);
     else if (t->bad)
         e = fail_training_data_invalid(&run->fault, name, t->bad, t->lines, type_of(run));
     training_check_close(s.check);
     return e;
+}
+
+/* A picture of whom a portrait is trained on. Without a media engine it is taken on trust. */
+SUSPENDS static enum err read_picture(struct run *run, const struct training_file *f, int fd,
+                                      struct training_totals *totals)
+{
+    struct media_facts *facts = arena_new(&run->arena, struct media_facts);
+    enum err            e = OK;
+
+    if (run->services->media)
+        e = media_inspect_hashed(run->services->media, fd, f->hash, &run->arena, facts);
+    close(fd);
+    if (e == ERR_CANCELLED)
+        return e;
+    totals->lines++;
+    if (run->services->media && (e || facts->kind != MEDIA_IMAGE || facts->width <= 0 || facts->truncated)) {
+        totals->bad++;
+        return fail_training_picture_invalid(&run->fault, f->name);
+    }
+    if (run->services->media)
+        say(run, "%.*s: a picture of %d by %d", STR_ARG(f->name), (int)facts->width, (int)facts->height);
+    return flush(run);
 }
 
 SUSPENDS static enum err check_file(struct run *run, str id, struct training_totals *totals)
@@ -459,7 +490,7 @@ SUSPENDS static enum err check_file(struct run *run, str id, struct training_tot
     if (e)
         return e;
     say(run, "reading %.*s (%.*s, %lld bytes)", STR_ARG(f.name), STR_ARG(id), (long long)f.bytes);
-    return read_file(run, f.name, fd, totals);
+    return run->portrait ? read_picture(run, &f, fd, totals) : read_file(run, f.name, fd, totals);
 }
 
 /* All of them are read before the first refusal counts: a job's log tells all that is wrong. */
@@ -561,7 +592,8 @@ static void make_alias(struct run *run)
     say(run, "no trainer is configured (tuning.trainer): nothing has been trained");
     say(run, "%.*s is an alias of %.*s, and so are its checkpoints: they answer as it does", STR_ARG(run->job.output),
         STR_ARG(run->job.base));
-    alias_checkpoints(run);
+    if (!run->portrait)
+        alias_checkpoints(run);
 }
 
 /* ---- with one ---- */
@@ -606,8 +638,9 @@ SUSPENDS static enum err train(struct run *run)
 
 SUSPENDS static enum err run_job(struct run *run)
 {
-    struct request rq = { .arena = &run->arena, .settings = run->settings, .surface = SURFACE_NATIVE };
-    enum err       e;
+    struct request      rq = { .arena = &run->arena, .settings = run->settings, .surface = SURFACE_NATIVE };
+    const struct model *base;
+    enum err            e;
 
     if (run->job.claim > run->runner->o.lost_max)
         return fail_tuning_lost(&run->fault, run->job.claim - 1);
@@ -617,9 +650,11 @@ SUSPENDS static enum err run_job(struct run *run)
         run->fault = rq.fault; /* it was made by another version, with other ranges */
         return ERR_FAULT;
     }
+    base = model_find(run->job.base);
+    run->portrait = base && tuning_is_portrait(base);
     if (run->job.claim > 1)
         say(run, "run %lld: the one before was lost with its server", (long long)run->job.claim);
-    say(run, "%.*s of %.*s begins", STR_ARG(type_of(run)), STR_ARG(run->job.model));
+    say(run, "%.*s of %.*s begins", STR_ARG(run->portrait ? S("a portrait") : type_of(run)), STR_ARG(run->job.model));
     e = check_all(run, "training_file_ids", &run->train);
     if (!e || e == ERR_FAULT) {
         struct fault fault = run->fault;
@@ -631,7 +666,8 @@ SUSPENDS static enum err run_job(struct run *run)
     }
     if (e)
         return e;
-    plan(run);
+    if (!run->portrait)
+        plan(run);
     e = flush(run);
     if (e)
         return e;
@@ -676,6 +712,7 @@ SUSPENDS static void end_run(struct run *run, enum err e)
         say_text(run, n.row.message);
     say(run, "%.*s %.*s", STR_ARG(n.row.status), STR_ARG(TUNING_COMPLETE));
     n.note = note_of(run);
+    n.makes_model = !run->portrait;
     e = store_run_together(run->runner->o.store, tuning_end_job, NULL, &n);
     if (e == ERR_NOT_FOUND)
         return; /* somebody else has it: that is its end */
@@ -684,7 +721,7 @@ SUSPENDS static void end_run(struct run *run, enum err e)
                   STR_ARG(run->job.id));
     else
         log_info("fine-tuning %.*s: %.*s%s%.*s, model %.*s", STR_ARG(run->job.id), STR_ARG(n.row.status),
-                 n.row.message.len ? ": " : "", STR_ARG(n.row.message), STR_ARG(run->job.output));
+                 n.row.code.len ? " " : "", STR_ARG(n.row.code), STR_ARG(run->job.output));
 }
 
 SUSPENDS static void give_back(struct run *run)

@@ -22,6 +22,10 @@
 /* Whether jobs can be made of it, and it can be deployed: what answers chats. */
 bool tuning_can_train(const struct model *m);
 
+/* Whether a person's portrait can be trained on pictures with it: jobs are made of it, and what comes of them is no model to deploy
+ * but the id of a resource, which is known at once. */
+bool tuning_is_portrait(const struct model *m);
+
 /* Makes a job of a body. REF: E161, E031, E052, E059, E039, W621–W623. */
 SUSPENDS enum err tuning_create(struct request *rq, yyjson_val *body, struct tuning_job *ret);
 

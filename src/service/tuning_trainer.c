@@ -128,9 +128,12 @@ SUSPENDS static enum err add_files(struct trainer *tr, struct buf *b, const char
     yyjson_arr_foreach(ids, i, n, id)
     {
         struct training_file f;
-        struct copy_job c = { .to = arena_printf(t->arena, "%.*s/%s-%zu.jsonl", STR_ARG(folder), prefix, i + 1).ptr };
-        enum err        e = training_file_find(t->services, t->arena, t->job->workspace, json_str(id), &f);
+        struct copy_job      c;
+        enum err             e = training_file_find(t->services, t->arena, t->job->workspace, json_str(id), &f);
 
+        c = (struct copy_job){ .to = arena_printf(t->arena, "%.*s/%s-%zu.%s", STR_ARG(folder), prefix, i + 1,
+                                                  !e && str_ends(f.name, S(".zip")) ? "zip" : "jsonl")
+                                         .ptr };
         if (!e)
             e = training_file_open(t->services, &f, &c.from);
         if (e)

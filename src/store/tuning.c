@@ -574,7 +574,7 @@ static enum err write_end(sqlite3 *db, const struct tuning_end *t)
     sqlite3_bind_int64(st, 8, r->end_ms);
     sqlite3_bind_int64(st, 9, r->usage);
     e = finish(db, st);
-    if (e || !str_eq(r->status, TUNING_SUCCEEDED))
+    if (e || !t->makes_model || !str_eq(r->status, TUNING_SUCCEEDED))
         return e;
     e = store_prepare(db,
                       "INSERT INTO tuning_models (name, workspace, base, served, job, create_ms)"

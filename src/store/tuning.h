@@ -186,11 +186,12 @@ struct tuning_note {
 };
 enum err tuning_note_job(sqlite3 *db, void *tuning_note);
 
-/* Its end, with its last lines; SUCCEEDED makes the model. The row has id, claim, status, end_ms, usage, code, message, served.
+/* Its end, with its last lines; SUCCEEDED makes the model, if it is one. The row has id, claim, status, end_ms, usage, code, message, served.
  * ERR_NOT_FOUND: it is somebody else's. */
 struct tuning_end {
     struct tuning_job  row;
     struct tuning_note note;
+    bool               makes_model;
 };
 enum err tuning_end_job(sqlite3 *db, void *tuning_end);
 

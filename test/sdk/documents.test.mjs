@@ -1,5 +1,5 @@
 // Documents in chat: the openai SDK from npm, unmodified, and files that this test makes; what is read once, what is lost by no kill, what an
-// engine behind is given, and what it costs.
+// engine behind is given, and what it costs. E034 is brought about by an engine that is stopped.
 
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -107,8 +107,18 @@ const read_in_log = box => box.log().split('\n').filter(line => / (ok|broken), \
 // The children of the server that read documents.
 function readers(box) {
     const tasks = `/proc/${box.process.pid}/task`;
+    const name = pid => fs.existsSync(`/proc/${pid}/comm`) ? fs.readFileSync(`/proc/${pid}/comm`, 'utf8') : '';
     return fs.readdirSync(tasks).flatMap(tid => fs.readFileSync(`${tasks}/${tid}/children`, 'utf8').split(' ').filter(Boolean))
-        .filter(pid => fs.readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('dashbox-documen')).map(Number);
+        .filter(pid => name(pid).startsWith('dashbox-documen')).map(Number);
+}
+
+// Whether it has been handed a document.
+function is_reading(pid) {
+    try {
+        return fs.readdirSync(`/proc/${pid}/fd`).some(fd => fs.readlinkSync(`/proc/${pid}/fd/${fd}`).includes('/blobs/'));
+    } catch {
+        return false; // it has closed one meanwhile, or has ended
+    }
 }
 
 // Stops the one that there is, so that what is uploaded now cannot be read.
@@ -148,7 +158,7 @@ describe('the openai SDK', () => {
         assert.match(said(await ask(box, [ids[0], ids[2]], 'Who paints?')), /document 2: notes\.md/);
     });
 
-    test('a file stays processed while it is read, and a chat that names it is told to wait', async () => {
+    test('E034: a file stays processed while it is read, and a chat that names it is told to wait', async () => {
         const box = await start('waits'), pid = await stop_reader(box), id = await upload(box, 'later.txt', 'It took a while.\n');
         assert.equal((await client(box).files.retrieve(id)).status, 'processed');
         await assert.rejects(ask(box, [id], 'hi'), { status: 400, message: '400 File parsing in progress, try again later.' });
@@ -195,12 +205,35 @@ describe('reading', () => {
         assert.equal((await client(next).files.list()).data.length, 1);
     });
 
+    test('is given back by a server that is stopped', async () => {
+        const box = await start('stopped');
+        await stop_reader(box);
+        const id = await upload(box, 'a.txt', 'After the stop.\n');
+        await until(() => fs.readdirSync(path.join(folder, 'stopped', 'blobs', 'coming')).length === 1, 'the reading to begin');
+        await box.stop();
+        box.process = undefined;
+        assert.deepEqual(fs.readdirSync(path.join(folder, 'stopped', 'blobs', 'coming')), []);
+        assert.match(said(await ask_when_read(await start('stopped'), [id], 'hi')), /a\.txt, text, 4 tokens/);
+    });
+
     test('is tried again when the engine hangs', async () => {
         const box = await start('hangs', '--set', 'documents.time=500ms');
         await stop_reader(box);
         const id = await upload(box, 'a.txt', 'The second time it worked.\n');
         assert.match(said(await ask_when_read(box, [id], 'hi')), /a\.txt, text, \d tokens/);
         assert.match(box.log(), /document [0-9a-f]{12}: the deadline passed, tried again/);
+    });
+
+    test('is given up when the engine dies of it again and again', async () => {
+        const box = await start('dies'), id = await upload(box, 'a.txt', 'It takes a moment.\n'.repeat(MIB));
+        const killer = setInterval(() => readers(box).filter(is_reading).forEach(pid => process.kill(pid, 'SIGKILL')), 2);
+        try {
+            await assert.rejects(ask_when_read(box, [id], 'hi'), { message: `400 File [id:${id}] format is not supported.` });
+        } finally {
+            clearInterval(killer);
+        }
+        assert.equal(box.log().match(/document [0-9a-f]{12}: .*, tried again/g).length, 2);
+        assert.match(said(await ask_when_read(box, [await upload(box, 'b.txt', 'Fine.\n')], 'hi')), /b\.txt, text, 2 tokens/);
     });
 
     test('a text of 36 MiB costs the server little memory, and is counted as the sum of its lines', async () => {

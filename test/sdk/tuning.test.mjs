@@ -1,11 +1,12 @@
 // Fine-tuning and deployments: files are checked line by line, a job is made, followed and cancelled; a trainer of the operator's trains,
-// or nobody does, and says so. What comes of it is deployed, and answers. The ends of jobs that have failed: D030-D033.
+// or nobody does, and says so. What comes of it is deployed, and answers. The ends of jobs that have failed: D030-D033, D035.
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
+import zlib from 'node:zlib';
 import { after } from 'node:test';
 import { KEY, scratch, serve, until } from './server.mjs';
 import { ADMIN_CONFIG, admin } from './tenants.mjs';
@@ -110,6 +111,95 @@ test('each kind of training has lines of its own', async () => {
         const done = await wait(box, (await create(box, file, { training_type })).output.job_id);
         assert.equal(done.status, status, JSON.stringify([training_type, text, done]));
     }
+});
+
+// A ZIP of these files; `packed`: deflated, else stored.
+function zip(files, packed = true) {
+    const bodies = [], list = [];
+    let at = 0;
+    for (const [name, text] of Object.entries(files)) {
+        const bytes = Buffer.from(text), body = packed ? zlib.deflateRawSync(bytes) : bytes, fields = Buffer.alloc(26);
+        fields.writeUInt16LE(20, 0);
+        fields.writeUInt16LE(packed ? 8 : 0, 4);
+        fields.writeUInt32LE(zlib.crc32 ? zlib.crc32(bytes) : crc32(bytes), 10);
+        fields.writeUInt32LE(body.length, 14);
+        fields.writeUInt32LE(bytes.length, 18);
+        fields.writeUInt16LE(Buffer.byteLength(name), 22);
+        const where = Buffer.alloc(14);
+        where.writeUInt32LE(at, 10);
+        bodies.push(Buffer.from('PK\x03\x04'), fields, Buffer.from(name), body);
+        list.push(Buffer.from('PK\x01\x02\x14\0'), fields, where, Buffer.from(name));
+        at += 30 + Buffer.byteLength(name) + body.length;
+    }
+    const end = Buffer.alloc(18), directory = Buffer.concat(list);
+    end.writeUInt16LE(Object.keys(files).length, 4);
+    end.writeUInt16LE(Object.keys(files).length, 6);
+    end.writeUInt32LE(directory.length, 8);
+    end.writeUInt32LE(at, 12);
+    return Buffer.concat([...bodies, directory, Buffer.from('PK\x05\x06'), end]);
+}
+
+function crc32(bytes) {
+    let crc = ~0;
+    for (const byte of bytes) {
+        crc ^= byte;
+        for (let i = 0; i < 8; i++) crc = crc >>> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    return ~crc >>> 0;
+}
+
+const seen = file => JSON.stringify({ messages: [{ role: 'user', content: [{ image: file }, { text: 'what is it' }] },
+    { role: 'assistant', content: 'a cat' }] });
+
+test('samples with pictures come as an archive, and what they name is in it', async () => {
+    const order = { model: 'qwen-vl-max' };
+    for (const packed of [true, false]) {
+        const file = await upload(box, 'cats.zip', zip({ 'a.png': 'a', 'data.jsonl': [seen('a.png'), seen('./b/c.png')].join('\n'), 'b/c.png': 'c' }, packed));
+        const done = await wait(box, (await create(box, file, order)).output.job_id);
+        assert.equal(done.status, 'SUCCEEDED', JSON.stringify([done, await logs(box, done.job_id)]));
+        assert.match((await logs(box, done.job_id)).join('\n'), /cats\.zip: 2 samples, 2 good/);
+    }
+    const whole = zip({ 'data.jsonl': Array.from({ length: 500 }, (_, i) => seen(`${i}.png`)).join('\n') });
+    for (const [name, bytes, why] of [['lacks.zip', zip({ 'data.jsonl': seen('a.png') }), /line 1: it names a\.png, which is not in the archive/],
+        ['deep.zip', zip({ 'x/data.jsonl': seen('a.png') }), /there is no data\.jsonl at its root/],
+        ['cut.zip', whole.subarray(0, whole.length - 30), /it is no whole ZIP archive/],
+        ['torn.zip', Buffer.concat([whole.subarray(0, 100), Buffer.alloc(50), whole.subarray(150)]), /its data\.jsonl is broken/],
+        ['empty.zip', zip({ 'data.jsonl': '' }), /there is nothing in it to train on/]]) {
+        const done = await wait(box, (await create(box, await upload(box, name, bytes), order)).output.job_id);
+        assert.equal(done.status, 'FAILED', name);
+        assert.match((await logs(box, done.job_id)).join('\n'), why);
+    }
+});
+
+// A grey picture.
+function png(width, height) {
+    const chunk = (name, bytes) => {
+        const body = Buffer.concat([Buffer.from(name), bytes]), ends = Buffer.alloc(8);
+        ends.writeUInt32BE(bytes.length, 0);
+        ends.writeUInt32BE(crc32(body), 4);
+        return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
+    };
+    const head = Buffer.alloc(13);
+    head.writeUInt32BE(width, 0);
+    head.writeUInt32BE(height, 4);
+    head[8] = 8;
+    return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', head),
+        chunk('IDAT', zlib.deflateSync(Buffer.alloc((width + 1) * height, 127))), chunk('IEND', Buffer.alloc(0))]);
+}
+
+test('a portrait is trained on pictures, and is a resource from the first', async () => {
+    const ask = file => call(box, 'POST', '/fine-tunes', { model: 'facechain-finetune', training_file_ids: [file] });
+    const none = await call(box, 'POST', '/fine-tunes', { model: 'facechain-finetune', training_file_ids: [] });
+    assert.deepEqual([none.status, none.message], [400, 'Missing training files.']);
+    const made = (await ask(await upload(box, 'me.png', png(300, 200)))).output;
+    assert.equal(made.finetuned_output, `facechain-finetune-${made.job_id}`);
+    const done = await wait(box, made.job_id);
+    assert.equal(done.status, 'SUCCEEDED', JSON.stringify([done, await logs(box, done.job_id)]));
+    assert.match((await logs(box, done.job_id)).join('\n'), /me\.png: a picture of 300 by 200/);
+    assert.deepEqual((await call(box, 'GET', `/fine-tunes/${done.job_id}/checkpoints`)).output, []);
+    assert.equal((await call(box, 'POST', '/deployments', { model_name: done.finetuned_output, capacity: 1 })).status, 404);
+    const bad = await wait(box, (await ask(await upload(box, 'me.jpg', 'not a picture'))).output.job_id);
+    assert.deepEqual([bad.status, bad.message], ['FAILED', 'me.jpg: it is no picture that a portrait can be trained on.']); // D035
 });
 
 test('a file in pieces and with a mark at its start is read as a whole', async () => {
@@ -281,7 +371,7 @@ engines:
 route:
   'local/*': local
 `;
-const start = data => serve({ config: TRAINER, args: ['--data', path.join(folder, data)] });
+const start = data => serve({ config: TRAINER, args: ['--workers', '2', '--data', path.join(folder, data)] });
 const trained = await start('trained');
 const order = how => ({ hyper_parameters: { lr_scheduler_type: how } });
 const says = (box, id, what) => until(async () => (await logs(box, id)).some(l => l.includes(what)), `${id} to say ${what}`, 20000);

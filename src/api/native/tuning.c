@@ -38,13 +38,20 @@ static void add_time(struct buf *b, const char *name, int64_t unix_ms)
     task_time_add(b, unix_ms, false);
 }
 
+static bool is_portrait(const struct tuning_job *j)
+{
+    const struct model *m = model_find(j->base);
+
+    return m && tuning_is_portrait(m);
+}
+
 static void add_job(struct buf *b, const struct tuning_job *j)
 {
     buf_add(b, S("{\"job_id\":"));
     json_add_str(b, j->id);
     add_text(b, "job_name", j->name);
     add_text(b, "status", j->status);
-    if (str_eq(j->status, TUNING_SUCCEEDED))
+    if (str_eq(j->status, TUNING_SUCCEEDED) || is_portrait(j))
         add_text(b, "finetuned_output", j->output);
     add_text(b, "model", j->model);
     add_text(b, "base_model", j->base);
@@ -59,7 +66,7 @@ static void add_job(struct buf *b, const struct tuning_job *j)
         S(",\"user_identity\":\"1\",\"modifier\":\"1\",\"creator\":\"1\",\"group\":\"llm\"")); /* one account a server */
     if (j->end_ms)
         add_time(b, "end_time", j->end_ms);
-    if (str_eq(j->status, TUNING_SUCCEEDED))
+    if (str_eq(j->status, TUNING_SUCCEEDED) && !is_portrait(j))
         json_add_count(b, S(",\"usage\":"), j->usage);
     if (j->code.len) {
         add_text(b, "code", j->code);

@@ -162,8 +162,10 @@ SUSPENDS enum err document_read(struct documents *d, int fd, str filename, int t
     e = open_again(fd, &file);
     if (e)
         return e;
-    e = fstat(file, &st) ? ERR_IO : pool_take(d->pool, &c);
-    if (!e) {
+    e = fstat(file, &st) ? ERR_INVALID : pool_take(d->pool, &c);
+    if (e == ERR_IO) {
+        e = ERR_UNREACHABLE;
+    } else if (!e) {
         e = child_read(d, c, file,
                        arena_printf(a, "read %lld %lld %lld %.*s", (long long)st.st_size, (long long)d->text_max,
                                     (long long)d->page_max, STR_ARG(extension(a, filename))),

@@ -36,7 +36,8 @@ enum err document_open(struct loop *l, const struct document_options *o, struct 
  * memfd): the text goes there, as UTF-8 with \n between lines, and is there when the verdict is DOCUMENT_OK; otherwise what lies
  * there means nothing. Both stay the caller's. `error` goes to the arena.
  * ERR_INVALID      `fd` is no regular file that can be read, or `text_fd` none that is empty
- * ERR_IO           the engine has crashed over it, or cannot be started
+ * ERR_IO           the engine has crashed over it
+ * ERR_UNREACHABLE  it cannot be started, for now
  * ERR_TIMEOUT      it has not answered in time
  * ERR_PROTOCOL     it has answered nonsense
  * ERR_LIMIT        too many wait already

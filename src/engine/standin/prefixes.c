@@ -13,6 +13,7 @@
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "contract/chat_params.gen.h"
+#include "contract/json.h"
 #include "contract/model.h"
 #include "tokens/tokenizer.h"
 
@@ -123,9 +124,15 @@ static void places_message(struct places *ps, const struct chat_message *m, size
     for (size_t k = 0; k < m->part_count; k++) {
         const struct chat_part *part = &m->parts[k];
         bool                    is_text = part->kind == CHAT_PART_TEXT;
+        size_t                  at, n;
+        yyjson_val             *url;
 
         if (!is_text)
             places_mix(ps, part->text);
+        yyjson_arr_foreach(part->urls, at, n, url)
+        {
+            places_mix(ps, json_str(url));
+        }
         places_item(ps, i, str_first(m->content, len + (is_text ? part->text.len : 0)), len, part->cache);
         len += is_text ? part->text.len : 0;
     }

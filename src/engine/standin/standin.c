@@ -184,7 +184,8 @@ SUSPENDS static enum err recall(struct standin_stream *st, struct buf *b)
     e = st->engine->recall(st->rq, in, st->question.message, passages, &count);
     if (e == ERR_CANCELLED)
         return e;
-    seen_add_passages(b, &seen, passages, e ? 0 : count);
+    if (!e) /* else its text has gone meanwhile */
+        seen_add_passages(b, &seen, passages, count);
     return OK;
 }
 

@@ -142,11 +142,27 @@ static void fails_once(const char *how, struct document_options o, enum err want
     document_close(d);
 }
 
+/* None that becomes ready. */
+static void never_starts(void)
+{
+    struct documents     *d = open_script("sys.exit(0)", (struct document_options){ .backoff_ms = 100000 });
+    struct document_facts f;
+    struct arena          a;
+    str                   text;
+
+    arena_init(&a, 0);
+    CHECK(read_file(d, sample, "a.txt", &a, &f, &text) == ERR_UNREACHABLE);
+    CHECK(read_file(d, sample, "a.txt", &a, &f, &text) == ERR_UNREACHABLE); /* and not tried again yet */
+    arena_free(&a);
+    document_close(d);
+}
+
 static void badly(void *arg)
 {
     static const struct document_options o = { 0 };
 
     (void)arg;
+    never_starts();
     fails_once("os.kill(os.getpid(), 11)", o, ERR_IO);
     fails_once("sys.exit(0)", o, ERR_IO);
     fails_once("time.sleep(60)", (struct document_options){ .read_ms = 100 }, ERR_TIMEOUT);
