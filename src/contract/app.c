@@ -528,13 +528,14 @@ static bool arguments_read(struct reader *r, struct draft *d)
     if (d->arguments && !yyjson_is_obj(d->arguments))
         return refuse(r, "arguments must be names with values");
     d->node.arguments = arena_array(r->arena, struct app_argument, yyjson_obj_size(d->arguments));
-    yyjson_obj_foreach(d->arguments, i, n, name, value)
-    {
-        d->node.arguments[i].name = json_str(name);
-        d->node.argument_count++;
-        if (!read_template(r, value, &key, &d->node.arguments[i].value))
-            return false;
-    }
+    if (d->arguments)
+        yyjson_obj_foreach(d->arguments, i, n, name, value)
+        {
+            d->node.arguments[i].name = json_str(name);
+            d->node.argument_count++;
+            if (!read_template(r, value, &key, &d->node.arguments[i].value))
+                return false;
+        }
     for (i = 0; i < r->app->plugin_count; i++) {
         if (str_eq(r->app->plugins[i], d->node.plugin))
             return true;

@@ -150,17 +150,18 @@ static bool add_property(struct reader *r, struct schema *s, str name, yyjson_va
         buf_add(&s->properties, S("\"description\":"));
         json_add_str(&s->properties, description);
     }
-    yyjson_obj_foreach(schema, i, n, key, one)
-    {
-        if (description.len && str_eq(json_str(key), S("description")))
-            continue;
-        if (i || description.len)
-            buf_add_char(&s->properties, ',');
-        json_add_str(&s->properties, json_str(key));
-        buf_add_char(&s->properties, ':');
-        if (!add_whole(r, &s->properties, one, 0))
-            return false;
-    }
+    if (schema)
+        yyjson_obj_foreach(schema, i, n, key, one)
+        {
+            if (description.len && str_eq(json_str(key), S("description")))
+                continue;
+            if (i || description.len)
+                buf_add_char(&s->properties, ',');
+            json_add_str(&s->properties, json_str(key));
+            buf_add_char(&s->properties, ':');
+            if (!add_whole(r, &s->properties, one, 0))
+                return false;
+        }
     buf_add_char(&s->properties, '}');
     if (required) {
         if (s->required.len)
@@ -230,6 +231,8 @@ static bool body_read(struct reader *r, struct plugin_tool *t, struct schema *s,
     t->has_body = true;
     properties = json_get(schema, "properties");
     t->body_open = !yyjson_obj_size(properties);
+    if (t->body_open)
+        return true;
     yyjson_obj_foreach(properties, i, n, name, one)
     {
         if (has_property(t, json_str(name)))
@@ -330,6 +333,8 @@ static bool paths_read(struct reader *r, struct plugin *p)
     size_t           i, n;
 
     p->tools = arena_array(r->arena, struct plugin_tool, PLUGIN_TOOLS_MAX);
+    if (!yyjson_obj_size(paths))
+        return refuse(r, "\"paths\" has no operation");
     yyjson_obj_foreach(paths, i, n, path, item)
     {
         if (!str_starts(json_str(path), S("/")))

@@ -116,7 +116,9 @@ static yyjson_val *merge(struct app_run *r, yyjson_val *arguments, yyjson_val *a
     buf_init(&b, r->rq->arena, SIZE_MAX / 2);
     buf_add_char(&b, '{');
     for (int k = 0; k < 2; k++) {
-        yyjson_obj_foreach(k ? above : arguments, i, n, name, v)
+        yyjson_val *from = k ? above : arguments;
+
+        yyjson_obj_foreach(from, i, n, name, v)
         {
             str key = json_str(name);
 
