@@ -11,6 +11,7 @@
 #include "service/tuning.h"
 #include "service/uploads.h"
 #include "store/apps.h"
+#include "store/knowledge.h"
 
 static enum err answer_clock(struct admin_call *c)
 {
@@ -67,6 +68,8 @@ enum err admin_handle_reset(struct admin_call *c)
         e = conversation_reset(rq->services->store);
     if (!e)
         e = store_run(rq->services->store, app_reset_job, NULL);
+    if (!e)
+        e = store_run(rq->services->store, knowledge_reset_job, NULL);
     if (!e)
         e = tuning_forget(rq);
     return e ? e : ledger_reset(rq->access->ledger);
