@@ -51,6 +51,8 @@ int cli_tokens(int argc, char **argv);
 /* Applications: their definitions and runs, on the store itself; and calls of them. */
 int cli_apps(int argc, char **argv);
 int cli_plugins(int argc, char **argv);
+/* Knowledge bases: on the store itself, and questions to a running server. */
+int cli_knowledge(int argc, char **argv);
 
 /* What is in images, videos and audio, told by the media engine. */
 int cli_inspect(int argc, char **argv);

@@ -56,6 +56,7 @@ static const struct {
     { S("moderation"), GROUP_ACCESS, cli_moderation, "words and expressions that are refused", true },
     { S("apps"), GROUP_ACCESS, cli_apps, "applications: agents and flows, and how they ran", true },
     { S("plugins"), GROUP_ACCESS, cli_plugins, "HTTP services that applications call", true },
+    { S("knowledge"), GROUP_ACCESS, cli_knowledge, "knowledge bases: files that applications answer from", true },
     { S("usage"), GROUP_MONEY, cli_usage, "what was used and what it cost", true },
     { S("account"), GROUP_MONEY, cli_account, "balance, payments, free quota", true },
     { S("faults"), GROUP_TESTS, cli_faults, "let calls fail on purpose", true },

@@ -9,6 +9,7 @@
 #include "server/admin_key.h"
 #include "server/laptop_key.h"
 #include "server/route.h"
+#include "service/knowledge.h"
 #include "store/blobs.h"
 #include "store/results.h"
 
@@ -158,6 +159,8 @@ static enum err open_access(struct server *p, const struct shared *s)
         e = results_open(p->store, S("uploads"), &p->uploads);
     if (!e)
         e = blobs_open(store_folder(p->store), &p->blobs);
+    if (!e)
+        e = knowledge_open(p->store, (size_t)o->knowledge_memory, &p->knowledge);
     return e ? e : store_start(p->store);
 }
 
@@ -247,6 +250,7 @@ void server_close(struct server *p)
     /* First the ledger, whose last bookings the store takes, then the store: its lane may still report to a worker's loop. */
     ledger_close(p->ledger);
     store_close(p->store);
+    knowledge_close(p->knowledge);
     lane_close(p->files);
     lane_close(p->sql);
     for (size_t i = p->worker_count; i > 0; i--)

@@ -24,6 +24,8 @@ struct server {
     struct blobs           *blobs;       /* the content of the account's files */
     struct tuning_runner   *tuning;      /* worker 0's */
     struct document_reader *reader;      /* of documents; on worker 0's loop */
+    struct knowledge       *knowledge;   /* bases */
+    struct knowledge_index *indexing;    /* of knowledge bases; on worker 0's loop */
     struct lane            *files;       /* reads and writes what clients name and what is made for them */
     struct lane            *sql;         /* builds databases of schemas, and prepares statements */
     _Atomic int64_t        *route_calls; /* under way, as in route_rows */

@@ -388,6 +388,8 @@ void setup_attach(struct setup *s)
     s->services.files = s->worker->common->files;
     s->services.sql = s->worker->common->sql;
     s->services.reader = s->worker->common->reader;
+    s->services.knowledge = s->worker->common->knowledge;
+    s->services.indexing = s->worker->common->indexing;
     s->services.tasks = s->worker->tasks;
     s->services.batches = s->worker->batches;
     s->services.tuning = s->worker->common->tuning;

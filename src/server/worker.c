@@ -8,6 +8,7 @@
 #include "api/reply.h"
 #include "service/batch_runner.h"
 #include "service/documents.h"
+#include "service/knowledge.h"
 #include "service/tasks.h"
 #include "service/tuning.h"
 
@@ -143,6 +144,8 @@ static void *worker_main(void *arg)
         tuning_runner_start(w->common->tuning);
     if (w->index == 0)
         document_reader_start(w->common->reader);
+    if (w->index == 0)
+        knowledge_index_start(w->common->indexing);
     loop_run(w->loop);
     log_flush();
     if (atomic_fetch_sub(&w->common->running, 1) == 1)
@@ -202,6 +205,15 @@ static void open_reader(struct worker *w)
     w->common->reader = document_reader_open(w->loop, &o);
 }
 
+static void open_indexer(struct worker *w)
+{
+    const struct knowledge_index_options o = {
+        .store = w->common->store, .hold = hold_services, .release = release_services, .arg = w
+    };
+
+    w->common->indexing = knowledge_index_open(w->loop, &o);
+}
+
 static void open_batches(struct worker *w)
 {
     const struct options             *o = &w->setup->shared->config->options;
@@ -256,6 +268,8 @@ enum err worker_start(struct worker *w)
         open_tuning(w);
     if (w->index == 0)
         open_reader(w);
+    if (w->index == 0)
+        open_indexer(w);
     setup_attach(w->setup);
     atomic_fetch_add(&w->common->running, 1);
     w->has_run = true;
@@ -353,12 +367,19 @@ static void on_runners_stopped(void *arg)
         worker_over(w);
 }
 
+static void on_indexer_stopped(void *arg)
+{
+    struct worker *w = arg;
+
+    document_reader_stop(w->common->reader, on_runners_stopped, w);
+}
+
 static void on_readers_stopped(void *arg)
 {
     struct worker *w = arg;
 
     if (w->index == 0)
-        document_reader_stop(w->common->reader, on_runners_stopped, w);
+        knowledge_index_stop(w->common->indexing, on_indexer_stopped, w);
     else
         on_runners_stopped(w);
 }
@@ -467,6 +488,8 @@ void worker_free(struct worker *w)
         tuning_runner_free(w->common->tuning);
     if (w->index == 0)
         document_reader_free(w->common->reader);
+    if (w->index == 0)
+        knowledge_index_free(w->common->indexing);
     account_view_close(w->accounts);
     count_memo_close(w->memo);
     loop_free(w->loop);

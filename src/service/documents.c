@@ -8,6 +8,7 @@
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "service/files.h"
+#include "service/knowledge.h"
 #include "store/documents.h"
 #include "tokens/tokenizer.h"
 
@@ -216,6 +217,7 @@ SUSPENDS static enum err read_one(struct document_reader *r, struct services *s)
         enum err failed = claim.row.tries > DOCUMENT_TRIES_MAX ? ERR_IO : read_text(&w, &a);
 
         end_document(r, &w, failed);
+        knowledge_index_wake(s->indexing);
         lane_run(s->files, close_job, &w);
         e = failed == ERR_CANCELLED || failed == ERR_UNREACHABLE ? failed : OK;
     }

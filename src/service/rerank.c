@@ -69,6 +69,17 @@ SUSPENDS static enum err ask(struct request *rq, const struct rerank_input *in, 
     return OK;
 }
 
+enum err rerank_texts(struct request *rq, struct rerank_input *in, struct rerank_answer *ret)
+{
+    enum err e;
+
+    might_suspend();
+    e = check(rq, in);
+    if (!e)
+        e = count(rq, in);
+    return e ? e : ask(rq, in, ret);
+}
+
 enum err rerank_run(struct request *rq, struct rerank_input *in, struct rerank_answer *ret)
 {
     enum err e;

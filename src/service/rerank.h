@@ -10,4 +10,8 @@
  * and its charge. At most in->top_n results. */
 SUSPENDS enum err rerank_run(struct request *rq, struct rerank_input *in, struct rerank_answer *ret);
 
+/* The same for who has texts of his own, a knowledge base: nothing is admitted, moderated or charged. Of the request it needs what
+ * embed_texts() does. */
+SUSPENDS enum err rerank_texts(struct request *rq, struct rerank_input *in, struct rerank_answer *ret);
+
 #endif

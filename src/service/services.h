@@ -11,6 +11,8 @@ struct blobs;
 struct document_reader;
 struct documents;
 struct fetcher;
+struct knowledge;
+struct knowledge_index;
 struct lane;
 struct media;
 struct ocr;
@@ -41,6 +43,8 @@ struct services {
     struct ocr             *ocr;    /* reads the text in pictures; NULL: likewise */
     struct documents       *documents; /* reads the text of documents; NULL: likewise */
     struct document_reader *reader;    /* of what is uploaded to be read; worker 0's (service/documents.h) */
+    struct knowledge       *knowledge; /* answers questions to knowledge bases (service/knowledge.h) */
+    struct knowledge_index *indexing;  /* fills them; worker 0's */
     struct lane            *files;  /* reads and writes what clients name and what is made for them */
     struct lane            *sql;    /* builds databases of schemas, and prepares statements */
     /* The engine that answers for a model; never NULL. */

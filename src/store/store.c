@@ -240,6 +240,37 @@ static const char *const migrations[] = {
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, owner TEXT NOT NULL,"
     "  workspace TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL);"
     "CREATE INDEX assistant_objects_by_owner ON assistant_objects (owner, kind, workspace, number);",
+
+    /* Knowledge bases: store/knowledge.h. Big columns of chunks stand last: who looks for a document reads none. A chunk's words go with
+     * it, a base's documents with their files. */
+    "CREATE TABLE knowledge_bases ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+    "  workspace TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE, name TEXT NOT NULL, model TEXT NOT NULL,"
+    "  dimension INTEGER NOT NULL, chunk_size INTEGER NOT NULL, overlap INTEGER NOT NULL, separators TEXT NOT NULL,"
+    "  way TEXT NOT NULL, called INTEGER NOT NULL, created_ms INTEGER NOT NULL, UNIQUE (workspace, name));"
+    "CREATE TABLE knowledge_documents ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  base INTEGER NOT NULL REFERENCES knowledge_bases (number) ON DELETE CASCADE, file TEXT NOT NULL, name TEXT NOT NULL,"
+    "  tags TEXT NOT NULL, details TEXT NOT NULL, job TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
+    "  problem TEXT NOT NULL DEFAULT '', chunks INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',"
+    "  tries INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL, UNIQUE (base, file));"
+    "CREATE INDEX knowledge_documents_waiting ON knowledge_documents (number) WHERE state = 0;"
+    "CREATE INDEX knowledge_documents_by_file ON knowledge_documents (file);"
+    "CREATE TABLE knowledge_chunks ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  document INTEGER NOT NULL REFERENCES knowledge_documents (number) ON DELETE CASCADE, position INTEGER NOT NULL,"
+    "  title TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL);"
+    "CREATE INDEX knowledge_chunks_by_document ON knowledge_chunks (document);"
+    "CREATE VIRTUAL TABLE knowledge_words USING fts5 (base, words, tokenize = 'ascii');"
+    "CREATE TRIGGER knowledge_chunk_gone AFTER DELETE ON knowledge_chunks BEGIN"
+    "  DELETE FROM knowledge_words WHERE rowid = old.number; END;"
+    "CREATE TRIGGER knowledge_file_deleted AFTER UPDATE OF state ON files WHEN new.state = 2 BEGIN"
+    "  DELETE FROM knowledge_documents WHERE file = new.id; END;"
+    "CREATE TRIGGER knowledge_file_gone AFTER DELETE ON files WHEN old.state = 1 BEGIN"
+    "  DELETE FROM knowledge_documents WHERE file = old.id; END;"
+    "CREATE TABLE knowledge_leases ("
+    "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, md5 TEXT NOT NULL,"
+    "  file TEXT NOT NULL DEFAULT '', until_ms INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 /* What the operator can do about it. */
@@ -486,6 +517,27 @@ enum err store_open(str folder, struct store **ret)
     }
     *ret = s;
     return OK;
+}
+
+enum err store_reader_open(const struct store *s, sqlite3 **ret)
+{
+    char     file[1100];
+    sqlite3 *db = NULL;
+    enum err e;
+
+    snprintf(file, sizeof(file), "%.*s/dashbox.db", STR_ARG(s->folder));
+    if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) { /* it may have to make the -shm file */
+        log_error("store: %s: %s%s", file, sqlite3_errmsg(db), remedy(sqlite3_errcode(db)));
+        sqlite3_close(db);
+        return ERR_IO;
+    }
+    sqlite3_busy_timeout(db, BUSY_MS);
+    e = store_exec(db, "PRAGMA query_only = ON; PRAGMA cache_size = -8192;");
+    if (e)
+        sqlite3_close(db);
+    else
+        *ret = db;
+    return e;
 }
 
 void store_close(struct store *s)

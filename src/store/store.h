@@ -20,6 +20,10 @@ enum err store_open(str folder, struct store **ret);
 void     store_close(struct store *s);
 str      store_folder(const struct store *s);
 
+/* Another connection, that only reads, for a lane of its own: it sees what has been committed when its transaction began. The caller
+ * closes it (sqlite3_close()). */
+enum err store_reader_open(const struct store *s, sqlite3 **ret);
+
 /* From here on jobs run on the lane: before the loops start. */
 enum err store_start(struct store *s);
 

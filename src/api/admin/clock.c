@@ -13,6 +13,7 @@
 #include "store/apps.h"
 #include "store/assets.h"
 #include "store/assistants.h"
+#include "store/knowledge.h"
 
 static enum err answer_clock(struct admin_call *c)
 {
@@ -75,6 +76,8 @@ enum err admin_handle_reset(struct admin_call *c)
         e = store_run(rq->services->store, app_reset_job, NULL);
     if (!e)
         e = store_run(rq->services->store, assistant_reset_job, NULL);
+    if (!e)
+        e = store_run(rq->services->store, knowledge_reset_job, NULL);
     if (!e)
         e = tuning_forget(rq);
     return e ? e : ledger_reset(rq->access->ledger);
