@@ -240,6 +240,9 @@ static const char *const migrations[] = {
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, owner TEXT NOT NULL,"
     "  workspace TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL);"
     "CREATE INDEX assistant_objects_by_owner ON assistant_objects (owner, kind, workspace, number);",
+
+    /* How a task fails on purpose (access/faults.h): mostly not at all. */
+    "ALTER TABLE tasks ADD COLUMN fault TEXT NOT NULL DEFAULT '';",
 };
 
 /* What the operator can do about it. */
