@@ -108,8 +108,8 @@ enum err fault_plan_parse(str text, struct arena *a, struct fault_plan *ret, str
 {
     enum err e;
 
-    *ret = (struct fault_plan){ .act = FAULT_ACT_ERROR };
     text = str_trim(text);
+    *ret = (struct fault_plan){ .text = text, .act = FAULT_ACT_ERROR };
     e = parse_what(str_cut(&text, ' '), a, ret, ret_problem);
     while (!e && (text = str_trim(text)).len) {
         str  value = str_cut(&text, ' '), word = value, name = str_cut(&value, '=');
@@ -375,7 +375,7 @@ static enum err act(struct request *rq)
 
     rq->action = "failing on purpose";
     rq->fault_by = p->by;
-    if (p->act != FAULT_ACT_ERROR && http_begun(rq->x))
+    if (p->act != FAULT_ACT_ERROR && rq->x && http_begun(rq->x)) /* a task has none */
         e = http_stream_flush(rq->x);
     if (e)
         return e;
@@ -439,6 +439,33 @@ enum err faults_whole(struct request *rq)
         return OK;
     e = faults_step(rq);
     return e ? e : faults_last(rq);
+}
+
+str faults_hand_over(struct request *rq)
+{
+    struct fault_plan *p = rq->plan;
+
+    if (LIKELY(!p) || p->act == FAULT_ACT_CUT)
+        return (str){ 0 };
+    rq->plan = NULL;
+    rq->fault_by = p->by;
+    return p->text;
+}
+
+enum err faults_task(struct request *rq, str text)
+{
+    struct fault_plan p;
+    str               problem;
+    enum err          e;
+
+    might_suspend();
+    if (LIKELY(!text.len) || fault_plan_parse(text, rq->arena, &p, &problem)) /* of a newer dashbox: it runs */
+        return OK;
+    p.by = S("its creation");
+    rq->plan = &p;
+    e = faults_whole(rq);
+    rq->plan = NULL;
+    return e;
 }
 
 enum err faults_last(struct request *rq)

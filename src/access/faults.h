@@ -29,6 +29,7 @@ struct fault_pause {
 };
 
 struct fault_plan {
+    str                     text; /* all of it */
     enum fault_act          act;
     const struct error_row *row; /* FAULT_ACT_ERROR */
     struct fault_arg        args[FAULT_ARGS_MAX];
@@ -88,6 +89,12 @@ SUSPENDS enum err faults_step(struct request *rq);
 SUSPENDS enum err faults_last(struct request *rq);
 /* Both, before an answer that is one event: what shall cost nothing then asks before it is charged, reply_json() asks for all. */
 SUSPENDS enum err faults_whole(struct request *rq);
+
+/* What comes later than the answer to the creation of an asynchronous task is the task's: its text, for faults_task() when it runs;
+ * empty: nothing. A connection that is cut stays the creation's. */
+str faults_hand_over(struct request *rq);
+/* Before a task runs. ERR_FAULT: it has failed. */
+SUSPENDS enum err faults_task(struct request *rq, str text);
 
 /* A part of a connection (request_part()) fails as the connection's header or key asks, and counts its own events. */
 void faults_part(const struct request *rq, struct request *part);

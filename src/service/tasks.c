@@ -1,6 +1,7 @@
 /* tasks.c - making tasks, and running them. Spec: media.md §1; access.md §7.4. */
 #include "service/tasks.h"
 
+#include "access/faults.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -84,6 +85,7 @@ enum err task_create(struct request *rq, str kind, yyjson_val *body, char ret_id
         .key = rq->key_id,
         .base = request_base(rq),
         .body = json_text(rq->arena, body),
+        .fault = faults_hand_over(rq),
         .submit_ms = clock_unix_ms(),
     };
     rq->action = "making a task";
@@ -188,6 +190,7 @@ static const struct task_kind *kind_find(const struct task_runner *r, str name)
 SUSPENDS static enum err run_kind(struct run *run, struct task *t)
 {
     const struct task_kind *kind = kind_find(run->runner, run->row.kind);
+    enum err                e;
 
     if (run->row.claim > run->runner->o.lost_max) {
         (void)fail_internal_error(&t->rq->fault);
@@ -198,7 +201,8 @@ SUSPENDS static enum err run_kind(struct run *run, struct task *t)
         (void)fail_internal_error(&t->rq->fault);
         return fault_detail(&t->rq->fault, S("the store has a task of a newer dashbox, or a broken one"));
     }
-    return kind->run(t);
+    e = faults_task(t->rq, run->row.fault);
+    return e ? e : kind->run(t);
 }
 
 /* The charge of a task that has succeeded, in the transaction of its end. */

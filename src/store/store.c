@@ -271,6 +271,9 @@ static const char *const migrations[] = {
     "CREATE TABLE knowledge_leases ("
     "  id TEXT PRIMARY KEY, workspace TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, md5 TEXT NOT NULL,"
     "  file TEXT NOT NULL DEFAULT '', until_ms INTEGER NOT NULL) WITHOUT ROWID;",
+
+    /* How a task fails on purpose (access/faults.h): mostly not at all. */
+    "ALTER TABLE tasks ADD COLUMN fault TEXT NOT NULL DEFAULT '';",
 };
 
 /* What the operator can do about it. */

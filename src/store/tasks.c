@@ -8,7 +8,7 @@ static void bind_event(sqlite3_stmt *st, int at, bool tells)
         sqlite3_bind_int64(st, at, 0); /* what is not bound is NULL */
 }
 
-/* All but the body. */
+/* All but the body and the fault. */
 #define COLUMNS                                                                                                     \
     "id, request_id, kind, function, model, workspace, key, base, status, submit_ms, scheduled_ms, end_ms, output," \
     " usage, code, message, total, succeeded, failed, claim"
@@ -64,13 +64,13 @@ enum err task_create_job(sqlite3 *db, void *arg)
     struct task_create    *c = arg;
     const struct task_row *t = &c->row;
     const str              texts[] = {
-                     t->id, t->request_id, t->kind, t->function, t->model, t->workspace, t->key, t->base, t->body
+                     t->id, t->request_id, t->kind, t->function, t->model, t->workspace, t->key, t->base, t->body, t->fault
     };
     sqlite3_stmt *st;
     enum err      e =
         store_prepare(db,
-                      "INSERT INTO tasks (id, request_id, kind, function, model, workspace, key, base, body, submit_ms,"
-                      " status) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'PENDING' WHERE ?11 = 0 OR ?11 >"
+                      "INSERT INTO tasks (id, request_id, kind, function, model, workspace, key, base, body, fault, submit_ms,"
+                      " status) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'PENDING' WHERE ?12 = 0 OR ?12 >"
                       " (SELECT COUNT(*) FROM tasks WHERE status IN ('PENDING', 'RUNNING') AND model = ?5)",
                       &st);
 
@@ -78,8 +78,8 @@ enum err task_create_job(sqlite3 *db, void *arg)
         return e;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         store_bind_str(st, 1 + (int)i, texts[i]);
-    sqlite3_bind_int64(st, 10, t->submit_ms);
-    sqlite3_bind_int64(st, 11, c->queued_max);
+    sqlite3_bind_int64(st, 11, t->submit_ms);
+    sqlite3_bind_int64(st, 12, c->queued_max);
     e = store_finish(db, st);
     return e ? e : changes(db) ? OK : ERR_LIMIT;
 }
@@ -247,7 +247,7 @@ static enum err take(struct task_claim *c, sqlite3 *db, int64_t number, struct t
     enum err      e =
         store_prepare(db,
                       "UPDATE tasks SET status = 'RUNNING', scheduled_ms = COALESCE(scheduled_ms, ?2), owner = ?3,"
-                      " lease_ms = ?4, claim = claim + 1 WHERE number = ?1 RETURNING " COLUMNS ", body",
+                      " lease_ms = ?4, claim = claim + 1 WHERE number = ?1 RETURNING " COLUMNS ", body, fault",
                       &st);
     int r;
 
@@ -261,6 +261,7 @@ static enum err take(struct task_claim *c, sqlite3 *db, int64_t number, struct t
     if (r == SQLITE_ROW) {
         read_row(st, c->arena, ret);
         ret->body = arena_str(c->arena, store_column_str(st, 20));
+        ret->fault = arena_str(c->arena, store_column_str(st, 21));
         r = sqlite3_step(st);
     }
     sqlite3_finalize(st);

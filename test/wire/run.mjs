@@ -30,7 +30,7 @@ function padded(bytes) {
 // Options
 
 function read_options(argv) {
-    const options = { binary: 'build/dashbox', only: null, jobs: 8, coverage: null, verbose: false, timeout: 15000,
+    const options = { binary: 'build/dashbox', only: null, jobs: 8, coverage: null, verbose: false, timeout: 30000,
         files: [] };
     for (let i = 0; i < argv.length; i++) {
         const word = argv[i];
@@ -1050,7 +1050,7 @@ async function stop_server(server) {
     const show = () => shorten(server.output.split('\n').filter(l => !l.startsWith('{')).slice(-60).join('\n'), 6000);
     if (!server.ended) server.child.kill('SIGTERM');
     const early = server.ended;
-    const timer = setTimeout(() => { server.killed = true; server.child.kill('SIGKILL'); }, 15000);
+    const timer = setTimeout(() => { server.killed = true; server.child.kill('SIGKILL'); }, 30000);
     await server.exit;
     clearTimeout(timer);
     await new Promise(resolve => setTimeout(resolve, 20));
