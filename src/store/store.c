@@ -240,6 +240,12 @@ static const char *const migrations[] = {
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, owner TEXT NOT NULL,"
     "  workspace TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL);"
     "CREATE INDEX assistant_objects_by_owner ON assistant_objects (owner, kind, workspace, number);",
+
+    /* When a run ends by itself; those of before have had their time. */
+    "ALTER TABLE assistant_objects ADD COLUMN due_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE assistant_objects SET due_ms = 1"
+    "  WHERE kind = 'run' AND status IN ('queued', 'in_progress', 'requires_action');"
+    "CREATE INDEX assistant_objects_due ON assistant_objects (due_ms) WHERE due_ms > 0;",
 };
 
 /* What the operator can do about it. */
