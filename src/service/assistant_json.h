@@ -2,6 +2,7 @@
 #ifndef DASHBOX_SERVICE_ASSISTANT_JSON_H
 #define DASHBOX_SERVICE_ASSISTANT_JSON_H
 
+#include "contract/chat.h"
 #include "service/assistants.h"
 #include "store/assistants.h"
 
@@ -22,6 +23,11 @@ str assistant_message(struct request *rq, str id, str thread, str assistant, str
                       str status);
 /* The content of a message. */
 str assistant_content(struct arena *a, str text);
+
+/* The functions among the tools of an assistant or run, behind what tools `in` has already. */
+void assistant_functions(struct arena *a, yyjson_val *tools, struct chat_input *in);
+/* Which of the tools of `in`, which has its model too, is to be called. REF: E030. */
+enum err assistant_tool_choice(struct request *rq, yyjson_val *choice, struct chat_input *in);
 
 /* A refusal as the last_error of a run. */
 str assistant_error(struct request *rq, const struct fault *f);

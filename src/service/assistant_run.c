@@ -374,21 +374,11 @@ SUSPENDS static enum err read_tools(struct going *g, struct buf *tokens)
     e = app_tools(r, &g->in);
     if (e)
         return e;
-    g->in.tools = arena_realloc(g->rq->arena, g->in.tools, g->in.tool_count * sizeof(*g->in.tools),
-                                (g->in.tool_count + yyjson_arr_size(tools)) * sizeof(*g->in.tools));
-    yyjson_arr_foreach(tools, i, n, tool)
-    {
-        yyjson_val *function = json_get(tool, "function");
-
-        if (str_eq(json_str(json_get(tool, "type")), S("function")))
-            g->in.tools[g->in.tool_count++] =
-                (struct chat_tool){ .name = json_str(json_get(function, "name")),
-                                    .description = json_str(json_get(function, "description")),
-                                    .parameters = json_get(function, "parameters"),
-                                    .raw = tool,
-                                    .text = json_text(g->rq->arena, tool) };
-    }
-    return OK;
+    assistant_functions(g->rq->arena, tools, &g->in);
+    g->in.model = request_model(g->rq, r->app.model.name);
+    if (!g->in.model)
+        return fail_model_not_found_native(&g->rq->fault);
+    return assistant_tool_choice(g->rq, json_get(g->object, "tool_choice"), &g->in);
 }
 
 static bool is_function(const struct going *g, str name)
@@ -520,6 +510,8 @@ SUSPENDS static enum err rounds(struct going *g)
     enum err                  e = OK;
 
     for (int i = 0; i <= APPS_TOOL_ROUNDS_MAX && !e; i++) {
+        if (g->inner.len && g->in.tool_choice != CHAT_TOOLS_NONE)
+            g->in.tool_choice = CHAT_TOOLS_AUTO; /* what was to be called has been */
         e = read_messages(g);
         if (!e)
             e = app_model_step(g->app, &g->app->app.model, &g->in, &to, &g->said);

@@ -405,6 +405,47 @@ enum err message_create(struct request *rq, str thread, yyjson_val *body, str *r
 
 /* ---- runs ---- */
 
+void assistant_functions(struct arena *a, yyjson_val *tools, struct chat_input *in)
+{
+    size_t      i, n, room = in->tool_count + yyjson_arr_size(tools);
+    yyjson_val *tool;
+
+    in->tools = arena_realloc(a, in->tools, in->tool_count * sizeof(*in->tools), room * sizeof(*in->tools));
+    yyjson_arr_foreach(tools, i, n, tool)
+    {
+        yyjson_val *function = json_get(tool, "function");
+
+        if (str_eq(json_str(json_get(tool, "type")), S("function")))
+            in->tools[in->tool_count++] =
+                (struct chat_tool){ .name = json_str(json_get(function, "name")),
+                                    .description = json_str(json_get(function, "description")),
+                                    .parameters = json_get(function, "parameters"),
+                                    .raw = tool,
+                                    .text = json_text(a, tool) };
+    }
+}
+
+enum err assistant_tool_choice(struct request *rq, yyjson_val *choice, struct chat_input *in)
+{
+    str text;
+
+    if (!choice)
+        return OK;
+    text = arena_printf(rq->arena, "{\"tool_choice\":%.*s}", STR_ARG(json_text(rq->arena, choice)));
+    return params_read(rq, &chat_params_native_parameters, json_parse_copy(rq->arena, text), in->model, in);
+}
+
+static enum err check_choice(struct request *rq, yyjson_val *body, yyjson_val *assistant)
+{
+    yyjson_val       *model = json_get(body, "model"), *tools = json_get(body, "tools");
+    struct chat_input in = { .model = request_model(rq, json_str(model ? model : json_get(assistant, "model"))) };
+
+    if (!in.model)
+        return fail_model_not_found_native(&rq->fault);
+    assistant_functions(rq->arena, tools ? tools : json_get(assistant, "tools"), &in);
+    return assistant_tool_choice(rq, json_get(body, "tool_choice"), &in);
+}
+
 enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_id, str *ret)
 {
     static const struct assistant_field before[] = { { "required_action", "null" }, { "last_error", "null" },
@@ -434,8 +475,6 @@ enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_i
     might_suspend();
     if (!e && !g.id.len)
         return refuse_field(rq, "assistant_id");
-    if (!e && json_get(body, "tool_choice"))
-        return fail_app_parameter_unserved(&rq->fault, S("tool_choice")); /* REF: D004 */
     if (!e)
         e = assistant_get(rq, &g);
     if (!e)
@@ -443,6 +482,9 @@ enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_i
     if (e)
         return e;
     assistant = json_parse_copy(rq->arena, g.body);
+    e = check_choice(rq, body, assistant);
+    if (e)
+        return e;
     told = json_str(json_get(body, "instructions"));
     told = told.len ? told : json_str(json_get(assistant, "instructions"));
     if (added.len)

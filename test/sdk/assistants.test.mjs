@@ -193,6 +193,22 @@ describe('a run', () => {
         assert.deepEqual((await messages.list(thread.id, { order: 'asc' })).data.map(text_of), ['both towns', 'Let me look.', 'It is 21 degrees.']);
     });
 
+    test('tool_choice: a function is called first, and then as the model likes', async () => {
+        const tool_choice = { type: 'function', function: { name: 'get_weather' } };
+        const first = await runs.create_thread_and_run({ assistant_id: caller.id, thread: said('good day'), tool_choice });
+        const waits = await runs.wait(first.id, first.thread_id);
+        assert.equal(waits.status, 'requires_action');
+        assert.deepEqual(waits.tool_choice, tool_choice);
+        const [call] = waits.required_action.submit_tool_outputs.tool_calls;
+        assert.equal(call.function.name, 'get_weather');
+        await runs.submit_tool_outputs(first.id, first.thread_id, { tool_outputs: [{ tool_call_id: call.id, output: 'unknown' }] });
+        assert.equal((await runs.wait(first.id, first.thread_id)).status, 'completed');
+        const free = await runs.create_thread_and_run({ assistant_id: caller.id, thread: said('good day'), tool_choice: 'auto' });
+        assert.equal((await runs.wait(free.id, free.thread_id)).status, 'completed');
+        for (const wrong of ['sometimes', { type: 'function', function: { name: 'get_time' } }])
+            await assert.rejects(runs.create_thread_and_run({ assistant_id: caller.id, thread: said('good day'), tool_choice: wrong }), { status: 400, message: /^tool_choice is one of/ });
+    });
+
     test('fails as its model does, at once or in the middle', async () => {
         const thread = await threads.create(said('refuse'));
         const failed = await events(await runs.create(thread.id, { assistant_id: plain.id, stream: true }));
@@ -262,6 +278,21 @@ describe('a run that nobody waits for', () => {
         await assert.rejects(client.runs.submit_tool_outputs(run.id, run.thread_id, { tool_outputs: [{ tool_call_id: id, output: '21' }] }),
             { status: 400, message: `Run ${run.id} does not accept tool outputs: its status is expired.` });
     });
+});
+
+test('a run that takes longer than it may expires, with what it has said', async () => {
+    const server = await serve({ scenario: SCENARIO, config: ADMIN_CONFIG + 'apps: { time: 1s }\n' }), client = sdk(server);
+    const assistant = await client.assistants.create({ model: 'qwen-plus' });
+    for (const words of ['slow', 'stuck']) {
+        const all = await events(await client.runs.create_thread_and_run({ assistant_id: assistant.id, thread: said(words), stream: true }));
+        const run = all.at(-1)[1];
+        assert.equal(all.at(-1)[0], 'thread.run.expired');
+        assert.equal((await client.runs.get(run.id, run.thread_id)).status, 'expired');
+        assert.deepEqual((await client.steps.list(run.id, run.thread_id)).data.map(s => s.status), words === 'slow' ? ['expired'] : []);
+        const [last] = (await client.messages.list(run.thread_id)).data;
+        assert.deepEqual([last.status, text_of(last).startsWith(words === 'slow' ? 'la la' : 'stuck')], [words === 'slow' ? 'incomplete' : '', true]);
+        await client.messages.create(run.thread_id, { role: 'user', content: 'count' }); // the thread is free
+    }
 });
 
 test('what is left of runs when their server is killed, or stopped', async () => {
