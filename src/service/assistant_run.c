@@ -536,7 +536,8 @@ SUSPENDS static enum err end_early(struct going *g, enum err why)
     struct fault         fault = g->rq->fault;
     str                  error = { 0 };
     const char          *status = "failed";
-    enum err             e = assistant_get(g->rq, &get);
+    bool late = g->app && loop_now_us(fiber_loop()) >= g->app->deadline_us; /* a model may call it its own refusal */
+    enum err e = assistant_get(g->rq, &get);
 
     if (e)
         return e; /* its thread has been deleted */
@@ -545,7 +546,7 @@ SUSPENDS static enum err end_early(struct going *g, enum err why)
     } else if (!str_eq(get.status, S("in_progress"))) { /* ended by somebody else */
         tell(g, "thread.run", str_to_cstr(g->rq->arena, get.status), get.body);
         return OK;
-    } else if (why == ERR_TIMEOUT && !fault_is_set(&fault)) {
+    } else if (late) {
         status = "expired";
     } else {
         if (!fault_is_set(&fault)) {
