@@ -247,9 +247,10 @@ SUSPENDS static enum err hear(void *arg, bool reasoning, str text)
 
     if (reasoning)
         return OK;
-    text = arena_str(g->rq->arena, text); /* another piece may come while the message is begun */
-    if (!g->message.id.len)
+    if (!g->message.id.len) {
+        text = arena_str(g->rq->arena, text); /* another piece may come while the message is begun */
         e = begin_message(g);
+    }
     if (e || !g->feed)
         return e;
     buf_init(&b, g->rq->arena, SIZE_MAX / 2);

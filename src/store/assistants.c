@@ -5,9 +5,10 @@
 
 #define IS_OPEN "status IN ('queued', 'in_progress', 'cancelling', 'requires_action')"
 
-/* ?1: the service's time, ?2: the machine's. The index is of those above 0. */
-#define IS_DUE \
-    "kind = 'run' AND due_ms > 0 AND due_ms <= CASE status WHEN 'requires_action' THEN ?1 ELSE ?2 END AND " IS_OPEN
+/* ?1: the service's time, ?2: the machine's. The index is of those above 0; what stands before CASE is for it. */
+#define IS_DUE                                                           \
+    "kind = 'run' AND due_ms > 0 AND due_ms <= max(?1, ?2) AND " IS_OPEN \
+    " AND due_ms <= CASE status WHEN 'requires_action' THEN ?1 ELSE ?2 END"
 #define ITS_END "CASE status WHEN 'requires_action' THEN 'expired' WHEN 'cancelling' THEN 'cancelled' ELSE 'failed' END"
 
 static enum err run(sqlite3 *db, const char *sql, const str *texts, size_t count, int64_t *ret_changed)
