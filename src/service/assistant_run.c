@@ -1,4 +1,5 @@
 /* assistant_run.c - runs of assistants. A run is an application's agent whose conversation is a thread. Spec: platform.md §4.12. */
+#include "base/clock.h"
 #include "base/num.h"
 #include "contract/assistants_params.gen.h"
 #include "contract/chat_body.h"
@@ -6,27 +7,37 @@
 #include "contract/model.h"
 #include "loop/loop.h"
 #include "service/app_run.h"
+#include "service/assistant_feed.h"
 #include "service/assistant_json.h"
 
-#define WATCH_US INT64_C(500000) /* between two looks whether it has been cancelled */
+/* Of a run, while it is made: a step or a message. `body`: as it was stored last. */
+struct part {
+    str         id;
+    yyjson_val *body;
+};
 
 struct going {
     struct request        *rq;
     str                    thread, id;
-    const struct run_sink *sink;
+    struct assistant_feed *feed;
     struct app_run        *app;
     yyjson_val            *object; /* the run's, as it was stored last */
     struct chat_input      in;
     str                    assistant;
-    str                    message, step; /* that are being made; empty: none */
-    struct buf             inner;         /* what has been said in the run: elements of a JSON array */
-    int64_t                watch_us;
+    struct part            message, step; /* that are open; without id: none */
+    struct app_said        said;
+    struct buf             inner;                       /* what has been said in the run: elements of a JSON array */
+    str                    required;                    /* its required_action when it is to wait */
     int64_t                input_tokens, output_tokens; /* before it waited */
+
+    struct fiber *fiber, *beat;
+    bool          stop, beating; /* the beat is to end; has not yet */
 };
 
-SUSPENDS static enum err emit(struct going *g, const char *event, str object)
+static void tell(struct going *g, const char *of, const char *event, str object)
 {
-    return g->sink ? g->sink->emit(g->sink->arg, event, object) : OK;
+    if (g->feed)
+        assistant_feed_add(g->feed, arena_printf(g->rq->arena, "%s.%s", of, event).ptr, object);
 }
 
 /* ---- the run's object ---- */
@@ -60,24 +71,106 @@ SUSPENDS static enum err enter(struct going *g, str from, str status, str requir
     enum err                e;
 
     u.body = assistant_replace(a, g->object, values, ARRAY_LEN(values));
-    u.state = arena_printf(a, "{\"messages\":[%.*s],\"step\":\"%.*s\",\"since\":%lld}", STR_ARG(buf_str(&g->inner)),
-                           STR_ARG(g->step), (long long)assistant_now_ms());
+    u.state =
+        arena_printf(a, "{\"messages\":[%.*s],\"step\":\"%.*s\"}", STR_ARG(buf_str(&g->inner)), STR_ARG(g->step.id));
+    if (required.len)
+        u.due_ms = clock_unix_ms() + ASSISTANTS_WAIT_MS;
+    else if (str_eq(status, S("in_progress")))
+        u.due_ms = clock_machine_ms() + ASSISTANTS_LEASE_MS;
     e = assistant_update(g->rq, &u);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_CANCELLED : e;
     g->object = json_parse_copy(a, u.body);
-    return emit(g, arena_printf(a, "thread.run.%.*s", STR_ARG(status)).ptr, u.body);
+    tell(g, "thread.run", str_to_cstr(a, status), u.body);
+    return OK;
 }
 
-/* ---- steps ---- */
+/* ---- its lease ---- */
 
-static str step_json(struct going *g, const char *type, const char *status, str details)
+static void beat(void *arg)
+{
+    struct going *g = arg;
+    int64_t       renew_us = loop_now_us(fiber_loop()) + ASSISTANTS_LEASE_MS * 1000 / 3;
+
+    while (!g->stop) {
+        struct assistant_beat b = { .id = g->id };
+        int64_t               now_us = loop_now_us(fiber_loop());
+        enum err              e = fiber_sleep_until(now_us + ASSISTANTS_LOOK_MS * 1000);
+
+        if (g->stop)
+            break;
+        now_us = loop_now_us(fiber_loop());
+        if (now_us >= renew_us) {
+            b.due_ms = clock_machine_ms() + ASSISTANTS_LEASE_MS;
+            renew_us = now_us + ASSISTANTS_LEASE_MS * 1000 / 3;
+        }
+        e = store_run_together(g->rq->services->store, assistant_beat_job, NULL, &b);
+        if (e == ERR_NOT_FOUND) { /* it is being cancelled, or its thread has been deleted */
+            fiber_cancel(g->fiber);
+            break;
+        }
+    }
+    g->beating = false;
+    fiber_wake(g->fiber);
+}
+
+static void beat_start(struct going *g)
+{
+    g->fiber = fiber_self();
+    g->beating = true;
+    g->beat = fiber_start(fiber_loop(), beat, g);
+}
+
+SUSPENDS static void beat_stop(struct going *g)
+{
+    g->stop = true;
+    if (g->beating)
+        fiber_cancel(g->beat);
+    while (g->beating)
+        fiber_wait_through(); /* it uses our memory */
+}
+
+/* ---- its parts ---- */
+
+SUSPENDS static enum err part_put(struct going *g, struct part *p, str kind, str owner, str id, str body)
+{
+    struct assistant_row row = { .id = id, .kind = kind, .owner = owner, .status = S("in_progress"), .body = body };
+    enum err             e = assistant_put(g->rq, &row);
+
+    if (!e)
+        *p = (struct part){ id, json_parse_copy(g->rq->arena, body) };
+    return e;
+}
+
+/* `value`: of one more member, JSON. */
+SUSPENDS static enum err part_change(struct going *g, struct part *p, str kind, str owner, const char *status,
+                                     const char *member, str value, str *ret)
+{
+    struct arena                *a = g->rq->arena;
+    const struct assistant_field values[] = { { "status", arena_printf(a, "\"%s\"", status).ptr },
+                                              { member, str_to_cstr(a, value) } };
+    struct assistant_update      u = {
+             .id = p->id, .kind = kind, .owner = owner, .status = str_from_cstr(status), .from = S("in_progress")
+    };
+    enum err e;
+
+    *ret = u.body = assistant_replace(a, p->body, values, ARRAY_LEN(values));
+    e = assistant_update(g->rq, &u);
+    return e == ERR_NOT_FOUND ? ERR_CANCELLED : e;
+}
+
+static str step_details(struct going *g, const char *type, str details)
+{
+    return arena_printf(g->rq->arena, "{\"type\":\"%s\",\"%s\":%.*s}", type, type, STR_ARG(details));
+}
+
+static str step_json(struct going *g, str id, const char *type, str details)
 {
     struct buf b;
 
     buf_init(&b, g->rq->arena, SIZE_MAX / 2);
     buf_add(&b, S("{\"id\":"));
-    json_add_str(&b, g->step);
+    json_add_str(&b, id);
     json_add_count(&b, S(",\"object\":\"thread.run.step\",\"created_at\":"), assistant_now_ms());
     buf_add(&b, S(",\"assistant_id\":"));
     json_add_str(&b, g->assistant);
@@ -85,102 +178,90 @@ static str step_json(struct going *g, const char *type, const char *status, str 
     json_add_str(&b, g->thread);
     buf_add(&b, S(",\"run_id\":"));
     json_add_str(&b, g->id);
-    buf_addf(&b, ",\"type\":\"%s\",\"status\":\"%s\",\"step_details\":{\"type\":\"%s\",\"%s\":", type, status, type,
-             type);
-    buf_add(&b, details);
-    buf_add(&b, S("},\"last_error\":null,\"expired_at\":null,\"cancelled_at\":null,\"failed_at\":null,"
+    buf_addf(&b, ",\"type\":\"%s\",\"status\":\"in_progress\",\"step_details\":", type);
+    buf_add(&b, step_details(g, type, details));
+    buf_add(&b, S(",\"last_error\":null,\"expired_at\":null,\"cancelled_at\":null,\"failed_at\":null,"
                   "\"completed_at\":null,\"metadata\":{},\"usage\":null}"));
     return buf_str(&b);
 }
 
 SUSPENDS static enum err begin_step(struct going *g, const char *type, str details)
 {
+    str      id = assistant_id(g->rq->arena, "step"), body = step_json(g, id, type, details);
+    enum err e = part_put(g, &g->step, STEP_KIND, g->id, id, body);
+
+    if (e)
+        return e;
+    tell(g, "thread.run.step", "created", body);
+    tell(g, "thread.run.step", "in_progress", body);
+    return OK;
+}
+
+/* `details`: as step_details() makes them. */
+SUSPENDS static enum err end_step(struct going *g, const char *status, str details)
+{
     str      body;
-    enum err e;
+    enum err e = part_change(g, &g->step, STEP_KIND, g->id, status, "step_details", details, &body);
 
-    g->step = assistant_id(g->rq->arena, "step");
-    body = step_json(g, type, "in_progress", details);
-    e = emit(g, "thread.run.step.created", body);
-    return e ? e : emit(g, "thread.run.step.in_progress", body);
-}
-
-SUSPENDS static enum err put_step(struct going *g, const char *type, const char *status, str details)
-{
-    struct assistant_row row = { .id = g->step, .kind = STEP_KIND, .owner = g->id };
-
-    row.body = step_json(g, type, status, details);
-    return assistant_put(g->rq, &row);
-}
-
-/* ---- the message ---- */
-
-static str message_details(struct going *g)
-{
-    return arena_printf(g->rq->arena, "{\"message_id\":\"%.*s\"}", STR_ARG(g->message));
+    g->step = (struct part){ 0 };
+    if (!e)
+        tell(g, "thread.run.step", status, body);
+    return e;
 }
 
 SUSPENDS static enum err begin_message(struct going *g)
 {
-    str      body;
-    enum err e;
+    str      id = assistant_id(g->rq->arena, "message"), body;
+    enum err e =
+        begin_step(g, "message_creation", arena_printf(g->rq->arena, "{\"message_id\":\"%.*s\"}", STR_ARG(id)));
 
-    g->message = assistant_id(g->rq->arena, "message");
-    e = begin_step(g, "message_creation", message_details(g));
-    body = assistant_message(g->rq, g->message, g->thread, g->assistant, g->id, S("assistant"), (str){ 0 }, NULL);
-    if (!e)
-        e = emit(g, "thread.message.created", body);
-    return e ? e : emit(g, "thread.message.in_progress", body);
+    if (e)
+        return e;
+    body = assistant_message(g->rq, id, g->thread, g->assistant, g->id, S("assistant"), NULL, S("in_progress"));
+    e = part_put(g, &g->message, MESSAGE_KIND, g->thread, id, body);
+    if (e)
+        return e;
+    tell(g, "thread.message", "created", body);
+    tell(g, "thread.message", "in_progress", body);
+    return OK;
 }
 
-SUSPENDS static enum err end_message(struct going *g, str text)
+/* The message and its step: completed, or as far as it has come. */
+SUSPENDS static enum err end_message(struct going *g, const char *message_status, const char *step_status)
 {
-    struct assistant_row row = { .id = g->message, .kind = MESSAGE_KIND, .owner = g->thread };
-    enum err             e;
+    str      body, details = json_text(g->rq->arena, json_get(g->step.body, "step_details"));
+    enum err e = part_change(g, &g->message, MESSAGE_KIND, g->thread, message_status, "content",
+                             assistant_content(g->rq->arena, buf_str(&g->said.text)), &body);
 
-    row.body = assistant_message(g->rq, g->message, g->thread, g->assistant, g->id, S("assistant"), text, NULL);
-    e = assistant_put(g->rq, &row);
+    g->message = (struct part){ 0 };
     if (!e)
-        e = put_step(g, "message_creation", "completed", message_details(g));
-    if (!e)
-        e = emit(g, "thread.message.completed", row.body);
-    if (!e)
-        e = emit(g, "thread.run.step.completed", step_json(g, "message_creation", "completed", message_details(g)));
-    g->message = g->step = (str){ 0 };
-    return e;
-}
-
-/* Whether it still runs, asked now and then. */
-SUSPENDS static enum err watch(struct going *g)
-{
-    struct assistant_get get = { .id = g->id, .kind = RUN_KIND, .owner = g->thread };
-    int64_t              now_us = loop_now_us(fiber_loop());
-    enum err             e;
-
-    if (now_us < g->watch_us)
-        return OK;
-    g->watch_us = now_us + WATCH_US;
-    e = assistant_get(g->rq, &get);
-    return e ? e : str_eq(get.status, S("in_progress")) ? OK : ERR_CANCELLED;
+        tell(g, "thread.message", message_status, body);
+    return e ? e : end_step(g, step_status, details);
 }
 
 SUSPENDS static enum err hear(void *arg, bool reasoning, str text)
 {
     struct going *g = arg;
     struct buf    b;
-    enum err      e = watch(g);
+    enum err      e = OK;
 
-    if (e || reasoning)
-        return e;
-    if (!g->message.len)
+    if (reasoning)
+        return OK;
+    if (!g->message.id.len) {
+        text = arena_str(g->rq->arena, text); /* another piece may come while the message is begun */
         e = begin_message(g);
+    }
+    if (e || !g->feed)
+        return e;
     buf_init(&b, g->rq->arena, SIZE_MAX / 2);
     buf_add(&b, S("{\"id\":"));
-    json_add_str(&b, g->message);
+    json_add_str(&b, g->message.id);
     buf_add(&b, S(",\"object\":\"thread.message.delta\",\"delta\":{\"role\":\"assistant\",\"file_ids\":[],\"content\":"
                   "[{\"index\":0,\"type\":\"text\",\"text\":{\"value\":"));
     json_add_str(&b, text);
     buf_add(&b, S(",\"annotations\":[]}}]}}"));
-    return e ? e : emit(g, "thread.message.delta", buf_str(&b));
+    tell(g, "thread.message", "delta", buf_str(&b));
+    return OK;
 }
 
 /* ---- what the model sees ---- */
@@ -227,23 +308,32 @@ SUSPENDS static enum err read_messages(struct going *g)
     yyjson_val           *state = json_parse_copy(a, arena_printf(a, "[%.*s]", STR_ARG(buf_str(&g->inner)))), *v;
     str                   told = json_str(json_get(g->object, "instructions"));
     struct chat_message  *all;
-    size_t                i, n, count = 0;
+    yyjson_val          **said;
+    size_t                i, n, count = 0, said_count = 0;
     enum err              e;
 
     (void)json_to_i64(json_get(json_get(g->object, "truncation_strategy"), "last_messages"), &last);
-    l.limit = min_i64(max_i64(last, 1), ASSISTANTS_MESSAGES_MAX);
+    last = min_i64(max_i64(last, 1), ASSISTANTS_MESSAGES_MAX);
+    l.limit = ASSISTANTS_MESSAGES_MAX;
     l.descending = true;
     e = store_run(g->rq->services->store, assistant_list_job, &l);
     if (e)
         return e;
-    all = arena_array(a, struct chat_message, l.count + yyjson_arr_size(state) + 1);
+    said = arena_array(a, yyjson_val *, (size_t)last);
+    for (i = 0; i < l.count && said_count < (size_t)last; i++) {
+        yyjson_val *m = json_parse_copy(a, l.bodies[i]);
+
+        /* what this run has said is in `inner`; what one that broke off has said counts for nothing */
+        if (!str_eq(json_str(json_get(m, "run_id")), g->id) &&
+            !str_eq(json_str(json_get(m, "status")), S("incomplete")))
+            said[said_count++] = m;
+    }
+    all = arena_array(a, struct chat_message, said_count + yyjson_arr_size(state) + 1);
     if (told.len)
         all[count++] = (struct chat_message){ .role = CHAT_SYSTEM, .content = told };
-    for (i = l.count; i > 0; i--) {
-        yyjson_val *m = json_parse_copy(a, l.bodies[i - 1]);
-
-        (void)chat_role_parse(json_str(json_get(m, "role")), &all[count].role);
-        all[count++].content = message_text(a, m);
+    for (i = said_count; i > 0; i--) {
+        (void)chat_role_parse(json_str(json_get(said[i - 1], "role")), &all[count].role);
+        all[count++].content = message_text(a, said[i - 1]);
     }
     yyjson_arr_foreach(state, i, n, v)
     {
@@ -285,21 +375,11 @@ SUSPENDS static enum err read_tools(struct going *g, struct buf *tokens)
     e = app_tools(r, &g->in);
     if (e)
         return e;
-    g->in.tools = arena_realloc(g->rq->arena, g->in.tools, g->in.tool_count * sizeof(*g->in.tools),
-                                (g->in.tool_count + yyjson_arr_size(tools)) * sizeof(*g->in.tools));
-    yyjson_arr_foreach(tools, i, n, tool)
-    {
-        yyjson_val *function = json_get(tool, "function");
-
-        if (str_eq(json_str(json_get(tool, "type")), S("function")))
-            g->in.tools[g->in.tool_count++] =
-                (struct chat_tool){ .name = json_str(json_get(function, "name")),
-                                    .description = json_str(json_get(function, "description")),
-                                    .parameters = json_get(function, "parameters"),
-                                    .raw = tool,
-                                    .text = json_text(g->rq->arena, tool) };
-    }
-    return OK;
+    assistant_functions(g->rq->arena, tools, &g->in);
+    g->in.model = request_model(g->rq, r->app.model.name);
+    if (!g->in.model)
+        return fail_model_not_found_native(&g->rq->fault);
+    return assistant_tool_choice(g->rq, json_get(g->object, "tool_choice"), &g->in);
 }
 
 static bool is_function(const struct going *g, str name)
@@ -356,10 +436,11 @@ static void add_output(struct buf *b, str id, str output)
     buf_add_char(b, '}');
 }
 
-/* Plug-ins are called; *ret_waits: there are functions, which the client has to call. */
-SUSPENDS static enum err call(struct going *g, const struct app_said *said, bool *ret_waits)
+/* Plug-ins are called. g->required: there are functions, which the client has to call. */
+SUSPENDS static enum err call(struct going *g, const struct app_said *said)
 {
     struct buf details, pending;
+    str        all, body;
     enum err   e = OK;
 
     buf_init(&details, g->rq->arena, SIZE_MAX / 2);
@@ -387,18 +468,17 @@ SUSPENDS static enum err call(struct going *g, const struct app_said *said, bool
     buf_add_char(&details, ']');
     if (e)
         return e;
-    *ret_waits = pending.len > 0;
-    e = put_step(g, "tool_calls", pending.len ? "in_progress" : "completed", buf_str(&details));
-    if (!e && pending.len)
-        return enter(g, S("in_progress"), S("requires_action"),
-                     arena_printf(g->rq->arena,
-                                  "{\"type\":\"submit_tool_outputs\",\"submit_tool_outputs\":{\"tool_calls\":[%.*s]}}",
-                                  STR_ARG(buf_str(&pending))),
-                     (str){ 0 });
-    if (!e)
-        e = emit(g, "thread.run.step.completed", step_json(g, "tool_calls", "completed", buf_str(&details)));
-    g->step = (str){ 0 };
-    return e;
+    all = step_details(g, "tool_calls", buf_str(&details));
+    tell(g, "thread.run.step", "delta",
+         arena_printf(g->rq->arena,
+                      "{\"id\":\"%.*s\",\"object\":\"thread.run.step.delta\",\"delta\":{\"step_details\":%.*s}}",
+                      STR_ARG(g->step.id), STR_ARG(all)));
+    if (!pending.len)
+        return end_step(g, "completed", all);
+    g->required =
+        arena_printf(g->rq->arena, "{\"type\":\"submit_tool_outputs\",\"submit_tool_outputs\":{\"tool_calls\":[%.*s]}}",
+                     STR_ARG(buf_str(&pending)));
+    return part_change(g, &g->step, STEP_KIND, g->id, "in_progress", "step_details", all, &body);
 }
 
 /* ---- running ---- */
@@ -428,86 +508,109 @@ SUSPENDS static enum err prepare(struct going *g)
 SUSPENDS static enum err rounds(struct going *g)
 {
     const struct app_listener to = { hear, g };
-    struct app_said           said;
-    bool                      waits = false;
     enum err                  e = OK;
 
     for (int i = 0; i <= APPS_TOOL_ROUNDS_MAX && !e; i++) {
+        if (g->inner.len && g->in.tool_choice != CHAT_TOOLS_NONE)
+            g->in.tool_choice = CHAT_TOOLS_AUTO; /* what was to be called has been */
         e = read_messages(g);
         if (!e)
-            e = app_model_step(g->app, &g->app->app.model, &g->in, &to, &said);
-        if (!e && !said.call_count) {
-            if (!g->message.len)
-                e = begin_message(g);
-            return e ? e : end_message(g, buf_str(&said.text));
-        }
-        if (!e && g->message.len) /* it has said something before it calls */
-            e = end_message(g, buf_str(&said.text));
+            e = app_model_step(g->app, &g->app->app.model, &g->in, &to, &g->said);
+        if (!e && !g->said.call_count && !g->message.id.len)
+            e = begin_message(g);
+        if (!e && g->message.id.len)
+            e = end_message(g, "completed", "completed");
+        if (!e && !g->said.call_count)
+            return OK;
         if (!e)
-            e = call(g, &said, &waits);
-        if (!e && waits)
-            return ERR_EXISTS; /* not yet over */
+            e = call(g, &g->said);
+        if (!e && g->required.len)
+            return OK;
     }
     return e ? e : app_fail(g->app, "the model has called tools %d times without an answer", APPS_TOOL_ROUNDS_MAX + 1);
 }
 
-/* It was cancelled: that is its end. Else it was cut off by its client or by the end of the server, and has failed. */
-SUSPENDS static enum err end_cut(struct going *g, enum err why)
+/* It was cancelled, or its time is over; else it was cut off by the end of the server, and has failed. */
+SUSPENDS static enum err end_early(struct going *g, enum err why)
 {
     struct assistant_get get = { .id = g->id, .kind = RUN_KIND, .owner = g->thread };
-    enum err             e = assistant_get(g->rq, &get);
+    struct fault         fault = g->rq->fault;
+    str                  error = { 0 };
+    const char          *status = "failed";
+    bool late = g->app && loop_now_us(fiber_loop()) >= g->app->deadline_us; /* a model may call it its own refusal */
+    enum err e = assistant_get(g->rq, &get);
 
-    if (e || !str_eq(get.status, S("in_progress")))
-        return e ? e : emit(g, "thread.run.cancelled", get.body);
-    if (!fault_is_set(&g->rq->fault)) {
-        (void)fail_internal_server_error(&g->rq->fault); /* REF: E213 */
-        (void)fault_detail(&g->rq->fault, str_from_cstr(err_text(why)));
+    if (e)
+        return e; /* its thread has been deleted */
+    if (str_eq(get.status, S("cancelling"))) {
+        status = "cancelled";
+    } else if (!str_eq(get.status, S("in_progress"))) { /* ended by somebody else */
+        tell(g, "thread.run", str_to_cstr(g->rq->arena, get.status), get.body);
+        return OK;
+    } else if (late) {
+        status = "expired";
+    } else {
+        if (!fault_is_set(&fault)) {
+            (void)fail_internal_server_error(&fault); /* REF: E213 */
+            (void)fault_detail(&fault, str_from_cstr(err_text(why)));
+        }
+        error = assistant_error(g->rq, &fault);
     }
-    e = enter(g, S("in_progress"), S("failed"), (str){ 0 }, assistant_error(g->rq, &g->rq->fault));
-    return e == ERR_CANCELLED ? OK : e;
+    if (g->message.id.len)
+        e = end_message(g, "incomplete", status);
+    else if (g->step.id.len)
+        e = end_step(g, status, json_text(g->rq->arena, json_get(g->step.body, "step_details")));
+    return e ? e : enter(g, S("in_progress cancelling"), str_from_cstr(status), (str){ 0 }, error);
 }
 
-enum err run_go(struct request *rq, str thread, str id, const struct run_sink *sink)
+SUSPENDS static void go(struct going *g)
 {
-    struct going         g = { .rq = rq, .thread = thread, .id = id, .sink = sink };
-    struct assistant_get get = { .id = id, .kind = RUN_KIND, .owner = thread };
+    struct assistant_get get = { .id = g->id, .kind = RUN_KIND, .owner = g->thread };
     yyjson_val          *state, *v;
     size_t               i, n;
-    enum err             e = assistant_get(rq, &get);
+    enum err             e = assistant_get(g->rq, &get);
 
-    might_suspend();
     if (e)
-        return e;
-    g.object = json_parse_copy(rq->arena, get.body);
-    g.assistant = json_str(json_get(g.object, "assistant_id"));
-    (void)json_to_i64(json_get(json_get(g.object, "usage"), "input_tokens"), &g.input_tokens);
-    (void)json_to_i64(json_get(json_get(g.object, "usage"), "output_tokens"), &g.output_tokens);
-    state = json_parse_copy(rq->arena, get.state);
-    buf_init(&g.inner, rq->arena, SIZE_MAX / 2);
+        return;
+    g->object = json_parse_copy(g->rq->arena, get.body);
+    g->assistant = json_str(json_get(g->object, "assistant_id"));
+    (void)json_to_i64(json_get(json_get(g->object, "usage"), "input_tokens"), &g->input_tokens);
+    (void)json_to_i64(json_get(json_get(g->object, "usage"), "output_tokens"), &g->output_tokens);
+    state = json_parse_copy(g->rq->arena, get.state);
+    buf_init(&g->inner, g->rq->arena, SIZE_MAX / 2);
     yyjson_arr_foreach(json_get(state, "messages"), i, n, v)
     {
         if (i)
-            buf_add_char(&g.inner, ',');
-        buf_add(&g.inner, json_text(rq->arena, v));
+            buf_add_char(&g->inner, ',');
+        buf_add(&g->inner, json_text(g->rq->arena, v));
     }
     if (!state) /* it has not waited yet */
-        e = emit(&g, "thread.run.created", get.body);
+        tell(g, "thread.run", "created", get.body);
+    tell(g, "thread.run", "queued", get.body);
+    e = enter(g, S("queued"), S("in_progress"), (str){ 0 }, (str){ 0 });
+    if (!e) {
+        beat_start(g);
+        e = prepare(g);
+    }
     if (!e)
-        e = emit(&g, "thread.run.queued", get.body);
-    if (!e)
-        e = enter(&g, S("queued"), S("in_progress"), (str){ 0 }, (str){ 0 });
-    if (!e)
-        e = prepare(&g);
-    if (!e)
-        e = rounds(&g);
+        e = rounds(g);
     fiber_deadline_set(DEADLINE_NONE);
-    if (e == ERR_EXISTS)
-        return OK;
+    beat_stop(g);
     if (!e)
-        e = enter(&g, S("in_progress"), S("completed"), (str){ 0 }, (str){ 0 });
+        e = enter(g, S("in_progress"), g->required.len ? S("requires_action") : S("completed"), g->required,
+                  (str){ 0 });
     if (e)
-        (void)end_cut(&g, e); /* it is told in the run's object and events */
-    return e == ERR_CANCELLED ? e : OK;
+        (void)end_early(g, e); /* what cannot be written is told by the lease */
+}
+
+void run_go(struct request *rq, str thread, str id, struct assistant_feed *feed)
+{
+    struct going g = { .rq = rq, .thread = thread, .id = id, .feed = feed };
+
+    might_suspend();
+    go(&g);
+    assistant_feed_add(feed, "done", S("[DONE]"));
+    assistant_feed_end(feed);
 }
 
 /* ---- what clients do with one ---- */
@@ -529,15 +632,18 @@ static yyjson_val *output_for(yyjson_val *outputs, str id, size_t at)
 }
 
 /* The step of the calls, with what came of them. */
-SUSPENDS static enum err complete_step(struct request *rq, str run, str step, yyjson_val *calls, yyjson_val *outputs)
+SUSPENDS static enum err complete_step(struct request *rq, str run, str step, yyjson_val *calls, yyjson_val *outputs,
+                                       struct assistant_feed *feed)
 {
     struct assistant_get    get = { .id = step, .kind = STEP_KIND, .owner = run };
-    struct assistant_update u = { .id = step, .kind = STEP_KIND, .owner = run };
-    struct assistant_field  values[2] = { { "status", "\"completed\"" } };
-    yyjson_val             *old, *one;
-    struct buf              b;
-    size_t                  i, n;
-    enum err                e = assistant_get(rq, &get);
+    struct assistant_update u = {
+        .id = step, .kind = STEP_KIND, .owner = run, .from = S("in_progress"), .status = S("completed")
+    };
+    struct assistant_field values[2] = { { "status", "\"completed\"" } };
+    yyjson_val            *old, *one;
+    struct buf             b;
+    size_t                 i, n;
+    enum err               e = assistant_get(rq, &get);
 
     if (e)
         return e;
@@ -565,15 +671,28 @@ SUSPENDS static enum err complete_step(struct request *rq, str run, str step, yy
     values[1] = (struct assistant_field){ "step_details", str_to_cstr(rq->arena, buf_str(&b)) };
     u.body = assistant_replace(rq->arena, json_parse_copy(rq->arena, get.body), values, 2);
     e = assistant_update(rq, &u);
-    return e == ERR_NOT_FOUND ? OK : e;
+    if (!e)
+        assistant_feed_add(feed, "thread.run.step.completed", u.body);
+    return e;
 }
 
-enum err run_submit(struct request *rq, str thread, str id, yyjson_val *outputs, str *ret)
+/* REF: W641. As it is by now. */
+SUSPENDS static enum err refuse_outputs(struct request *rq, struct assistant_get *get)
 {
-    struct assistant_get    get = { .id = id, .kind = RUN_KIND, .owner = thread };
-    struct assistant_update u = {
-        .id = id, .kind = RUN_KIND, .owner = thread, .from = S("requires_action"), .status = S("queued")
-    };
+    enum err e = assistant_get(rq, get);
+
+    return e ? e : fail_run_not_waiting(&rq->fault, get->id, get->status);
+}
+
+enum err run_submit(struct request *rq, str thread, str id, yyjson_val *outputs, struct assistant_feed *feed, str *ret)
+{
+    struct assistant_get         get = { .id = id, .kind = RUN_KIND, .owner = thread };
+    struct assistant_update      u = { .id = id,
+                                       .kind = RUN_KIND,
+                                       .owner = thread,
+                                       .from = S("requires_action"),
+                                       .status = S("queued"),
+                                       .due_ms = clock_machine_ms() + ASSISTANTS_LEASE_MS };
     const struct assistant_field values[] = { { "status", "\"queued\"" }, { "required_action", "null" } };
     yyjson_val                  *object, *state, *calls, *one;
     struct buf                   inner;
@@ -586,7 +705,9 @@ enum err run_submit(struct request *rq, str thread, str id, yyjson_val *outputs,
     object = json_parse_copy(rq->arena, get.body);
     state = json_parse_copy(rq->arena, get.state);
     calls = json_get(json_get(json_get(object, "required_action"), "submit_tool_outputs"), "tool_calls");
-    if (!str_eq(get.status, S("requires_action")) || !yyjson_is_arr(outputs))
+    if (!str_eq(get.status, S("requires_action")))
+        return fail_run_not_waiting(&rq->fault, id, get.status); /* REF: W641 */
+    if (!yyjson_is_arr(outputs))
         return fail_parameter_missing_named(&rq->fault, S("tool_outputs"));
     buf_init(&inner, rq->arena, SIZE_MAX / 2);
     yyjson_arr_foreach(json_get(state, "messages"), i, n, one)
@@ -604,35 +725,47 @@ enum err run_submit(struct request *rq, str thread, str id, yyjson_val *outputs,
             return fail_parameter_missing_named(&rq->fault, S("tool_outputs"));
         add_output(&inner, call_id, json_str(output));
     }
-    e = complete_step(rq, id, json_str(json_get(state, "step")), calls, outputs);
+    e = complete_step(rq, id, json_str(json_get(state, "step")), calls, outputs, feed);
     if (e)
-        return e;
+        return e == ERR_NOT_FOUND ? refuse_outputs(rq, &get) : e; /* another call was faster */
     *ret = u.body = assistant_replace(rq->arena, object, values, ARRAY_LEN(values));
-    u.state = arena_printf(rq->arena, "{\"messages\":[%.*s],\"since\":%lld}", STR_ARG(buf_str(&inner)),
-                           (long long)assistant_now_ms());
+    u.state = arena_printf(rq->arena, "{\"messages\":[%.*s]}", STR_ARG(buf_str(&inner)));
     e = assistant_update(rq, &u);
-    return e == ERR_NOT_FOUND ? fail_parameter_missing_named(&rq->fault, S("tool_outputs")) : e;
+    return e == ERR_NOT_FOUND ? refuse_outputs(rq, &get) : e;
+}
+
+/* The run, in a status that it goes to from one of `from`. ERR_NOT_FOUND: it is in another. */
+SUSPENDS static enum err leave(struct request *rq, const struct assistant_get *get, str from, const char *status,
+                               int64_t due_ms, str *ret)
+{
+    struct assistant_update      u = { .id = get->id,
+                                       .kind = RUN_KIND,
+                                       .owner = get->owner,
+                                       .from = from,
+                                       .status = str_from_cstr(status),
+                                       .state = get->state,
+                                       .due_ms = due_ms };
+    const struct assistant_field values[] = { { "status", arena_printf(rq->arena, "\"%s\"", status).ptr },
+                                              { "required_action", "null" } };
+
+    *ret = u.body = assistant_replace(rq->arena, json_parse_copy(rq->arena, get->body), values, ARRAY_LEN(values));
+    return assistant_update(rq, &u);
 }
 
 enum err run_cancel(struct request *rq, str thread, str id, str *ret)
 {
-    struct assistant_get         get = { .id = id, .kind = RUN_KIND, .owner = thread };
-    struct assistant_update      u = { .id = id,
-                                       .kind = RUN_KIND,
-                                       .owner = thread,
-                                       .from = S("queued in_progress requires_action"),
-                                       .status = S("cancelled") };
-    const struct assistant_field values[] = { { "status", "\"cancelled\"" }, { "required_action", "null" } };
-    enum err                     e = assistant_get(rq, &get);
+    struct assistant_get get = { .id = id, .kind = RUN_KIND, .owner = thread };
+    enum err             e = assistant_get(rq, &get);
 
     might_suspend();
     if (e)
         return e;
-    *ret = u.body = assistant_replace(rq->arena, json_parse_copy(rq->arena, get.body), values, ARRAY_LEN(values));
-    e = assistant_update(rq, &u);
-    if (e == ERR_NOT_FOUND) { /* it has ended: it stays as it is */
-        *ret = get.body;
-        return OK;
-    }
+    e = leave(rq, &get, S("queued requires_action"), "cancelled", 0, ret);
+    if (e == ERR_NOT_FOUND) /* whoever runs it ends it */
+        e = leave(rq, &get, S("in_progress"), "cancelling", ASSISTANT_DUE_KEEP, ret);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = assistant_get(rq, &get); /* it has ended, or is about to: it stays as it is */
+    *ret = get.body;
     return e;
 }

@@ -83,7 +83,7 @@ int64_t assistant_now_ms(void)
 
 static enum err refuse_store(struct request *rq, enum err e)
 {
-    if (!e || e == ERR_CANCELLED || e == ERR_NOT_FOUND)
+    if (!e || e == ERR_CANCELLED || e == ERR_NOT_FOUND || e == ERR_EXISTS)
         return e;
     (void)fail_internal_server_error(&rq->fault); /* REF: E213 */
     return fault_detail(&rq->fault, S("an object of assistants cannot be stored or read"));
@@ -98,6 +98,17 @@ enum err assistant_put(struct request *rq, const struct assistant_row *row)
     return refuse_store(rq, store_run_together(rq->services->store, assistant_put_job, NULL, &r));
 }
 
+/* A run that nobody works on any more has failed: its server was killed. */
+SUSPENDS static enum err sweep(struct request *rq)
+{
+    struct assistant_sweep s;
+    struct fault           lost = { 0 };
+
+    (void)fail_internal_server_error(&lost); /* REF: E213 */
+    s.lost = assistant_error(rq, &lost);
+    return store_run_together(rq->services->store, assistant_sweep_job, NULL, &s);
+}
+
 enum err assistant_get(struct request *rq, struct assistant_get *g)
 {
     enum err e;
@@ -105,7 +116,13 @@ enum err assistant_get(struct request *rq, struct assistant_get *g)
     might_suspend();
     g->arena = rq->arena;
     g->workspace = rq->workspace;
-    e = refuse_store(rq, store_run(rq->services->store, assistant_get_job, g));
+    e = store_run(rq->services->store, assistant_get_job, g);
+    if (!e && g->due) {
+        e = sweep(rq);
+        if (!e)
+            e = store_run(rq->services->store, assistant_get_job, g);
+    }
+    e = refuse_store(rq, e);
     return e == ERR_NOT_FOUND ? fail_resource_not_found(&rq->fault) : e; /* REF: E201 */
 }
 
@@ -279,19 +296,44 @@ static enum err check_message(struct request *rq, yyjson_val *body)
     return check_metadata(rq, json_get(body, "metadata"));
 }
 
-SUSPENDS static enum err put_message(struct request *rq, str thread, yyjson_val *body, str *ret)
+/* REF: W640. */
+SUSPENDS static enum err put_idle(struct request *rq, const struct assistant_row *row)
 {
-    struct assistant_row row = { .kind = MESSAGE_KIND, .owner = thread, .id = assistant_id(rq->arena, "message") };
+    enum err e = assistant_put(rq, row);
 
-    *ret = row.body = assistant_message(rq, row.id, thread, (str){ 0 }, (str){ 0 }, S("user"),
-                                        json_str(json_get(body, "content")), json_get(body, "metadata"));
-    return assistant_put(rq, &row);
+    return e == ERR_EXISTS ? fail_run_open(&rq->fault, row->owner) : e;
 }
 
-str assistant_message(struct request *rq, str id, str thread, str assistant, str run, str role, str text,
-                      yyjson_val *metadata)
+SUSPENDS static enum err put_message(struct request *rq, str thread, yyjson_val *body, str *ret)
+{
+    struct assistant_row row = {
+        .kind = MESSAGE_KIND, .owner = thread, .id = assistant_id(rq->arena, "message"), .idle = true
+    };
+
+    *ret = row.body = assistant_message(rq, row.id, thread, (str){ 0 }, (str){ 0 }, S("user"), body, (str){ 0 });
+    return put_idle(rq, &row);
+}
+
+str assistant_content(struct arena *a, str text)
 {
     struct buf b;
+
+    buf_init(&b, a, SIZE_MAX / 2);
+    buf_add_char(&b, '[');
+    if (text.len) {
+        buf_add(&b, S("{\"type\":\"text\",\"text\":{\"value\":"));
+        json_add_str(&b, text);
+        buf_add(&b, S(",\"annotations\":[]}}"));
+    }
+    buf_add_char(&b, ']');
+    return buf_str(&b);
+}
+
+str assistant_message(struct request *rq, str id, str thread, str assistant, str run, str role, yyjson_val *said,
+                      str status)
+{
+    yyjson_val *metadata = json_get(said, "metadata");
+    struct buf  b;
 
     begin_object(&b, rq->arena, id, "thread.message");
     buf_add(&b, S(",\"thread_id\":"));
@@ -302,15 +344,11 @@ str assistant_message(struct request *rq, str id, str thread, str assistant, str
     json_add_str(&b, run);
     buf_add(&b, S(",\"file_ids\":[],\"role\":"));
     json_add_str(&b, role);
-    buf_add(&b, S(",\"content\":["));
-    if (text.len) {
-        buf_add(&b, S("{\"type\":\"text\",\"text\":{\"value\":"));
-        json_add_str(&b, text);
-        buf_add(&b, S(",\"annotations\":[]}}"));
-    }
-    buf_add(&b, S("],\"metadata\":"));
+    buf_add(&b, S(",\"content\":"));
+    buf_add(&b, assistant_content(rq->arena, json_str(json_get(said, "content"))));
+    buf_add(&b, S(",\"metadata\":"));
     buf_add(&b, metadata ? json_text(rq->arena, metadata) : S("{}"));
-    buf_add(&b, S(",\"name\":\"\",\"plugin_call\":{},\"tool_calls\":[],\"status\":\"\"}"));
+    buf_addf(&b, ",\"name\":\"\",\"plugin_call\":{},\"tool_calls\":[],\"status\":\"%.*s\"}", STR_ARG(status));
     return buf_str(&b);
 }
 
@@ -367,6 +405,47 @@ enum err message_create(struct request *rq, str thread, yyjson_val *body, str *r
 
 /* ---- runs ---- */
 
+void assistant_functions(struct arena *a, yyjson_val *tools, struct chat_input *in)
+{
+    size_t      i, n, room = in->tool_count + yyjson_arr_size(tools);
+    yyjson_val *tool;
+
+    in->tools = arena_realloc(a, in->tools, in->tool_count * sizeof(*in->tools), room * sizeof(*in->tools));
+    yyjson_arr_foreach(tools, i, n, tool)
+    {
+        yyjson_val *function = json_get(tool, "function");
+
+        if (str_eq(json_str(json_get(tool, "type")), S("function")))
+            in->tools[in->tool_count++] =
+                (struct chat_tool){ .name = json_str(json_get(function, "name")),
+                                    .description = json_str(json_get(function, "description")),
+                                    .parameters = json_get(function, "parameters"),
+                                    .raw = tool,
+                                    .text = json_text(a, tool) };
+    }
+}
+
+enum err assistant_tool_choice(struct request *rq, yyjson_val *choice, struct chat_input *in)
+{
+    str text;
+
+    if (!choice)
+        return OK;
+    text = arena_printf(rq->arena, "{\"tool_choice\":%.*s}", STR_ARG(json_text(rq->arena, choice)));
+    return params_read(rq, &chat_params_native_parameters, json_parse_copy(rq->arena, text), in->model, in);
+}
+
+static enum err check_choice(struct request *rq, yyjson_val *body, yyjson_val *assistant)
+{
+    yyjson_val       *model = json_get(body, "model"), *tools = json_get(body, "tools");
+    struct chat_input in = { .model = request_model(rq, json_str(model ? model : json_get(assistant, "model"))) };
+
+    if (!in.model)
+        return fail_model_not_found_native(&rq->fault);
+    assistant_functions(rq->arena, tools ? tools : json_get(assistant, "tools"), &in);
+    return assistant_tool_choice(rq, json_get(body, "tool_choice"), &in);
+}
+
 enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_id, str *ret)
 {
     static const struct assistant_field before[] = { { "required_action", "null" }, { "last_error", "null" },
@@ -381,20 +460,21 @@ enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_i
                                                    { "stop", "null" },
                                                    { "tool_choice", "null" },
                                                    { "truncation_strategy", "null" } };
-    struct assistant_row                row = {
-                       .kind = RUN_KIND, .owner = thread, .id = assistant_id(rq->arena, "run"), .status = S("queued")
-    };
-    struct assistant_get g = { .id = json_str(json_get(body, "assistant_id")), .kind = ASSISTANT_KIND };
-    str                  told, added = json_str(json_get(body, "additional_instructions"));
-    yyjson_val          *assistant;
-    struct buf           b;
-    enum err             e = thread_check(rq, thread);
+    struct assistant_row                row = { .kind = RUN_KIND,
+                                                .owner = thread,
+                                                .id = assistant_id(rq->arena, "run"),
+                                                .status = S("queued"),
+                                                .idle = true,
+                                                .due_ms = clock_machine_ms() + ASSISTANTS_LEASE_MS };
+    struct assistant_get                g = { .id = json_str(json_get(body, "assistant_id")), .kind = ASSISTANT_KIND };
+    str                                 told, added = json_str(json_get(body, "additional_instructions"));
+    yyjson_val                         *assistant;
+    struct buf                          b;
+    enum err                            e = thread_check(rq, thread);
 
     might_suspend();
     if (!e && !g.id.len)
         return refuse_field(rq, "assistant_id");
-    if (!e && json_get(body, "tool_choice"))
-        return fail_app_parameter_unserved(&rq->fault, S("tool_choice")); /* REF: D004 */
     if (!e)
         e = assistant_get(rq, &g);
     if (!e)
@@ -402,6 +482,9 @@ enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_i
     if (e)
         return e;
     assistant = json_parse_copy(rq->arena, g.body);
+    e = check_choice(rq, body, assistant);
+    if (e)
+        return e;
     told = json_str(json_get(body, "instructions"));
     told = told.len ? told : json_str(json_get(assistant, "instructions"));
     if (added.len)
@@ -420,37 +503,10 @@ enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_i
     buf_add_char(&b, '}');
     *ret_id = row.id;
     *ret = row.body = buf_str(&b);
-    return assistant_put(rq, &row);
+    return put_idle(rq, &row);
 }
 
 /* ---- all kinds ---- */
-
-#define LATE_MS INT64_C(10000) /* behind the time that a run may take */
-
-/* A run whose server was killed has failed: nobody works on it any more. */
-SUSPENDS static enum err bury(struct request *rq, struct assistant_get *g)
-{
-    struct assistant_field  values[] = { { "status", "\"failed\"" }, { "last_error", NULL } };
-    struct fault            why = { 0 };
-    struct assistant_update u = {
-        .id = g->id, .kind = g->kind, .owner = g->owner, .from = S("queued in_progress"), .status = S("failed")
-    };
-    yyjson_val *object = json_parse_copy(rq->arena, g->body);
-    int64_t     since = 0;
-    enum err    e;
-
-    if (!json_to_i64(json_get(json_parse_copy(rq->arena, g->state), "since"), &since))
-        (void)json_to_i64(json_get(object, "created_at"), &since);
-    if (!words_have(u.from, g->status) || assistant_now_ms() - since <= rq->settings->apps.time_ms + LATE_MS)
-        return OK;
-    (void)fail_internal_server_error(&why); /* REF: E213 */
-    values[1].absent = str_to_cstr(rq->arena, assistant_error(rq, &why));
-    u.body = assistant_replace(rq->arena, object, values, ARRAY_LEN(values));
-    e = assistant_update(rq, &u);
-    if (!e)
-        g->body = u.body;
-    return e == ERR_NOT_FOUND ? OK : e; /* it has ended at this very moment */
-}
 
 enum err assistant_object_get(struct request *rq, str kind, str owner, str id, str *ret)
 {
@@ -458,8 +514,6 @@ enum err assistant_object_get(struct request *rq, str kind, str owner, str id, s
     enum err             e = assistant_get(rq, &g);
 
     might_suspend();
-    if (!e && str_eq(kind, RUN_KIND))
-        e = bury(rq, &g);
     *ret = g.body;
     return e;
 }
@@ -470,7 +524,7 @@ enum err assistant_object_change(struct request *rq, str kind, str owner, str id
     bool                    whole = str_eq(kind, ASSISTANT_KIND);
     struct assistant_field  values[ARRAY_LEN(assistant_fields)];
     size_t                  count = 0;
-    struct assistant_update u = { .id = id, .kind = kind, .owner = owner };
+    struct assistant_update u = { .id = id, .kind = kind, .owner = owner, .due_ms = ASSISTANT_DUE_KEEP };
     enum err                e = assistant_get(rq, &g);
 
     might_suspend();

@@ -2,10 +2,13 @@
  *
  * An object is made or changed from a body, stored, and given back as JSON without its request_id. All belong to a workspace.
  *
- *      queued -> in_progress -> completed | failed
- *         |          |   '--> requires_action -- outputs are submitted --> queued
- *         '----------'----------------'-- cancelled
+ *      queued --> in_progress ---> completed | failed | expired
+ *        ^  |       |  '---> cancelling ---> cancelled
+ *        |  '-----> | -----------------------^ (at once, from queued and requires_action)
+ *        '-- requires_action ---> expired
  *
+ * A thread has at most one run that has not ended. It goes on behind its call, whether or not its client stays, on a fiber that renews
+ * its lease (store/assistants.h); one that has been cancelled notices within ASSISTANTS_LOOK_MS.
  * A run asks the model with the last messages of its thread, calls plug-ins by itself, and waits for its client where the model calls
  * a function. Spec: platform.md §4.12.
  */
@@ -14,6 +17,8 @@
 
 #include "contract/json.h"
 #include "contract/request.h"
+
+struct assistant_feed;
 
 #define ASSISTANT_KIND S("assistant")
 #define THREAD_KIND    S("thread")
@@ -25,7 +30,7 @@
 SUSPENDS enum err assistant_create(struct request *rq, yyjson_val *body, str *ret);
 SUSPENDS enum err thread_create(struct request *rq, yyjson_val *body, str *ret_id, str *ret);
 SUSPENDS enum err message_create(struct request *rq, str thread, yyjson_val *body, str *ret);
-/* It is queued, and not run. */
+/* It is queued, and not run. REF: W640, as of a message. */
 SUSPENDS enum err run_create(struct request *rq, str thread, yyjson_val *body, str *ret_id, str *ret);
 
 /* The object; E201. */
@@ -45,17 +50,13 @@ SUSPENDS enum err assistant_objects_list(struct request *rq, str kind, str owner
 
 /* ---- runs ---- */
 
-/* Where the events of a run go: "thread.run.created" and its object. */
-struct run_sink {
-    SUSPENDS enum err (*emit)(void *arg, const char *event, str object);
-    void *arg;
-};
+/* Runs a queued one until it ends or waits, and then ends the feed, which may be NULL. Its refusals are its own: they are in its object. */
+SUSPENDS void run_go(struct request *rq, str thread, str id, struct assistant_feed *feed);
 
-/* Runs a queued one until it ends or waits; `sink` may be NULL. Its refusals are its own: they are in its object. */
-SUSPENDS enum err run_go(struct request *rq, str thread, str id, const struct run_sink *sink);
-
-/* The outputs of all calls that it waits for; it is queued again. */
-SUSPENDS enum err run_submit(struct request *rq, str thread, str id, yyjson_val *outputs, str *ret);
+/* The outputs of all calls that it waits for; it is queued again. REF: W641. */
+SUSPENDS enum err run_submit(struct request *rq, str thread, str id, yyjson_val *outputs, struct assistant_feed *feed,
+                             str *ret);
+/* One that is in progress is "cancelling" first; one that has ended stays as it is. */
 SUSPENDS enum err run_cancel(struct request *rq, str thread, str id, str *ret);
 
 #endif

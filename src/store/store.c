@@ -274,6 +274,12 @@ static const char *const migrations[] = {
 
     /* How a task fails on purpose (access/faults.h): mostly not at all. */
     "ALTER TABLE tasks ADD COLUMN fault TEXT NOT NULL DEFAULT '';",
+
+    /* When a run ends by itself; those of before have had their time. */
+    "ALTER TABLE assistant_objects ADD COLUMN due_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE assistant_objects SET due_ms = 1"
+    "  WHERE kind = 'run' AND status IN ('queued', 'in_progress', 'requires_action');"
+    "CREATE INDEX assistant_objects_due ON assistant_objects (due_ms) WHERE due_ms > 0;",
 };
 
 /* What the operator can do about it. */

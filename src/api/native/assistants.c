@@ -6,7 +6,9 @@
 #include "api/reply.h"
 #include "contract/assistants_params.gen.h"
 #include "contract/errors.gen.h"
+#include "loop/loop.h"
 #include "net/http_server.h"
+#include "service/assistant_feed.h"
 #include "service/assistants.h"
 
 #define PARTS_MAX 6
@@ -137,59 +139,53 @@ SUSPENDS static enum err manage(struct request *rq, str kind, str owner, str id,
 
 /* ---- runs ---- */
 
-SUSPENDS static enum err send_event(void *arg, const char *event, str object)
-{
-    struct request *rq = arg;
-    struct buf     *b;
-    enum err        e;
-
-    if (!http_begun(rq->x)) {
-        reply_stream_begin(rq, 200);
-        request_phase(rq, PHASE_STREAM);
-    }
-    b = http_stream_buf(rq->x);
-    buf_addf(b, "event:%s\ndata:", event);
-    buf_add(b, object);
-    buf_add(b, S("\n\n"));
-    e = http_stream_flush(rq->x);
-    return e == ERR_EOF ? ERR_CANCELLED : e; /* the client's end is not the run's */
-}
+/* A run runs behind its call, on a place that is taken before it is made; its events come back through the feed. */
+struct start {
+    struct request        *own;
+    struct assistant_feed *feed; /* NULL: not streamed */
+};
 
 struct behind {
-    str thread, run;
+    str                    thread, run;
+    struct assistant_feed *feed;
 };
 
 SUSPENDS static void run_behind(struct request *rq, void *arg)
 {
     struct behind *h = arg;
 
-    (void)run_go(rq, h->thread, h->run, NULL); /* how it ended is in its object */
+    run_go(rq, h->thread, h->run, h->feed);
 }
-
-/* Where a run will run: as a stream on this call, or behind it, on a place that is taken before the run is made. */
-struct start {
-    bool            stream;
-    struct request *own;
-};
 
 static enum err start_prepare(struct request *rq, yyjson_val *body, struct start *ret)
 {
-    *ret = (struct start){ .stream = yyjson_is_true(json_get(body, "stream")) };
-    return ret->stream ? OK : rq->hooks->prepare(rq, &ret->own);
+    enum err e;
+
+    *ret = (struct start){ 0 };
+    e = rq->hooks->prepare(rq, &ret->own);
+    if (e || !yyjson_is_true(json_get(body, "stream")))
+        return e;
+    ret->feed = assistant_feed_open();
+    arena_defer(rq->arena, assistant_feed_close, ret->feed);
+    arena_defer(ret->own->arena, assistant_feed_close, assistant_feed_hold(ret->feed));
+    return OK;
 }
 
-SUSPENDS static enum err stream_run(struct request *rq, str thread, str run)
+/* The client's end is not the run's. */
+SUSPENDS static enum err stream_run(struct request *rq, struct assistant_feed *feed)
 {
-    const struct run_sink sink = { send_event, rq };
-    enum err              e;
+    enum err e;
 
     rq->stream = true;
-    e = run_go(rq, thread, run, &sink);
-    if (!http_begun(rq->x) || e)
-        return e;
-    rq->fault = (struct fault){ 0 }; /* the run's own: its events have told it */
-    buf_add(http_stream_buf(rq->x), S("event:done\ndata:[DONE]\n\n"));
-    return http_stream_end(rq->x);
+    fiber_deadline_set(DEADLINE_NONE); /* the run has one */
+    reply_stream_begin(rq, 200);
+    request_phase(rq, PHASE_STREAM);
+    while (!(e = assistant_feed_take(feed, http_stream_buf(rq->x)))) {
+        e = http_stream_flush(rq->x);
+        if (e)
+            return e == ERR_EOF ? ERR_CANCELLED : e;
+    }
+    return e == ERR_EOF ? http_stream_end(rq->x) : e;
 }
 
 /* `e`: how making the run, or its outputs, went. */
@@ -197,16 +193,14 @@ SUSPENDS static enum err start(struct request *rq, const struct start *st, enum 
 {
     struct behind *h;
 
-    if (st->stream)
-        return e ? e : stream_run(rq, thread, run);
     if (e) {
         rq->hooks->launch(st->own, NULL, NULL);
         return e;
     }
     h = arena_new(st->own->arena, struct behind);
-    *h = (struct behind){ arena_str(st->own->arena, thread), arena_str(st->own->arena, run) };
+    *h = (struct behind){ arena_str(st->own->arena, thread), arena_str(st->own->arena, run), st->feed };
     rq->hooks->launch(st->own, run_behind, h);
-    return reply_object(rq, object);
+    return st->feed ? stream_run(rq, st->feed) : reply_object(rq, object);
 }
 
 SUSPENDS static enum err create_run(struct request *rq, str thread, yyjson_val *body)
@@ -234,6 +228,8 @@ SUSPENDS static enum err create_thread_and_run(struct request *rq)
         return e;
     e = thread_create(rq, json_get(body, "thread"), &thread, &object);
     if (!e)
+        assistant_feed_add(st.feed, "thread.created", object);
+    if (!e)
         e = run_create(rq, thread, body, &id, &object);
     return start(rq, &st, e, thread, id, object);
 }
@@ -249,7 +245,7 @@ SUSPENDS static enum err submit(struct request *rq, str thread, str run)
         e = start_prepare(rq, body, &st);
     if (e)
         return e;
-    e = run_submit(rq, thread, run, json_get(body, "tool_outputs"), &object);
+    e = run_submit(rq, thread, run, json_get(body, "tool_outputs"), st.feed, &object);
     return start(rq, &st, e, thread, run, object);
 }
 
