@@ -5,6 +5,7 @@
 #include "contract/app.h"
 
 #include "base/num.h"
+#include "contract/apps.h"
 #include "contract/apps_params.gen.h"
 
 #include <stdarg.h>
@@ -283,6 +284,7 @@ static const struct key retrieval_keys[] = {
     { S("knowledge"), read_texts, DRAFT(bases), 0, APPS_BASES_MAX },
     { S("query"), read_template, NODE(text) },
     { S("top"), read_int, NODE(top), 1, APPS_TOP_MAX },
+    { S("rewrite"), read_text, NODE(rewriter) },
 };
 static const struct key template_keys[] = { NODE_KEYS, NEXT_KEY, { S("text"), read_template, NODE(text) } };
 static const struct key output_keys[] = {
@@ -701,7 +703,8 @@ struct app_draft {
     str          type;
     yyjson_val  *nodes, *instructions;
     struct app   app;
-    struct texts faq, variables, plugins;
+    str          references;
+    struct texts faq, variables, plugins, bases;
 };
 
 /* clang-format off */
@@ -710,6 +713,7 @@ struct app_draft {
     { S("name"), read_text, APP(name) },                               \
     { S("description"), read_text, APP(description) },                 \
     { S("type"), read_text, offsetof(struct app_draft, type) },        \
+    { S("references"), read_text, offsetof(struct app_draft, references) }, \
     { S("faq"), read_texts, offsetof(struct app_draft, faq), 0, APPS_FAQ_MAX }
 
 static const struct key agent_keys[] = {
@@ -717,6 +721,9 @@ static const struct key agent_keys[] = {
     { S("instructions"), read_any, offsetof(struct app_draft, instructions) },
     { S("variables"), read_texts, offsetof(struct app_draft, variables), 0, APPS_PROMPT_VARIABLES_MAX },
     { S("plugins"), read_texts, offsetof(struct app_draft, plugins), 0, APPS_PLUGINS_MAX },
+    { S("knowledge"), read_texts, offsetof(struct app_draft, bases), 0, APPS_BASES_MAX },
+    { S("top"), read_int, APP(top), 1, APPS_TOP_MAX },
+    { S("rewrite"), read_text, APP(rewriter) },
     MODEL_KEYS(APP(model)),
 };
 static const struct key flow_keys[] = { APP_KEYS, { S("nodes"), read_any, offsetof(struct app_draft, nodes) } };
@@ -733,6 +740,8 @@ static bool agent_read(struct reader *r, struct app_draft *d)
     d->app.variable_count = d->variables.count;
     d->app.plugins = d->plugins.at;
     d->app.plugin_count = d->plugins.count;
+    d->app.bases = d->bases.at;
+    d->app.base_count = d->bases.count;
     r->scope = &scope;
     return !d->instructions || read_template(r, d->instructions, &key, &d->app.instructions);
 }
@@ -749,6 +758,11 @@ static bool app_read_root(struct reader *r, yyjson_val *root, struct app_draft *
         return false;
     if (!d->app.name.len || d->app.name.len > 200)
         return refuse(r, "it needs a \"name\" of at most 200 bytes");
+    if (d->references.len && !str_eq(d->references, S("simple")) && !str_eq(d->references, S("indexed")))
+        return refuse(r, "\"references\" must be simple or indexed");
+    d->app.references = str_eq(d->references, S("indexed"))  ? APP_REFERENCES_INDEXED
+                        : str_eq(d->references, S("simple")) ? APP_REFERENCES_SIMPLE
+                                                             : APP_REFERENCES_NONE;
     d->app.faq = d->faq.at;
     d->app.faq_count = d->faq.count;
     if (d->app.kind == APP_AGENT)

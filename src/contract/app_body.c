@@ -6,6 +6,7 @@
 #include "contract/chat_content.h"
 #include "contract/errors.gen.h"
 #include "contract/json.h"
+#include "contract/knowledge_params.gen.h"
 
 #define IMAGES_MAX 100
 
@@ -19,6 +20,69 @@ enum err apps_read_unserved(struct request *rq, const struct param *p, yyjson_va
 {
     (void)into;
     return is_nothing(v) ? OK : fail_app_parameter_unserved(&rq->fault, p->name); /* REF: D004 */
+}
+
+/* ---- knowledge bases ---- */
+
+/* A list of at most `most` texts that are not empty. */
+static bool read_ids(struct request *rq, yyjson_val *list, size_t most, str **ret, size_t *ret_count)
+{
+    size_t      i, n;
+    yyjson_val *one;
+
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) > most)
+        return false;
+    *ret = arena_array(rq->arena, str, yyjson_arr_size(list));
+    *ret_count = 0;
+    yyjson_arr_foreach(list, i, n, one)
+    {
+        if (!json_str(one).len)
+            return false;
+        (*ret)[(*ret_count)++] = json_str(one);
+    }
+    return true;
+}
+
+static enum err refuse_rag(struct request *rq, const char *name)
+{
+    return fail_parameter_missing_named(&rq->fault, arena_printf(rq->arena, "parameters.rag_options.%s", name));
+}
+
+/* REF: E039 (platform.md §4.3). */
+enum err apps_read_rag_options(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct apps_rag *rag = &((struct apps_input *)into)->rag;
+    yyjson_val *files = json_get(v, "file_ids"), *tags = json_get(v, "tags"), *details = json_get(v, "metadata_filter"),
+               *values = json_get(v, "structured_filter"), *session = json_get(v, "session_file_ids");
+
+    if (is_nothing(v))
+        return OK;
+    if (!yyjson_is_obj(v))
+        return fail_parameter_missing_named(&rq->fault, S("parameters.rag_options"));
+    if (!read_ids(rq, json_get(v, "pipeline_ids"), APPS_BASES_MAX, &rag->bases, &rag->base_count) || !rag->base_count)
+        return refuse_rag(rq, "pipeline_ids");
+    if (files && (!yyjson_is_arr(files) || yyjson_arr_size(files) > KNOWLEDGE_FILES_MAX ||
+                  !knowledge_filter_add_list(rq->arena, &rag->filter, KNOWLEDGE_BY_FILE, files)))
+        return refuse_rag(rq, "file_ids");
+    if (details && !knowledge_filter_add(rq->arena, &rag->filter, details))
+        return refuse_rag(rq, "metadata_filter");
+    if (tags && !knowledge_filter_add_list(rq->arena, &rag->filter, KNOWLEDGE_BY_TAG, tags))
+        return refuse_rag(rq, "tags");
+    if (values && !knowledge_filter_add(rq->arena, &rag->filter, values))
+        return refuse_rag(rq, "structured_filter");
+    if (session && !is_nothing(session)) /* REF: D004: they are made with the AccessKey-signed API alone */
+        return fail_app_parameter_unserved(&rq->fault, S("rag_options.session_file_ids"));
+    (void)p;
+    return OK;
+}
+
+enum err apps_read_tag_codes(struct request *rq, const struct param *p, yyjson_val *v, void *into)
+{
+    struct apps_rag *rag = &((struct apps_input *)into)->rag;
+
+    if (is_nothing(v) || knowledge_filter_add_list(rq->arena, &rag->filter, KNOWLEDGE_BY_TAG, v))
+        return OK;
+    return fail_parameter_missing_named(&rq->fault, arena_printf(rq->arena, "input.%.*s", STR_ARG(p->name)));
 }
 
 /* ---- messages ---- */

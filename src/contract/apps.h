@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "contract/chat.h"
+#include "contract/knowledge.h"
 #include "loop/fiber.h"
 
 struct app_node;
@@ -19,6 +20,16 @@ enum app_stream_mode {
     APP_STREAM_MESSAGES,
     APP_STREAM_MESSAGES_PLUS,
     APP_STREAM_AGENT,
+};
+
+/* Which sources an answer shows: none, which they were, or marks in its text too. The order is that of the choices likewise. */
+enum app_references { APP_REFERENCES_NONE, APP_REFERENCES_SIMPLE, APP_REFERENCES_INDEXED };
+
+/* What a call says of the knowledge bases that are asked (platform.md §4.3). */
+struct apps_rag {
+    str                    *bases; /* in place of the application's own; none: those */
+    size_t                  base_count;
+    struct knowledge_filter filter;
 };
 
 struct apps_input {
@@ -33,9 +44,12 @@ struct apps_input {
 
     int      stream_mode; /* enum app_stream_mode */
     opt_bool incremental, has_thoughts, system_time, search, thinking;
-    str      model_id, reference_type;
+    str      model_id;
+    int      references; /* enum app_references */
     opt_int  rounds, top_k, seed;
     opt_num  temperature, top_p;
+
+    struct apps_rag rag;
 };
 
 /* One entry of output.thoughts. Empty texts are absent. */
@@ -46,6 +60,11 @@ struct app_thought {
     str        arguments;   /* JSON text */
     str        observation; /* what the plug-in gave */
     str        response;    /* of flows: a node as JSON text */
+};
+
+/* A piece of a knowledge base that the answer may rest on; its number is its place, from 1. */
+struct app_reference {
+    str title, document, name, text; /* document: the file's id */
 };
 
 struct app_use {
@@ -59,6 +78,9 @@ struct app_answer {
     struct buf          text;
     struct app_thought *thoughts;
     size_t              thought_count, thought_cap;
+    struct app_reference *references; /* what was retrieved, in its order */
+    size_t                reference_count;
+    bool                  shows_references;
     struct app_use     *uses; /* by model, in the order of their first call */
     size_t              use_count, use_cap;
 };

@@ -138,6 +138,11 @@ struct ocr_input {
 
 enum chat_research_format { RESEARCH_UNSET, RESEARCH_DETAILED, RESEARCH_SUMMARY };
 
+/* A piece of a document that an application's knowledge base has found; its number is its place, from 1. */
+struct chat_excerpt {
+    str name, text; /* of the file */
+};
+
 struct chat_input {
     const struct model *model;
     str                 model_name; /* as the client spelt it; repeated in the answer */
@@ -186,6 +191,9 @@ struct chat_input {
     struct ocr_input         ocr;             /* the same, read by contract/ocr.c */
     struct yyjson_val       *skill;           /* of a document model, or NULL */
     int                      research_format; /* enum chat_research_format */
+    const struct chat_excerpt *found;         /* what knowledge bases said of the question: it stands in the system message */
+    size_t                   found_count;
+    bool                     cites;           /* the answer shall have marks of it: <ref>[1]</ref> */
     struct text2sql         *sql;             /* the answer is a statement that fits these tables; or NULL */
 
     bool audio_out;    /* modalities asks for speech */

@@ -56,6 +56,7 @@ SUSPENDS static enum err load(struct app_run *r)
         return fault_detail(&rq->fault, arena_printf(rq->arena, "the definition: %.*s", STR_ARG(problem)));
     }
     r->version = l.version;
+    r->answer.shows_references = (r->in->references ? r->in->references : r->app.references) != APP_REFERENCES_NONE;
     r->turns = l.turns;
     r->turn_count = l.turn_count;
     if (l.session_found) { /* of another, or of none, a new one is begun in silence (platform.md §4.6) */
@@ -109,6 +110,8 @@ static enum err check_params(struct app_run *r)
         return yyjson_obj_size(prompt_params) > APPS_PROMPT_VARIABLES_MAX
                    ? fail_parameter_missing_named(&r->rq->fault, S("user_prompt_params"))
                    : OK;
+    if (r->in->rag.base_count && !r->app.base_count)
+        return fail_app_parameter_unserved(&r->rq->fault, S("rag_options, by a flow that retrieves nothing,"));
     if (r->in->image_count)
         return fail_app_parameter_unserved(&r->rq->fault, S("image_list"));
     for (size_t i = 0; prompt_params && i < start->param_count; i++) {

@@ -1,6 +1,7 @@
 /* app_agent.c - runs an agent: instructions, the conversation, and its plug-ins until the model answers. */
 #include "base/clock.h"
-#include "service/app_run.h"
+#include "contract/knowledge_params.gen.h"
+#include "service/app_retrieve.h"
 
 /* ---- what the model is told ---- */
 
@@ -32,6 +33,108 @@ static enum err instruct(struct app_run *r, str *ret)
         *ret = arena_printf(r->rq->arena, "%.*s%sThe current time is %.*s.", STR_ARG(*ret), ret->len ? "\n" : "",
                             STR_ARG(json_str(json_get(v.system, "time"))));
     return OK;
+}
+
+/* ---- what knowledge bases say ---- */
+
+static str observation(struct app_run *r, const struct knowledge_found *found, size_t count)
+{
+    struct buf b;
+
+    buf_init(&b, r->rq->arena, SIZE_MAX / 2);
+    buf_add_char(&b, '[');
+    for (size_t i = 0; i < count; i++) {
+        buf_add(&b, i ? S(",{\"content\":") : S("{\"content\":"));
+        json_add_str(&b, found[i].text);
+        buf_add(&b, S(",\"dataId\":"));
+        json_add_str(&b, found[i].file);
+        buf_add(&b, S(",\"dataName\":"));
+        json_add_str(&b, found[i].name);
+        buf_addf(&b, ",\"display\":true,\"id\":\"%lld\",\"images\":[],\"referenceIndex\":%zu,\"score\":",
+                 (long long)found[i].chunk, i + 1);
+        json_add_num(&b, found[i].score);
+        buf_add(&b, S(",\"title\":"));
+        json_add_str(&b, found[i].title);
+        buf_add(&b, S(",\"webSearch\":false}"));
+    }
+    buf_add_char(&b, ']');
+    return buf_str(&b);
+}
+
+static str query_json(struct app_run *r, str query)
+{
+    struct buf b;
+
+    buf_init(&b, r->rq->arena, SIZE_MAX / 2);
+    buf_add(&b, S("{\"query\":"));
+    json_add_str(&b, query);
+    buf_add_char(&b, '}');
+    return buf_str(&b);
+}
+
+/* What was found stands behind the instructions, numbered. */
+static void tell_model(struct app_run *r, const struct knowledge_found *found, size_t count, str *system,
+                       struct chat_input *in)
+{
+    struct chat_excerpt *all = arena_array(r->rq->arena, struct chat_excerpt, count);
+    struct buf           b;
+
+    buf_init(&b, r->rq->arena, SIZE_MAX / 2);
+    buf_add(&b, *system);
+    buf_add(&b, system->len ? S("\n\n") : S(""));
+    buf_add(&b, KNOWLEDGE_ANSWER_INSTRUCTIONS);
+    for (size_t i = 0; i < count; i++) {
+        buf_addf(&b, "\n\n[%zu] %.*s\n", i + 1, STR_ARG(found[i].name));
+        buf_add(&b, found[i].text);
+        all[i] = (struct chat_excerpt){ found[i].name, found[i].text };
+    }
+    in->cites = (r->in->references ? r->in->references : r->app.references) == APP_REFERENCES_INDEXED;
+    if (in->cites) {
+        buf_add(&b, S("\n\n"));
+        buf_add(&b, KNOWLEDGE_CITE_INSTRUCTIONS);
+    }
+    in->found = all;
+    in->found_count = count;
+    *system = buf_str(&b);
+}
+
+SUSPENDS static enum err consult(struct app_run *r, str *system, struct chat_input *in)
+{
+    const struct app_retrieval q = { .bases = r->app.bases,
+                                     .base_count = r->app.base_count,
+                                     .query = r->query,
+                                     .top = r->app.top,
+                                     .rewriter = r->app.rewriter };
+    struct app_step            step = { .node = S("knowledge"), .type = app_node_wire_name(APP_RETRIEVAL) };
+    struct knowledge_found    *found;
+    struct app_thought        *t;
+    size_t                     count;
+    str                        query;
+    enum err                   e;
+
+    if (!r->app.base_count && !r->in->rag.base_count)
+        return OK;
+    step.started_us = clock_mono_us();
+    e = app_retrieve(r, &q, &found, &count, &query);
+    step.input = query_json(r, e ? r->query : query);
+    if (!e)
+        step.output = observation(r, found, count);
+    else if (e == ERR_FAULT)
+        app_step_fault(r, &step);
+    else
+        step.code = S("gone");
+    app_trace(r, &step);
+    if (e)
+        return e;
+    t = app_thought_add(r);
+    t->action_type = S("agentRag");
+    t->action_name = KNOWLEDGE_RETRIEVAL_NAME;
+    t->action = S("rag");
+    t->arguments = step.input;
+    t->observation = step.output;
+    if (count)
+        tell_model(r, found, count, system, in);
+    return app_tell(r, &(struct app_event){ .kind = APP_EV_THOUGHT });
 }
 
 /* ---- what it says ---- */
@@ -189,6 +292,8 @@ enum err app_run_agent(struct app_run *r)
     enum err          e = instruct(r, &system);
 
     might_suspend();
+    if (!e)
+        e = consult(r, &system, &in);
     if (!e)
         e = app_tools(r, &in);
     if (e)

@@ -506,18 +506,19 @@ SUSPENDS static enum err do_plugin(struct doing *d)
 SUSPENDS static enum err do_retrieval(struct doing *d)
 {
     struct app_run      *r = d->run;
-    struct app_retrieval q = { .bases = d->node->bases,
-                               .base_count = d->node->base_count,
-                               .top = d->node->top.set ? (size_t)d->node->top.v : APPS_TOP_DEFAULT };
-    struct app_found    *found;
-    struct buf           texts, b;
-    size_t               count;
-    enum err             e = fill(d, &d->node->text, &q.query);
+    struct app_retrieval q = {
+        .bases = d->node->bases, .base_count = d->node->base_count, .top = d->node->top, .rewriter = d->node->rewriter
+    };
+    struct knowledge_found *found;
+    struct buf              texts, b;
+    size_t                  count;
+    str                     asked;
+    enum err                e = fill(d, &d->node->text, &q.query);
 
     if (e)
         return e;
     d->step.input = result_json(r, q.query);
-    e = app_retrieve(r->rq, &q, &found, &count);
+    e = app_retrieve(r, &q, &found, &count, &asked);
     if (e)
         return e;
     buf_init(&texts, r->rq->arena, APPS_VALUES_MAX);
@@ -527,8 +528,8 @@ SUSPENDS static enum err do_retrieval(struct doing *d)
         buf_add(&texts, i + 1 < count ? S("\n\n") : S(""));
         add_text(&b, i ? ",{\"text\":" : "{\"text\":", found[i].text);
         add_text(&b, ",\"title\":", found[i].title);
-        add_text(&b, ",\"doc_id\":", found[i].document);
-        add_text(&b, ",\"doc_name\":", found[i].document_name);
+        add_text(&b, ",\"doc_id\":", found[i].file);
+        add_text(&b, ",\"doc_name\":", found[i].name);
         buf_add(&b, S(",\"score\":"));
         json_add_num(&b, found[i].score);
         buf_add_char(&b, '}');

@@ -42,10 +42,9 @@ struct chat_message *app_messages(struct app_run *r, const struct app_model *m, 
 }
 
 /* What the call says of its model stands above what the application says. */
-static enum err prepare(struct app_run *r, struct request *part, const struct app_model *m, struct chat_input *in)
+static enum err prepare(const struct apps_input *call, struct request *part, const struct app_model *m,
+                        struct chat_input *in)
 {
-    const struct apps_input *call = r->in;
-
     in->model_name = part->model_name;
     in->model = request_model(part, in->model_name);
     if (!in->model)
@@ -162,20 +161,19 @@ SUSPENDS static enum err ask(struct app_run *r, struct request *part, struct cha
     return e == ERR_EOF ? OK : e;
 }
 
-enum err app_model_step(struct app_run *r, const struct app_model *m, struct chat_input *in,
-                        const struct app_listener *to, struct app_said *ret)
+SUSPENDS static enum err do_step(struct app_run *r, const struct apps_input *call, const struct app_model *m,
+                                 struct chat_input *in, const struct app_listener *to, struct app_said *ret)
 {
     struct request *part = request_part(r->rq, r->rq->arena);
     bool            agent = r->app.kind == APP_AGENT;
     enum err        e;
 
-    might_suspend();
     *ret = (struct app_said){ 0 };
     buf_init(&ret->text, r->rq->arena, SAID_MAX);
     buf_init(&ret->reasoning, r->rq->arena, SAID_MAX);
     part->journal = NULL; /* it has the application's own request */
-    part->model_name = agent && r->in->model_id.len ? r->in->model_id : m->name;
-    e = prepare(r, part, m, in);
+    part->model_name = agent && call->model_id.len ? call->model_id : m->name;
+    e = prepare(call, part, m, in);
     if (!e)
         e = ask(r, part, in, to, ret);
     app_rearm(r);
@@ -195,4 +193,20 @@ enum err app_model_step(struct app_run *r, const struct app_model *m, struct cha
     }
     part->hooks->ended(part, e ? 0 : 200, e);
     return e;
+}
+
+enum err app_model_step(struct app_run *r, const struct app_model *m, struct chat_input *in,
+                        const struct app_listener *to, struct app_said *ret)
+{
+    might_suspend();
+    return do_step(r, r->in, m, in, to, ret);
+}
+
+enum err app_model_ask(struct app_run *r, const struct app_model *m, struct chat_input *in,
+                       const struct app_listener *to, struct app_said *ret)
+{
+    static const struct apps_input nothing;
+
+    might_suspend();
+    return do_step(r, &nothing, m, in, to, ret);
 }

@@ -94,6 +94,9 @@ struct app_listener {
 /* Asks the model of the step: `in` has messages and tools, the rest is filled in here. REF: E229. */
 SUSPENDS enum err app_model_step(struct app_run *r, const struct app_model *m, struct chat_input *in,
                                  const struct app_listener *to, struct app_said *ret);
+/* The same of a step of the server's own: what the call says of the application's model (model_id, temperature …) is not for it. */
+SUSPENDS enum err app_model_ask(struct app_run *r, const struct app_model *m, struct chat_input *in,
+                                const struct app_listener *to, struct app_said *ret);
 /* The turns of the session that the model sees, then what is said now, behind `head` messages that the caller fills. */
 struct chat_message *app_messages(struct app_run *r, const struct app_model *m, size_t head, size_t *ret_count);
 

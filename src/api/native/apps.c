@@ -55,6 +55,31 @@ static void add_thoughts(struct request *rq, struct buf *b, const struct app_ans
     buf_add(b, S("],"));
 }
 
+/* The sources (platform.md §4.1). */
+static void add_references(struct buf *b, const struct app_answer *a)
+{
+    buf_add(b, S("\"doc_references\":["));
+    for (size_t i = 0; i < a->reference_count; i++) {
+        const struct app_reference *r = &a->references[i];
+
+        buf_addf(b, "%s{\"index_id\":\"%zu\",\"title\":", i ? "," : "", i + 1);
+        json_add_str(b, r->title);
+        buf_add(b, S(",\"doc_id\":"));
+        json_add_str(b, r->document);
+        buf_add(b, S(",\"doc_name\":"));
+        json_add_str(b, r->name);
+        buf_add(b, S(",\"text\":"));
+        json_add_str(b, r->text);
+        buf_add(b, S(",\"images\":[],\"page_number\":[]}"));
+    }
+    buf_add(b, S("],"));
+}
+
+static bool has_references(const struct app_answer *a)
+{
+    return a->shows_references && a->reference_count;
+}
+
 /* What stands behind the output: {} until a model has answered. */
 static void add_end(struct request *rq, struct buf *b, const struct app_answer *a)
 {
@@ -93,6 +118,8 @@ SUSPENDS static enum err answer_whole(struct request *rq, const struct apps_inpu
     buf_add(&b, S("{\"output\":{"));
     if (in->has_thoughts.v && a->thought_count)
         add_thoughts(rq, &b, a, 0, false);
+    if (has_references(a))
+        add_references(&b, a);
     buf_add(&b, S("\"finish_reason\":\"stop\",\"session_id\":"));
     json_add_str(&b, a->session);
     buf_add(&b, S(",\"text\":"));
@@ -111,7 +138,7 @@ struct frames {
     bool                     flow;
     enum app_stream_mode     mode;
     int64_t                  event_id;
-    size_t                   shown; /* thoughts that an incremental frame has shown whole */
+    size_t                   references; /* that an incremental frame has shown */
 };
 
 /* The message of a flow's node (platform.md §4.5). */
@@ -172,6 +199,9 @@ static void add_frame(struct frames *s, const struct app_event *ev)
         else if (ev->kind == APP_EV_THOUGHT)
             add_thoughts(s->rq, b, a, a->thought_count - 1, true);
     }
+    if (has_references(a) && (!pieces || s->references < a->reference_count))
+        add_references(b, a);
+    s->references = a->reference_count;
     if (ev->kind == APP_EV_NODE)
         add_node(b, ev);
     buf_addf(b, "\"finish_reason\":\"%s\",\"session_id\":", last ? "stop" : "null");

@@ -86,6 +86,19 @@ void seen_add_passages(struct buf *b, const struct seen_documents *s, const stru
         buf_add(b, S(" [nothing in them has a word of the question]"));
 }
 
+void seen_add_found(struct buf *b, const struct chat_excerpt *f, size_t count, bool marks)
+{
+    for (size_t i = 0; i < count && i < SEEN_FOUND_MAX; i++) {
+        bool long_one = f[i].text.len > SEEN_FOUND_TEXT;
+        str  text = long_one ? str_first(f[i].text, utf8_cut(f[i].text, SEEN_FOUND_TEXT)) : f[i].text;
+
+        buf_addf(b, " [knowledge %zu, %.*s: \"%.*s%s\"]", i + 1, STR_ARG(f[i].name), STR_ARG(text),
+                 long_one ? "…" : "");
+        if (marks)
+            buf_addf(b, "<ref>[%zu]</ref>", i + 1);
+    }
+}
+
 str seen_text(struct arena *a, const struct picture *p)
 {
     struct buf b;

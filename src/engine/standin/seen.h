@@ -8,6 +8,8 @@
 
 #define SEEN_TEXT_MAX      ((size_t)1000) /* bytes of a picture's text in a sentence */
 #define SEEN_DOCUMENTS_MAX 10             /* that are told one by one */
+#define SEEN_FOUND_MAX     3
+#define SEEN_FOUND_TEXT    ((size_t)200) /* bytes of one */
 
 /* ` [picture 1: png, 640 x 480 pixels, white 71 %, black 20 %, 1 face, text "Hello / World"]`; what nobody has looked for is not
  * mentioned. `number`: from 1. */
@@ -22,6 +24,10 @@ void seen_add_documents(struct buf *b, struct seen_documents *s, const struct ch
 
 /* Behind all of them: ` [nearest in report.pdf: "The warranty lasts 24 months."]`, or that there is nothing. */
 void seen_add_passages(struct buf *b, const struct seen_documents *s, const struct chat_passage *p, size_t count);
+
+/* ` [knowledge 1, report.pdf: "The warranty lasts 24 months."]` of what knowledge bases have found, the first of them; `marks`: each with
+ * `<ref>[1]</ref>` behind it. */
+void seen_add_found(struct buf *b, const struct chat_excerpt *f, size_t count, bool marks);
 
 /* Its lines, a line each. */
 str seen_text(struct arena *a, const struct picture *p);

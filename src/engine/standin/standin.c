@@ -205,6 +205,7 @@ SUSPENDS static enum err look(struct standin_stream *st)
     e = recall(st, &b);
     if (e)
         return e;
+    seen_add_found(&b, st->in->found, st->in->found_count, st->in->cites);
     for (size_t i = 0; st->engine->see && user && i < user->part_count; i++) {
         struct picture *p;
 
