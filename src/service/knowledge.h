@@ -53,6 +53,9 @@ SUSPENDS enum err knowledge_search(struct request *rq, const struct knowledge_qu
 /* The way of those bases, with what the call says: the first base's own counts. REF: E234. */
 SUSPENDS enum err knowledge_way(struct request *rq, const struct knowledge_query *q, struct knowledge_way *ret);
 
+/* The question, as a model rewrites it, which is a chat of the request's own: admitted and charged. REF: E233. */
+SUSPENDS enum err knowledge_rewrite(struct request *rq, str model, str query, str *ret);
+
 /* ---- indexing: one worker's ---- */
 
 struct knowledge_index_options {
