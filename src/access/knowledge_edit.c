@@ -245,6 +245,27 @@ enum err knowledge_add(struct edit *e, str workspace, str base, const struct kno
                         "isssssi", number, own.file, own.name, own.tags, own.details, own.job, clock_unix_ms());
 }
 
+enum err knowledge_ingest(struct edit *e, str workspace, str base, const str *files, size_t count, str job)
+{
+    int64_t  number = 0;
+    str      owner;
+    enum err r = base_number(e, workspace, base, &number, &owner);
+
+    if (!r && !count)
+        r = edit_run(e, NULL, "UPDATE knowledge_documents SET job = ? WHERE base = ?", "si", job, number);
+    for (size_t i = 0; i < count && !r; i++) {
+        struct knowledge_document d = { .file = files[i], .job = job };
+        int                       changed = 0;
+
+        r = edit_run(e, &changed,
+                     "UPDATE knowledge_documents SET job = ? WHERE base = ? AND file = ? AND state <> 2", "sis", job,
+                     number, files[i]);
+        if (!r && !changed)
+            r = knowledge_add(e, workspace, base, &d);
+    }
+    return r;
+}
+
 enum err knowledge_remove(struct edit *e, str workspace, str base, str file)
 {
     int64_t  number = 0;

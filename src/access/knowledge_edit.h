@@ -21,6 +21,9 @@ enum err knowledge_named(struct edit *e, str workspace, str name, str *ret_id);
 /* A file of the account becomes a document of the base: the row's `file`, `tags`, `details`, `job` say how. It is indexed again when it
  * is there already. */
 enum err knowledge_add(struct edit *e, str workspace, str base, const struct knowledge_document *d);
+/* The same for what a call says: one that is in the base, and has not failed, is left as it is, but becomes the job's. Without files all
+ * documents of the base do. */
+enum err knowledge_ingest(struct edit *e, str workspace, str base, const str *files, size_t count, str job);
 enum err knowledge_remove(struct edit *e, str workspace, str base, str file);
 /* Those of a base, or of one job of it when `job` is not empty. */
 enum err knowledge_documents(struct edit *e, str workspace, str base, str job, struct knowledge_document **ret,

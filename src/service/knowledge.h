@@ -6,7 +6,7 @@
  *     a question ---> its words: BM25, in SQLite -----------------\
  *                \--> its vector: the nearest of all, in memory ---> both lists become one, by places ---> a rerank model ---> the best
  *
- * The two lists are put together by reciprocal ranks: a chunk counts 1 / (60 + its place) in each. The score of what is found is the
+ * The two lists are put together by reciprocal ranks: a chunk counts 1 / (5 + its place) in that by words, half of it in that by vectors. The score of what is found is the
  * rerank model's; without one, the share that the chunk has of what a first place in both would count.
  *
  * Nothing of this is charged: embeddings and rerank are asked for as the server's own.
@@ -52,6 +52,9 @@ SUSPENDS enum err knowledge_search(struct request *rq, const struct knowledge_qu
 
 /* The way of those bases, with what the call says: the first base's own counts. REF: E234. */
 SUSPENDS enum err knowledge_way(struct request *rq, const struct knowledge_query *q, struct knowledge_way *ret);
+
+/* The question, as a model rewrites it, which is a chat of the request's own: admitted and charged. REF: E233. */
+SUSPENDS enum err knowledge_rewrite(struct request *rq, str model, str query, str *ret);
 
 /* ---- indexing: one worker's ---- */
 

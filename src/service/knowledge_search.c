@@ -15,8 +15,8 @@
 
 #include <stdlib.h>
 
-#define BASES_MAX 8
-#define RANK_FROM 60.0 /* of Cormack, Clarke and Büttcher, 2009 */
+#define BASES_MAX      8
+#define VECTORS_WEIGHT (KNOWLEDGE_FUSION_VECTORS_PERCENT / 100.0)
 
 struct knowledge {
     struct lane    *lane;
@@ -274,7 +274,7 @@ static enum err count_waiting(struct looking *l)
 }
 
 /* A list of hits becomes part of the one list. */
-static void add_places(struct looking *l, const struct knowledge_hit *hits, size_t count)
+static void add_places(struct looking *l, const struct knowledge_hit *hits, size_t count, double weight)
 {
     for (size_t i = 0; i < count; i++) {
         size_t at = 0;
@@ -283,7 +283,7 @@ static void add_places(struct looking *l, const struct knowledge_hit *hits, size
             at++;
         if (at == l->count)
             l->all[l->count++] = (struct candidate){ .chunk = hits[i].chunk };
-        l->all[at].score += 1 / (RANK_FROM + 1 + (double)i);
+        l->all[at].score += weight / (KNOWLEDGE_FUSION_FROM + 1 + (double)i);
     }
 }
 
@@ -309,7 +309,7 @@ static enum err look_by_vectors(struct looking *l, const struct group *g, struct
     }
     e = vectors_nearest(l->o->k->vectors, l->o->k->db, documents, n, g->question, g->numbers, (size_t)l->way->dense_top,
                         hits, &count);
-    add_places(l, hits, count);
+    add_places(l, hits, count, VECTORS_WEIGHT);
     return e;
 }
 
@@ -326,7 +326,7 @@ static enum err look_by_words(struct looking *l, struct knowledge_hit *hits)
         bases[i] = l->o->bases[i].number;
     e = knowledge_match(l->o->k->db, a, bases, l->o->q->base_count, l->words, documents, l->document_count,
                         (size_t)l->way->sparse_top, hits, &count);
-    add_places(l, hits, count);
+    add_places(l, hits, count, 1);
     return e;
 }
 
@@ -352,6 +352,7 @@ static enum err read_found(struct looking *l)
 {
     struct arena *a = l->o->rq->arena;
     size_t        n = min_size(l->count, l->pool);
+    double        best_possible = (1 + VECTORS_WEIGHT) / (KNOWLEDGE_FUSION_FROM + 1);
 
     l->found = arena_array(a, struct knowledge_found, n);
     for (size_t i = 0; i < n; i++) {
@@ -371,7 +372,7 @@ static enum err read_found(struct looking *l)
                                                                .base = base_id(l->o, d->base),
                                                                .file = d->file,
                                                                .name = d->name,
-                                                               .score = l->all[i].score * (RANK_FROM + 1) / 2 };
+                                                               .score = l->all[i].score / best_possible };
     }
     return OK;
 }

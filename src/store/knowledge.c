@@ -230,7 +230,9 @@ enum err knowledge_lease_put_job(sqlite3 *db, void *arg)
     if (e && e != ERR_NOT_FOUND)
         return e;
     e = store_prepare(
-        db, "INSERT INTO knowledge_leases (id, workspace, name, size, md5, until_ms) VALUES (?, ?, ?, ?, ?, ?)", &st);
+        db,
+        "INSERT INTO knowledge_leases (id, workspace, name, size, md5, until_ms, file) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        &st);
     if (e)
         return e;
     store_bind_str(st, 1, l->id);
@@ -239,6 +241,7 @@ enum err knowledge_lease_put_job(sqlite3 *db, void *arg)
     sqlite3_bind_int64(st, 4, l->size);
     store_bind_str(st, 5, l->md5);
     sqlite3_bind_int64(st, 6, l->until_ms);
+    store_bind_str(st, 7, l->file);
     return finish(db, st);
 }
 

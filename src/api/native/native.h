@@ -42,6 +42,10 @@ SUSPENDS enum err handle_native_model_import(struct request *rq);
 SUSPENDS enum err handle_result_file(struct request *rq);
 SUSPENDS enum err handle_native_files(struct request *rq);
 SUSPENDS enum err handle_native_file(struct request *rq);
+SUSPENDS enum err handle_native_indices(struct request *rq);
+SUSPENDS enum err handle_native_datacenter(struct request *rq);
+SUSPENDS enum err handle_datacenter_upload(struct request *rq);
+SUSPENDS enum err handle_datacenter_download(struct request *rq);
 SUSPENDS enum err handle_native_uploads(struct request *rq);
 SUSPENDS enum err handle_upload_form(struct request *rq);
 
