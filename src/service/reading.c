@@ -1,11 +1,11 @@
 /* reading.c - one speaker, one text. */
 #include "service/reading.h"
 
-#include "access/admission.h"
 #include "base/clock.h"
 #include "contract/errors.gen.h"
 #include "loop/lane.h"
 #include "service/services.h"
+#include "service/whole.h"
 #include "store/results.h"
 
 #include <unistd.h>
@@ -35,6 +35,9 @@ enum err reading_begin(struct request *rq, const struct synthesis_plan *plan, st
         return fail_tts_text_empty(&rq->fault);
     if (!rq->services->speech)
         return fail_speech_not_here(&rq->fault);
+    e = whole_moderate(rq, &text, 1); /* all of it, before a word of it is said */
+    if (e)
+        return e;
     speech_text_init(&ret->text, rq->arena);
     speech_text_add(&ret->text, text);
     buf_init(&ret->sound, rq->arena, SIZE_MAX / 2);
@@ -72,9 +75,7 @@ enum err reading_next(struct reading *r, str *ret_sentence, struct spoken *ret)
         *ret_sentence = (str){ 0 };
         e = speaker_end(r->speaker, r->rq->arena, ret);
     } else {
-        e = admit_text(r->rq, admit_rules(r->rq), *ret_sentence);
-        if (!e)
-            e = speaker_say(r->speaker, *ret_sentence, r->rq->arena, ret);
+        e = speaker_say(r->speaker, *ret_sentence, r->rq->arena, ret);
     }
     if (e)
         return failed(r->rq, e);

@@ -15,10 +15,10 @@ struct reading {
     bool                  ended;
 };
 
-/* The speaker is given back with the request's memory. REF: E084, D021. */
+/* The speaker is given back with the request's memory. REF: E084, D021, E100b. */
 SUSPENDS enum err reading_begin(struct request *rq, const struct synthesis_plan *plan, str text, struct reading *ret);
 /* The next sentence and its sound (in the request's memory); the last one is empty and has what the encoder still had. ERR_EOF behind
- * it. REF: E100b, E094, E225a. */
+ * it. REF: E094, E225a. */
 SUSPENDS enum err reading_next(struct reading *r, str *ret_sentence, struct spoken *ret);
 /* The sound as a file for whoever has the URL: WAV, unless the plan's format is a coded one. */
 SUSPENDS enum err reading_keep(struct reading *r, str *ret_url, int64_t *ret_expires_s);

@@ -63,3 +63,24 @@ test('what the model says is output, and nothing of it is said', async () => {
     assert.deepEqual(await answer(mouth), ['CustomRoleBlocked', 'Input or output data may contain inappropriate content with custom rule.', '']);
     assert.deepEqual(await answer(both), ['data_inspection_failed', 'Output data may contain inappropriate content.', '']);
 });
+
+// ---- a text that is read ----
+
+const RULES = [['my-judge', 'is warm', 'Safety: Unsafe'], ['my-judge', 'evening', 'Safety: Unsafe'], ['my-judge', '', 'Safety: Safe']].map(
+    ([model, words, text]) => `  - match: { model: ${model}, message: { contains: "${words}" } }\n    answer: { text: "${text}" }\n`).join('');
+const GUARDED = SCENARIO.replace('rules:\n', `rules:\n${RULES}`);
+const guarded = await serve({ scenario: GUARDED, config: 'moderation: { guard: my-judge }\n' });
+const read = (box, text) => fetch(`${box.url}/api/v1/services/audio/tts/SpeechSynthesizer`, { method: 'POST',
+    headers: { authorization: `Bearer ${KEY}`, 'X-DashScope-SSE': 'enable' },
+    body: JSON.stringify({ model: 'cosyvoice-v2', input: { text, voice: 'longxiaochun_v2' } }) });
+
+test('is judged before a word of it is read, by rules and by the guard', async () => {
+    for (const [box, text] of [[both, 'Good morning. It is warm.'], [guarded, 'Good morning. Good evening.']]) {
+        const answer = await read(box, text);
+        assert.deepEqual([answer.status, (await answer.json()).message], [400, 'Input data may contain inappropriate content.']);
+    }
+    assert.match(await (await read(guarded, 'Good morning.')).text(), /event:result/);
+});
+test('the guard judges a conversation by voice, too', async () => {
+    assert.deepEqual(await answer(guarded), ['data_inspection_failed', 'Input or output data may contain inappropriate content.', '']);
+});

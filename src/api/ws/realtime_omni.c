@@ -12,6 +12,7 @@
 #include "contract/model.h"
 #include "contract/params.h"
 #include "engine/engine.h"
+#include "service/guard.h"
 #include "service/recognition.h"
 #include "service/services.h"
 #include "service/voices.h"
@@ -175,6 +176,9 @@ SUSPENDS static enum err ask(struct omni *o, struct buf *answer)
         all[in.message_count++] = o->turns[i];
     for (size_t i = 0; i < in.message_count; i++)
         o->in_tokens += (int64_t)count_memo_get(o->s.rq->services->memo, o->s.rq->services->tokenizer, all[i].content);
+    e = guard_looks_at(part, MODERATION_INPUT) ? guard_input(part, &in) : OK;
+    if (e)
+        return e;
     part->engine = engine->name;
     part->action = "waiting for the engine";
     e = engine->ops->open(engine, part, &in, &stream);
@@ -183,7 +187,9 @@ SUSPENDS static enum err ask(struct omni *o, struct buf *answer)
             buf_add(answer, ev.text);
     }
     part->action = "speaking";
-    return e == ERR_EOF ? OK : e;
+    if (e != ERR_EOF)
+        return e;
+    return guard_looks_at(part, MODERATION_OUTPUT) ? guard_output(part, &in, buf_str(answer)) : OK;
 }
 
 /* An unknown voice fails now (wire-forms.md §6). */
