@@ -10,7 +10,7 @@
 #include <math.h>
 
 #define FPS_DEFAULT 2.0
-#define FRAMES_MIN  4
+#define FRAMES_MIN  4 /* of a model that does not say */
 #define FRAMES_MAX  512
 #define PIXELS_MAX  (16384.0) /* patches of a picture with vl_high_resolution_images */
 #define MARKERS     2         /* around what is seen; models of the older patch count them as text */
@@ -54,11 +54,16 @@ static double patches(struct size s, double f)
     return s.width * s.height / (f * f);
 }
 
+static double chosen(opt_int o, double otherwise)
+{
+    return o.set ? (double)o.v : otherwise;
+}
+
 static int64_t image_tokens(const struct chat_input *in, const struct media_service *s, struct chat_part *p,
                             const struct media_facts *is)
 {
-    double      f = s->patch, most = p->options.max_pixels.set ? (double)p->options.max_pixels.v : s->pixels_max;
-    double      least = p->options.min_pixels.set ? (double)p->options.min_pixels.v : s->pixels_min;
+    double      f = s->patch, most = chosen(p->options.max_pixels, s->pixels_max);
+    double      least = chosen(p->options.min_pixels, s->pixels_min);
     struct size seen;
 
     if (in->vl_high_resolution_images.v)
@@ -69,16 +74,28 @@ static int64_t image_tokens(const struct chat_input *in, const struct media_serv
     return (int64_t)patches(seen, f) + (f > PATCH_OLD ? MARKERS : 0);
 }
 
-/* `frames`: of a list; 0: as many as fps takes of its length (chat.md §10.3). */
-static int64_t video_tokens(const struct media_service *s, const struct chat_part *p, const struct media_facts *is,
-                            int64_t frames)
+/* As many frames as fps takes of its length, between what the model takes at least and at most. */
+static double frames_of(const struct chat_input *in, const struct chat_part *p, const struct media_facts *is)
 {
-    double fps = p->options.fps.set ? p->options.fps.v : FPS_DEFAULT, f = s->patch, most;
+    double fps = p->options.fps.set ? p->options.fps.v : FPS_DEFAULT;
+    double least = in->model->frames_max ? (double)in->model->frames_min : FRAMES_MIN;
+    double most = in->model->frames_max ? (double)in->model->frames_max : FRAMES_MAX;
 
-    if (!frames)
-        frames = (int64_t)fmin(FRAMES_MAX, fmax(FRAMES_MIN, round((double)is->duration_ms / 1000 * fps / 2) * 2));
-    most = fmax(fmin(s->video_pixels, s->video_total / (double)frames * 2), 1.05 * s->pixels_min);
-    return (frames + 1) / 2 * (int64_t)patches(fit((double)is->width, (double)is->height, f, s->pixels_min, most), f) +
+    most = fmin(most, chosen(p->options.max_frames, most));
+    return fmax(least, fmin(most, round((double)is->duration_ms / 1000 * fps / 2) * 2));
+}
+
+/* `list`: the frames of one; 0: it is a film (chat.md §10.3). */
+static int64_t video_tokens(const struct chat_input *in, const struct media_service *s, const struct chat_part *p,
+                            const struct media_facts *is, int64_t list)
+{
+    double f = s->patch, frames = list ? (double)list : frames_of(in, p, is);
+    double least = chosen(p->options.min_pixels, s->pixels_min);
+    double most = fmin(chosen(p->options.max_pixels, s->video_pixels),
+                       chosen(p->options.total_pixels, s->video_total) / frames * 2);
+
+    most = fmax(most, 1.05 * least);
+    return (int64_t)(ceil(frames / 2) * patches(fit((double)is->width, (double)is->height, f, least, most), f)) +
            (f > PATCH_OLD ? MARKERS : 0);
 }
 
@@ -147,7 +164,7 @@ SUSPENDS static enum err look_at_frames(struct request *rq, struct chat_input *i
             break; /* what cannot be had from here is not asked for again and again */
     }
     if (!e && first)
-        in->video_tokens += video_tokens(s, p, first, (int64_t)yyjson_arr_size(p->urls));
+        in->video_tokens += video_tokens(in, s, p, first, (int64_t)yyjson_arr_size(p->urls));
     return e;
 }
 
@@ -183,7 +200,7 @@ SUSPENDS static enum err look_at_part(struct request *rq, struct chat_input *in,
     if (p->kind == CHAT_PART_IMAGE)
         in->image_tokens += image_tokens(in, s, p, is);
     else if (p->kind == CHAT_PART_VIDEO)
-        in->video_tokens += video_tokens(s, p, is, 0);
+        in->video_tokens += video_tokens(in, s, p, is, 0);
     else
         in->audio_tokens += audio_tokens(s, is);
     return OK;
