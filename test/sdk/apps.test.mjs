@@ -202,31 +202,3 @@ test('sessions outlive a server that is killed; what ran in the background has f
     const third = await serve({ scenario: SCENARIO, config: ADMIN_CONFIG, args });
     assert.equal((await openai(third, id).responses.retrieve(slow.id)).status, 'failed');
 });
-
-test('a run of an assistant whose server was killed has failed when its time is over', async () => {
-    const args = ['--data', path.join(folder, 'assistants')];
-    const call = async (server, method, target, body) => {
-        const answer = await fetch(`${server.native}${target}`, { method, headers: { authorization: `Bearer ${KEY}` }, body: body && JSON.stringify(body) });
-        return answer.json();
-    };
-    const first = await serve({ scenario: SCENARIO, config: ADMIN_CONFIG, args });
-    const assistant = await call(first, 'POST', '/assistants', { model: 'qwen-plus' });
-    const run = await call(first, 'POST', '/threads/runs', { assistant_id: assistant.id, thread: { messages: [{ role: 'user', content: 'slow' }] } });
-    const at = `/threads/${run.thread_id}/runs/${run.id}`;
-    await until(async () => (await call(first, 'GET', at)).status === 'in_progress', 'it to run');
-    await first.kill();
-    const second = await serve({ scenario: SCENARIO, config: ADMIN_CONFIG, args });
-    assert.equal((await call(second, 'GET', at)).status, 'in_progress');
-    await admin(second, 'PUT', '/clock', { advance_ms: 200_000 });
-    const ended = await call(second, 'GET', at);
-    assert.equal(ended.status, 'failed');
-    assert.equal(ended.last_error.code, 'InternalError');
-    // what runs when a server is stopped has failed at once
-    const other = await call(second, 'POST', '/threads/runs', { assistant_id: assistant.id, thread: { messages: [{ role: 'user', content: 'slow' }] } });
-    const there = `/threads/${other.thread_id}/runs/${other.id}`;
-    await until(async () => (await call(second, 'GET', there)).status === 'in_progress', 'it to run');
-    await second.stop();
-    second.process = undefined;
-    const third = await serve({ scenario: SCENARIO, config: ADMIN_CONFIG, args });
-    assert.equal((await call(third, 'GET', there)).status, 'failed');
-});
