@@ -40,7 +40,7 @@ after(() => { upstream.closeAllConnections(); upstream.close(); });
 
 const ENGINE = `
 engines: [ { name: held, upstream: 'http://127.0.0.1:${upstream.address().port}/v1', retries: 0, models: { '*': m } } ]
-route: { qwen-max: held, '*': standin }
+route: { qwen-max: held, qwen3-max: held, '*': standin }
 `;
 const box = await serve({ config: ADMIN_CONFIG + ENGINE, args: ['--workers', '4'] });
 const failing = await serve({ config: ADMIN_CONFIG + ENGINE, args: ['--workers', '4'] });
@@ -277,7 +277,7 @@ describe('calls at once', () => {
                 headers: { authorization: `Bearer ${KEY}`, host: 'batch.example', 'content-type': 'application/json' } },
             answer => answer.resume().on('end', () => resolve(answer.statusCode)));
             request.once('error', reject);
-            request.end(JSON.stringify({ ...held, ...say(`batch ${i}`) }));
+            request.end(JSON.stringify({ ...held, model: 'qwen3-max', ...say(`batch ${i}`) })); // a model that Batch Chat serves
         });
         await exactly(routed, 9, () => status_of(ask(routed, KEY, held)), { at_once: true });
         await exactly(crowded, 6, () => status_of(ask(crowded, KEY, held)), { at_once: true });
