@@ -453,8 +453,10 @@ static void a_forced_call_ends_with_stop(void **state)
     in.stream = true;
     in.tool_choice_name = S("a");
     assert_run(e, "0:call0(a)|0:args(1){\"x\"|0:args(1):1}|0:stop|");
-    in.max_tokens = (opt_int){ .v = 1, .set = true };
+    in.max_tokens = (opt_int){ .v = 11, .set = true }; /* ten of them are what a call is beside its arguments */
     assert_run(e, "0:call0(a)|0:args(1){\"x\"|0:length|");
+    in.max_tokens.v = 9;
+    assert_run(e, "0:length|");
 }
 
 /* The id of the first call of an answer. */
