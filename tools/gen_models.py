@@ -36,7 +36,8 @@ CHOICES = {
     'usage': ('usage', {'media': 'MODEL_USAGE_MEDIA', 'flat': 'MODEL_USAGE_FLAT'}),
     'vectors': ('vectors', {'fused': 'MODEL_VECTORS_FUSED', 'either': 'MODEL_VECTORS_EITHER',
                             'object': 'MODEL_VECTORS_OBJECT'}),
-    'max_tokens': ('max_tokens', {'all': 'MODEL_MAX_TOKENS_ALL', 'unbudgeted': 'MODEL_MAX_TOKENS_UNBUDGETED'}),
+    'max_tokens': ('max_tokens', {'all': 'MODEL_MAX_TOKENS_ALL', 'unbudgeted': 'MODEL_MAX_TOKENS_UNBUDGETED',
+                                  'above': 'MODEL_MAX_TOKENS_ABOVE'}),
 }
 REGIONS = {'cn': 'MODEL_CN', 'global': 'MODEL_GLOBAL', 'intl': 'MODEL_INTL', 'us': 'MODEL_US', 'eu': 'MODEL_EU'}
 MODALITIES = {'text': 'MODEL_TEXT', 'image': 'MODEL_IMAGE', 'video': 'MODEL_VIDEO', 'audio': 'MODEL_AUDIO',

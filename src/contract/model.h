@@ -76,6 +76,7 @@ enum model_max_tokens {
     MODEL_MAX_TOKENS_ANSWER,
     MODEL_MAX_TOKENS_ALL,
     MODEL_MAX_TOKENS_UNBUDGETED, /* unless a budget limits the thinking */
+    MODEL_MAX_TOKENS_ABOVE,      /* no, but over Anthropic's protocol it is above the budget all the same */
 };
 
 /* How what is wrong with the texts of an embedding is told. */

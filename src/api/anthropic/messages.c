@@ -35,10 +35,12 @@ static enum err read_messages(struct request *rq, yyjson_val *root, struct chat_
 
 static enum err read_parameters(struct request *rq, yyjson_val *root, struct chat_input *in)
 {
-    enum err e = params_read(rq, &chat_params_anthropic_top, root, in->model, in);
+    enum model_max_tokens kind = in->model->max_tokens;
+    enum err              e = params_read(rq, &chat_params_anthropic_top, root, in->model, in);
 
-    if (!e && in->model->max_tokens == MODEL_MAX_TOKENS_ALL && in->thinking_budget.set && in->max_tokens.set &&
-        in->thinking_budget.v >= in->max_tokens.v)
+    /* What is as much as the model gives may have been more (chat_read_max_tokens()). */
+    if (!e && (kind == MODEL_MAX_TOKENS_ALL || kind == MODEL_MAX_TOKENS_ABOVE) && in->thinking_budget.set &&
+        in->max_tokens.set && in->thinking_budget.v >= in->max_tokens.v && in->max_tokens.v != in->model->output_max)
         return fail_budget_above_max_tokens(&rq->fault); /* REF: W401 */
     return e;
 }

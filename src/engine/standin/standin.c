@@ -651,9 +651,16 @@ static int64_t tokens_most(str text)
 /* Whether max_tokens is a limit of the thinking too (chat.md §3.4). */
 static bool counts_thinking(const struct chat_input *in)
 {
-    if (!in->model || in->model->max_tokens == MODEL_MAX_TOKENS_ANSWER)
-        return false;
-    return in->model->max_tokens == MODEL_MAX_TOKENS_ALL || !in->thinking_budget.set;
+    switch (in->model ? in->model->max_tokens : MODEL_MAX_TOKENS_ANSWER) {
+    case MODEL_MAX_TOKENS_ALL:
+        return true;
+    case MODEL_MAX_TOKENS_UNBUDGETED:
+        return !in->thinking_budget.set;
+    case MODEL_MAX_TOKENS_ANSWER:
+    case MODEL_MAX_TOKENS_ABOVE:
+        break;
+    }
+    return false;
 }
 
 SUSPENDS static void plan_limits(struct standin_stream *st)
