@@ -417,6 +417,7 @@ const program_bench = name => async (options, report) => {
 };
 const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
 const moderation = program_bench('moderation');
+const knowledge = program_bench('knowledge');
 
 async function tasks(options, report) {
     const program = built('tasks');
@@ -797,5 +798,5 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, downloads, speech, ws, media, embed, access, peers };
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, downloads, speech, ws, media, embed, knowledge, access, peers };
 export const needs = name => (['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'speech', 'ws', 'media'].includes(name) ? [] : ['nginx', 'wrk', 'taskset']);
