@@ -372,32 +372,134 @@ static str numbers_json(struct arena *a, const int64_t *numbers, size_t count)
     return buf_str(&b);
 }
 
-enum err knowledge_match(sqlite3 *db, struct arena *a, const int64_t *bases, size_t base_count, str words,
-                         const int64_t *documents, size_t document_count, size_t most, struct knowledge_hit *ret,
-                         size_t *ret_count)
+/* What stands in more than half of all chunks tells none from another: BM25 gives it next to nothing, and finding it costs most. Without
+ * it, unless that is all. */
+static enum err telling_words(sqlite3 *db, struct arena *a, str words, str *ret)
+{
+    sqlite3_stmt *st = NULL;
+    int64_t       chunks = 0;
+    struct buf    b;
+    str           rest = words;
+    enum err      e = store_prepare(db, "SELECT COUNT(*) FROM knowledge_chunks", &st);
+
+    buf_init(&b, a, SIZE_MAX / 2);
+    if (!e && sqlite3_step(st) == SQLITE_ROW)
+        chunks = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    st = NULL;
+    if (!e)
+        e = store_prepare(db, "SELECT doc FROM knowledge_vocabulary WHERE term = ?", &st);
+    while (!e && rest.len) {
+        str     word = str_cut(&rest, ' ');
+        int64_t in = 0;
+        int     r;
+
+        store_bind_str(st, 1, word);
+        r = sqlite3_step(st);
+        if (r == SQLITE_ROW)
+            in = sqlite3_column_int64(st, 0);
+        e = store_err(db, r);
+        sqlite3_reset(st);
+        if (!in || in > chunks / 2 + 1)
+            continue;
+        buf_add(&b, b.len ? S(" ") : S(""));
+        buf_add(&b, word);
+    }
+    sqlite3_finalize(st);
+    *ret = b.len ? buf_str(&b) : words;
+    return e;
+}
+
+/* All hits, best first; `filter`: of those documents alone, which costs a look at each chunk. */
+static enum err match(sqlite3 *db, str expression, const str *filter, size_t most, struct knowledge_hit *ret,
+                      size_t *ret_count)
 {
     sqlite3_stmt *st;
-    enum err      e;
     int           r = SQLITE_DONE;
+    enum err      e =
+        store_prepare(db,
+                      filter ? "SELECT c.number, bm25(knowledge_words, 0.0, 1.0) AS rank FROM knowledge_words"
+                               " JOIN knowledge_chunks AS c ON c.number = knowledge_words.rowid"
+                               " WHERE knowledge_words MATCH ?1"
+                               " AND c.document IN (SELECT value FROM json_each(?3)) ORDER BY rank, c.number LIMIT ?2"
+                             : "SELECT rowid, bm25(knowledge_words, 0.0, 1.0) AS rank FROM knowledge_words"
+                               " WHERE knowledge_words MATCH ?1 ORDER BY rank, rowid LIMIT ?2",
+                      &st);
 
     *ret_count = 0;
-    if (!words.len || !document_count || !base_count || !most)
-        return OK;
-    e = store_prepare(db,
-                      "SELECT c.number, bm25(knowledge_words, 0.0, 1.0) AS rank FROM knowledge_words"
-                      " JOIN knowledge_chunks AS c ON c.number = knowledge_words.rowid WHERE knowledge_words MATCH ?1"
-                      " AND c.document IN (SELECT value FROM json_each(?2)) ORDER BY rank, c.number LIMIT ?3",
-                      &st);
     if (e)
         return e;
-    store_bind_str(st, 1, match_text(a, bases, base_count, words));
-    store_bind_str(st, 2, numbers_json(a, documents, document_count));
-    sqlite3_bind_int64(st, 3, (int64_t)most);
+    store_bind_str(st, 1, expression);
+    sqlite3_bind_int64(st, 2, (int64_t)most);
+    if (filter)
+        store_bind_str(st, 3, *filter);
     while (*ret_count < most && (r = sqlite3_step(st)) == SQLITE_ROW)
         ret[(*ret_count)++] = (struct knowledge_hit){ sqlite3_column_int64(st, 0), -sqlite3_column_double(st, 1) };
     e = store_err(db, r);
     sqlite3_finalize(st);
     return e;
+}
+
+/* Those of the documents, which are in the order of their numbers, stay. */
+static enum err keep_wanted(sqlite3 *db, const int64_t *documents, size_t document_count, struct knowledge_hit *hits,
+                            size_t *count)
+{
+    sqlite3_stmt *st;
+    size_t        n = 0;
+    enum err      e = store_prepare(db, "SELECT document FROM knowledge_chunks WHERE number = ?", &st);
+
+    for (size_t i = 0; i < *count && !e; i++) {
+        int64_t document = -1;
+        int     r;
+
+        sqlite3_bind_int64(st, 1, hits[i].chunk);
+        r = sqlite3_step(st);
+        if (r == SQLITE_ROW)
+            document = sqlite3_column_int64(st, 0);
+        e = store_err(db, r);
+        sqlite3_reset(st);
+        for (size_t k = 0; k < document_count; k++) {
+            if (documents[k] == document) {
+                hits[n++] = hits[i];
+                break;
+            }
+        }
+    }
+    sqlite3_finalize(st);
+    *count = n;
+    return e;
+}
+
+#define SPARE 4 /* times as many are asked for as are wanted, since some may not be */
+
+enum err knowledge_match(sqlite3 *db, struct arena *a, const int64_t *bases, size_t base_count, str words,
+                         const int64_t *documents, size_t document_count, size_t most, struct knowledge_hit *ret,
+                         size_t *ret_count)
+{
+    struct knowledge_hit *hits = arena_array(a, struct knowledge_hit, SPARE * most + 1);
+    size_t                count, found;
+    str                   expression, filter;
+    enum err              e;
+
+    *ret_count = 0;
+    if (!words.len || !document_count || !base_count || !most)
+        return OK;
+    e = telling_words(db, a, words, &words);
+    expression = match_text(a, bases, base_count, words);
+    if (!e)
+        e = match(db, expression, NULL, SPARE * most, hits, &found);
+    count = found;
+    if (!e)
+        e = keep_wanted(db, documents, document_count, hits, &count);
+    if (!e && count < most && found == SPARE * most) {
+        filter = numbers_json(a, documents, document_count);
+        e = match(db, expression, &filter, most, hits, &count);
+    }
+    if (e)
+        return e;
+    *ret_count = count < most ? count : most;
+    memcpy(ret, hits, *ret_count * sizeof(*hits));
+    return OK;
 }
 
 enum err knowledge_vectors(sqlite3 *db, int64_t                                                          document,

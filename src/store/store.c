@@ -262,6 +262,7 @@ static const char *const migrations[] = {
     "  title TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL);"
     "CREATE INDEX knowledge_chunks_by_document ON knowledge_chunks (document);"
     "CREATE VIRTUAL TABLE knowledge_words USING fts5 (base, words, tokenize = 'ascii');"
+    "CREATE VIRTUAL TABLE knowledge_vocabulary USING fts5vocab ('knowledge_words', 'row');"
     "CREATE TRIGGER knowledge_chunk_gone AFTER DELETE ON knowledge_chunks BEGIN"
     "  DELETE FROM knowledge_words WHERE rowid = old.number; END;"
     "CREATE TRIGGER knowledge_file_deleted AFTER UPDATE OF state ON files WHEN new.state = 2 BEGIN"

@@ -417,6 +417,7 @@ const program_bench = name => async (options, report) => {
 };
 const fiber = program_bench('fiber'), rates = program_bench('rates'), ledger = program_bench('ledger');
 const moderation = program_bench('moderation');
+const knowledge = program_bench('knowledge');
 
 async function tasks(options, report) {
     const program = built('tasks');
@@ -835,6 +836,6 @@ async function load_peers(setting, servers, yardstick, options, report) {
     report.rows(setting, rows_of(runs, candidates, { yardstick }));
 }
 
-export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, batches, downloads, speech, ws, media, embed, access, peers };
+export const benches = { chat, proxy, sse, latency, start, memory: memory_bench, soak, tokens, fiber, rates, ledger, moderation, tasks, batches, downloads, speech, ws, media, embed, knowledge, access, peers };
 const alone = ['tokens', 'fiber', 'rates', 'ledger', 'moderation', 'tasks', 'speech', 'ws', 'media'];
 export const needs = name => (alone.includes(name) ? [] : [...(['soak', 'batches'].includes(name) ? [] : ['nginx']), 'wrk', 'taskset']);

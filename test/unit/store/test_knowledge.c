@@ -283,6 +283,45 @@ TEST(words_and_vectors_find_what_counts)
     nothing_is_left();
 }
 
+/* As many others as come before it are passed over: what counts is found all the same. */
+TEST(what_counts_is_found_behind_many_that_do_not)
+{
+    struct knowledge_hit   hits[2];
+    struct knowledge_claim c;
+    int64_t                number = 0, wanted = 0;
+    size_t                 n;
+
+    str name = S("many");
+
+    assert_int_equal(store_run_here(store, make_base, &name), OK);
+    for (int i = 0; i < 20; i++) {
+        char id[8];
+        str  file;
+
+        snprintf(id, sizeof(id), "m%d", i);
+        file = str_from_cstr(id);
+        upload(id, id);
+        assert_int_equal(store_run_here(store, add_file, &file), OK);
+        read_document_text(id);
+        assert_int_equal(claim("1-x", &c), OK);
+        /* the last one says least about it; every other one is of something else */
+        assert_int_equal(put_text(&c, id, i % 2 ? "other" : i == 18 ? "rare a b c d e f" : "rare rare", unit, 4), OK);
+        assert_int_equal(end(&c, "", false), OK);
+        number = c.base.number;
+        if (i == 18)
+            wanted = c.document.number;
+    }
+    assert_int_equal(knowledge_match(reader, &arena, &number, 1, S("rare"), &wanted, 1, 2, hits, &n), OK);
+    assert_int_equal(n, 1);
+    for (int i = 0; i < 20; i++) {
+        char id[8];
+
+        snprintf(id, sizeof(id), "m%d", i);
+        assert_int_equal(delete_file(id), OK);
+    }
+    nothing_is_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +329,7 @@ int main(void)
         cmocka_unit_test(what_an_older_process_has_begun_is_begun_anew_by_a_younger_one_alone),
         cmocka_unit_test(files_that_go_while_they_are_indexed_take_everything_with_them),
         cmocka_unit_test(words_and_vectors_find_what_counts),
+        cmocka_unit_test(what_counts_is_found_behind_many_that_do_not),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
