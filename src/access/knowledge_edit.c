@@ -257,9 +257,8 @@ enum err knowledge_ingest(struct edit *e, str workspace, str base, const str *fi
         struct knowledge_document d = { .file = files[i], .job = job };
         int                       changed = 0;
 
-        r = edit_run(e, &changed,
-                     "UPDATE knowledge_documents SET job = ? WHERE base = ? AND file = ? AND state <> 2", "sis", job,
-                     number, files[i]);
+        r = edit_run(e, &changed, "UPDATE knowledge_documents SET job = ? WHERE base = ? AND file = ? AND state <> 2",
+                     "sis", job, number, files[i]);
         if (!r && !changed)
             r = knowledge_add(e, workspace, base, &d);
     }

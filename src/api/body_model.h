@@ -8,8 +8,9 @@
 
 /* Each sets rq->model_name, and refuses in its protocol's words a model that is missing, unknown, retired, or not of that
  * path. */
-SUSPENDS enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret);
-enum err body_model_socket(struct request *rq, str name, enum model_path path, const struct model **ret);
+SUSPENDS enum err body_model_native(struct request *rq, yyjson_val *root, enum model_path path,
+                                    const struct model **ret);
+enum err          body_model_socket(struct request *rq, str name, enum model_path path, const struct model **ret);
 enum err body_model_openai(struct request *rq, yyjson_val *root, enum model_path path, const struct model **ret);
 enum err body_model_anthropic(struct request *rq, yyjson_val *root, const struct model **ret);
 

@@ -66,7 +66,7 @@ int str_cmp(str a, str b);
 #define STR_NONE SIZE_MAX
 size_t str_find(str s, char c);
 /* Whether the word stands in a list of words parted by single blanks. */
-bool str_is_listed(str word, str list);
+bool   str_is_listed(str word, str list);
 size_t str_find_str(str s, str needle);
 size_t str_find_str_nocase(str s, str needle);
 

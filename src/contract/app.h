@@ -110,7 +110,7 @@ struct app_node {
 
     str    *bases; /* retrieval: ids of knowledge bases */
     size_t  base_count;
-    opt_int top; /* so many pieces of text at most */
+    opt_int top;      /* so many pieces of text at most */
     str     rewriter; /* the model that rewrites what is asked; empty: as the base says */
 
     str                  plugin, tool; /* plugin */
@@ -135,10 +135,10 @@ struct app {
     size_t           plugin_count;
     str             *bases; /* ids of knowledge bases: of an agent, or named by the nodes of a flow */
     size_t           base_count;
-    opt_int          top;      /* agent: as of a retrieval node */
-    str              rewriter; /* agent: likewise */
+    opt_int          top;        /* agent: as of a retrieval node */
+    str              rewriter;   /* agent: likewise */
     int              references; /* enum app_references, when a call does not say */
-    struct app_nodes nodes; /* flow */
+    struct app_nodes nodes;      /* flow */
 };
 
 str app_kind_name(enum app_kind k);

@@ -74,15 +74,15 @@ struct app_use {
 
 /* What there is of an answer so far. */
 struct app_answer {
-    str                 session;
-    struct buf          text;
-    struct app_thought *thoughts;
-    size_t              thought_count, thought_cap;
+    str                   session;
+    struct buf            text;
+    struct app_thought   *thoughts;
+    size_t                thought_count, thought_cap;
     struct app_reference *references; /* what was retrieved, in its order */
     size_t                reference_count;
     bool                  shows_references;
-    struct app_use     *uses; /* by model, in the order of their first call */
-    size_t              use_count, use_cap;
+    struct app_use       *uses; /* by model, in the order of their first call */
+    size_t                use_count, use_cap;
 };
 
 enum app_event_kind {

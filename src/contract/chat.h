@@ -185,16 +185,16 @@ struct chat_input {
     opt_bool                incremental;   /* native incremental_output */
     enum chat_result_format result_format; /* native */
 
-    struct yyjson_val       *translation;     /* translation_options, or NULL */
-    struct translation_input translate;       /* the same, read by contract/translation.c */
-    struct yyjson_val       *ocr_options;     /* or NULL */
-    struct ocr_input         ocr;             /* the same, read by contract/ocr.c */
-    struct yyjson_val       *skill;           /* of a document model, or NULL */
-    int                      research_format; /* enum chat_research_format */
-    const struct chat_excerpt *found;         /* what knowledge bases said of the question: it stands in the system message */
-    size_t                   found_count;
-    bool                     cites;           /* the answer shall have marks of it: <ref>[1]</ref> */
-    struct text2sql         *sql;             /* the answer is a statement that fits these tables; or NULL */
+    struct yyjson_val         *translation;     /* translation_options, or NULL */
+    struct translation_input   translate;       /* the same, read by contract/translation.c */
+    struct yyjson_val         *ocr_options;     /* or NULL */
+    struct ocr_input           ocr;             /* the same, read by contract/ocr.c */
+    struct yyjson_val         *skill;           /* of a document model, or NULL */
+    int                        research_format; /* enum chat_research_format */
+    const struct chat_excerpt *found; /* what knowledge bases said of the question: it stands in the system message */
+    size_t                     found_count;
+    bool                       cites; /* the answer shall have marks of it: <ref>[1]</ref> */
+    struct text2sql           *sql;   /* the answer is a statement that fits these tables; or NULL */
 
     bool audio_out;    /* modalities asks for speech */
     str  voice;        /* audio.voice */

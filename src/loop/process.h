@@ -24,12 +24,12 @@ struct process;
 #define PROCESS_CHANNEL  3
 
 struct process_options {
-    const char *const *argv; /* ends with NULL; argv[0] is looked for on the PATH */
-    const char *const *env;  /* "NAME=value" beside our own environment, ends with NULL; NULL: nothing more */
-    const char        *dir;  /* to work in; NULL: ours */
-    bool               bare; /* its environment is `env` and nothing of ours */
-    int input;               /* this descriptor of ours is its standard input; 0: that is empty. Likewise */
-    int channel;             /* it finds this descriptor of ours as PROCESS_CHANNEL; 0: none. We may then close ours */
+    const char *const *argv;  /* ends with NULL; argv[0] is looked for on the PATH */
+    const char *const *env;   /* "NAME=value" beside our own environment, ends with NULL; NULL: nothing more */
+    const char        *dir;   /* to work in; NULL: ours */
+    bool               bare;  /* its environment is `env` and nothing of ours */
+    int                input; /* this descriptor of ours is its standard input; 0: that is empty. Likewise */
+    int channel;              /* it finds this descriptor of ours as PROCESS_CHANNEL; 0: none. We may then close ours */
     void (*on_line)(void *arg, str line); /* without its line end; may be NULL */
     void (*on_exit)(void *arg);           /* once; may be NULL */
     void *arg;

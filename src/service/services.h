@@ -36,17 +36,17 @@ struct services {
     struct results         *uploads; /* the temporary store: as results lie (store/uploads.h) */
     struct blobs           *blobs;   /* the content of the account's files (store/files.h) */
     struct fetcher         *fetcher;
-    struct media           *media;  /* looks into files and draws; NULL: this dashbox was built without it */
-    struct speech          *speech; /* speaks and listens; NULL: likewise */
-    struct people          *people; /* sees who is in pictures; NULL: likewise */
-    struct picture_memo    *seen;   /* in pictures, and what was read */
-    struct ocr             *ocr;    /* reads the text in pictures; NULL: likewise */
+    struct media           *media;     /* looks into files and draws; NULL: this dashbox was built without it */
+    struct speech          *speech;    /* speaks and listens; NULL: likewise */
+    struct people          *people;    /* sees who is in pictures; NULL: likewise */
+    struct picture_memo    *seen;      /* in pictures, and what was read */
+    struct ocr             *ocr;       /* reads the text in pictures; NULL: likewise */
     struct documents       *documents; /* reads the text of documents; NULL: likewise */
     struct document_reader *reader;    /* of what is uploaded to be read; worker 0's (service/documents.h) */
     struct knowledge       *knowledge; /* answers questions to knowledge bases (service/knowledge.h) */
     struct knowledge_index *indexing;  /* fills them; worker 0's */
-    struct lane            *files;  /* reads and writes what clients name and what is made for them */
-    struct lane            *sql;    /* builds databases of schemas, and prepares statements */
+    struct lane            *files;     /* reads and writes what clients name and what is made for them */
+    struct lane            *sql;       /* builds databases of schemas, and prepares statements */
     /* The engine that answers for a model; never NULL. */
     struct engine *(*engine_for)(void *arg, str model);
     void *engine_arg;

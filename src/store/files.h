@@ -93,10 +93,10 @@ struct file_sweep {
 enum err file_sweep_job(sqlite3 *db, void *file_sweep);
 
 /* Of a blob's hash: a row that has it. A batch does as long as it reads it, also when its file has been deleted. */
-#define FILE_BLOB_OWNER_SQL                                                        \
-    "SELECT 1 FROM files WHERE hash = ?1 AND state = 1 UNION ALL"                  \
-    " SELECT 1 FROM documents WHERE text = ?1 AND text <> '' UNION ALL"            \
-    " SELECT 1 FROM batches WHERE input_hash = ?1 AND NOT status IN"               \
+#define FILE_BLOB_OWNER_SQL                                             \
+    "SELECT 1 FROM files WHERE hash = ?1 AND state = 1 UNION ALL"       \
+    " SELECT 1 FROM documents WHERE text = ?1 AND text <> '' UNION ALL" \
+    " SELECT 1 FROM batches WHERE input_hash = ?1 AND NOT status IN"    \
     " ('failed', 'completed', 'expired', 'cancelled')"
 
 /* Removes the blob unless a row has it. */

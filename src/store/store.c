@@ -536,7 +536,8 @@ enum err store_reader_open(const struct store *s, sqlite3 **ret)
     enum err e;
 
     snprintf(file, sizeof(file), "%.*s/dashbox.db", STR_ARG(s->folder));
-    if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) { /* it may have to make the -shm file */
+    if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                        NULL)) { /* it may have to make the -shm file */
         log_error("store: %s: %s%s", file, sqlite3_errmsg(db), remedy(sqlite3_errcode(db)));
         sqlite3_close(db);
         return ERR_IO;

@@ -63,15 +63,14 @@ enum err task_create_job(sqlite3 *db, void *arg)
 {
     struct task_create    *c = arg;
     const struct task_row *t = &c->row;
-    const str              texts[] = {
-                     t->id, t->request_id, t->kind, t->function, t->model, t->workspace, t->key, t->base, t->body, t->fault
-    };
-    sqlite3_stmt *st;
-    enum err      e =
-        store_prepare(db,
+    const str              texts[] = { t->id,        t->request_id, t->kind, t->function, t->model,
+                                       t->workspace, t->key,        t->base, t->body,     t->fault };
+    sqlite3_stmt          *st;
+    enum err               e = store_prepare(
+                      db,
                       "INSERT INTO tasks (id, request_id, kind, function, model, workspace, key, base, body, fault, submit_ms,"
-                      " status) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'PENDING' WHERE ?12 = 0 OR ?12 >"
-                      " (SELECT COUNT(*) FROM tasks WHERE status IN ('PENDING', 'RUNNING') AND model = ?5)",
+                                    " status) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'PENDING' WHERE ?12 = 0 OR ?12 >"
+                                    " (SELECT COUNT(*) FROM tasks WHERE status IN ('PENDING', 'RUNNING') AND model = ?5)",
                       &st);
 
     if (e)

@@ -40,8 +40,8 @@ struct task_row {
     str     kind;           /* who runs it: service/tasks.c */
     str     function;       /* "embeddings:text-embedding:text-embedding": the path that it was made on */
     str     model, workspace, key;
-    str     base; /* "http://127.0.0.1:8420": where the client found us, for the URLs of results */
-    str     body; /* of the creating call, JSON */
+    str     base;  /* "http://127.0.0.1:8420": where the client found us, for the URLs of results */
+    str     body;  /* of the creating call, JSON */
     str     fault; /* how it fails on purpose; mostly empty */
     str     status;
     int64_t submit_ms, scheduled_ms, end_ms; /* 0: not yet */

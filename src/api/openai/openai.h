@@ -29,8 +29,10 @@ SUSPENDS enum err handle_openai_reranks(struct request *rq);
 /* Lines of batches (service/batch_runner.h): the answer's body into *ret, its cost into *charge. */
 struct buf;
 struct charge;
-SUSPENDS enum err openai_batch_line(struct request *rq, str url, struct yyjson_val *body, struct charge *charge, struct buf *ret);
+SUSPENDS enum err openai_batch_line(struct request *rq, str url, struct yyjson_val *body, struct charge *charge,
+                                    struct buf *ret);
 SUSPENDS enum err openai_chat_line(struct request *rq, struct yyjson_val *body, struct charge *charge, struct buf *ret);
-SUSPENDS enum err openai_embeddings_line(struct request *rq, struct yyjson_val *body, struct charge *charge, struct buf *ret);
+SUSPENDS enum err openai_embeddings_line(struct request *rq, struct yyjson_val *body, struct charge *charge,
+                                         struct buf *ret);
 
 #endif

@@ -841,8 +841,9 @@ static bool read_finish_reason(struct reader *r, yaml_node_t *v, void *into)
 #define USAGE_COUNTS(X)                                                                                          \
     X(prompt_tokens)                                                                                             \
     X(completion_tokens)                                                                                         \
-    X(reasoning_tokens) X(cached_tokens) X(cache_created_tokens) X(image_tokens) X(video_tokens) X(audio_tokens) \
-        X(audio_out_tokens) X(searches) X(image_searches) X(code_runs)
+    X(reasoning_tokens)                                                                                          \
+    X(cached_tokens) X(cache_created_tokens) X(image_tokens) X(video_tokens) X(audio_tokens) X(audio_out_tokens) \
+        X(searches) X(image_searches) X(code_runs)
 
 #define READ_COUNT(name)                                                               \
     static bool read_##name(struct reader *r, yaml_node_t *v, void *into)              \

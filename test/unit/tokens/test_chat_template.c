@@ -97,8 +97,7 @@ static void a_call_that_has_begun_counts_as_rendered(void **state)
     size_t                          begun = chat_template_call_begin(m, t, call.name);
 
     (void)state;
-    assert_int_equal(begun,
-                     rendered_encode(t, S("<tool_call>\n{\"name\": \"get_weather\", \"arguments\":"), NULL, 0));
+    assert_int_equal(begun, rendered_encode(t, S("<tool_call>\n{\"name\": \"get_weather\", \"arguments\":"), NULL, 0));
     assert_true(begun + tokenizer_count(t, call.arguments) < chat_template_answer(m, t, &turn));
 }
 
