@@ -21,6 +21,7 @@
 #define LINE_MAX_BYTES ((size_t)64 << 20) /* of an output */
 #define FIRST_MS       200                /* between two questions, at first, */
 #define PAUSE_MS       2000               /* and then */
+#define AWAY_MAX       150                /* times that a server is asked again that is not there: five minutes */
 
 static const char usage[] =
     "usage: dashbox batch run FILE [OPTIONS]         uploads it, waits, and fetches what came of it\n"
@@ -82,19 +83,39 @@ static int cancel(struct batch *b, const char *id)
     return status;
 }
 
+/* A server that is away for a while, since it is started again, has its batches still. */
+static int ask_patiently(struct batch *b, const char *id, struct dashscope_answer **ret, int *away)
+{
+    struct dashscope_request q = { .method = "GET",
+                                   .path = arena_printf(&b->client.arena, "/batches/%s", id).ptr,
+                                   .protocol = DASHSCOPE_COMPATIBLE };
+    enum dashscope_result    r = dashscope_call(b->client.handle, &q, ret);
+
+    if ((r == DASHSCOPE_NO_CONNECTION || r == DASHSCOPE_TIMEOUT) && *away < AWAY_MAX) {
+        if (!(*away)++)
+            cli_client_complain(&b->client, 0, "%s; it is asked again", dashscope_last_error(b->client.handle)->message);
+        *ret = NULL;
+        (void)poll(NULL, 0, PAUSE_MS);
+        return CLI_DONE;
+    }
+    if (!r)
+        *away = 0;
+    return r ? cli_client_failed(&b->client) : CLI_DONE;
+}
+
 /* Until it has ended. With `pauses` Ctrl-C cancels the batch and its end is waited for; then the status is CLI_INTERRUPTED, and *ret there. */
 static int wait_for(struct batch *b, const char *id, bool pauses, struct dashscope_answer **ret)
 {
     struct cli_progress p;
     bool                paused = false;
-    int                 status = CLI_DONE, pause_ms = FIRST_MS;
+    int                 status = CLI_DONE, pause_ms = FIRST_MS, away = 0;
 
     cli_progress_begin(&p, id, false);
     for (;;) {
         yyjson_val *batch;
         str         state;
 
-        status = get(b, id, ret);
+        status = ask_patiently(b, id, ret, &away);
         if (status == CLI_INTERRUPTED && pauses && !paused)
             status = CLI_DONE, *ret = NULL;
         if (status)
@@ -129,6 +150,8 @@ static int wait_for(struct batch *b, const char *id, bool pauses, struct dashsco
         }
     }
     cli_progress_end(&p);
+    if (status && status != CLI_INTERRUPTED)
+        cli_client_complain(&b->client, 0, "the batch goes on: dashbox batch wait %s --output FILE", id);
     return status ? status : paused ? CLI_INTERRUPTED : CLI_DONE;
 }
 
@@ -162,8 +185,10 @@ static int fetch(struct batch *b, yyjson_val *batch, const char *output, const c
     say_errors(b, batch);
     if (out.len)
         status = cli_file_save(&b->client, str_to_cstr(a, out), output, append);
-    if (!status && err.len && errors)
+    if (!status && err.len)
         status = cli_file_save(&b->client, str_to_cstr(a, err), errors, false);
+    else if (!status)
+        (void)unlink(errors); /* of an earlier run: nothing of it is true any more */
     if (status)
         return status;
     if (!b->json)
@@ -187,9 +212,21 @@ static str custom_id(struct arena *a, str line)
     return arena_str(a, json_str(json_get(json_parse(a, (char *)line.ptr, line.len), "custom_id")));
 }
 
+/* What a download that broke off has left behind the last whole line. */
+static void cut_torn(int fd)
+{
+    off_t at = lseek(fd, 0, SEEK_END);
+    char  c;
+
+    while (at > 0 && pread(fd, &c, 1, at - 1) == 1 && c != '\n')
+        at--;
+    (void)!ftruncate(fd, at); /* else it is no answer, and asked for again */
+    (void)lseek(fd, 0, SEEK_SET);
+}
+
 static void read_answered(struct answered *d, const char *output)
 {
-    int              fd = open(output, O_RDONLY | O_CLOEXEC);
+    int              fd = open(output, O_RDWR | O_CLOEXEC);
     struct line_file lines;
     str              line;
 
@@ -197,6 +234,7 @@ static void read_answered(struct answered *d, const char *output)
     arena_init(&d->arena, 0);
     if (fd < 0)
         return;
+    cut_torn(fd);
     line_file_init(&lines, fd, LINE_MAX_BYTES, &d->arena);
     arena_init(&d->line, 0);
     while (line_file_next(&lines, &d->line, &line) == OK) {

@@ -2,6 +2,7 @@
 #include "cli/files.h"
 
 #include "cli/cli.h"
+#include "cli/managed.h"
 #include "cli/progress.h"
 
 #include <errno.h>
@@ -74,7 +75,12 @@ int cli_file_save(struct cli_client *c, const char *id, const char *file, bool a
 
 static str path_of(struct files *f, const char *id)
 {
-    return arena_printf(&f->client.arena, "/files/%s", id);
+    struct buf b;
+
+    buf_init(&b, &f->client.arena, SIZE_MAX / 2);
+    buf_add(&b, S("/files/"));
+    cli_path_add(&b, str_from_cstr(id));
+    return buf_str(&b);
 }
 
 static const char *purpose_of(const struct files *f, const char *file)

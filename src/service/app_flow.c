@@ -249,18 +249,16 @@ SUSPENDS static enum err do_start(struct doing *d)
 
 struct listening {
     struct doing *model, *out; /* out: the end behind it that says what it says, or NULL */
-    struct buf    text, reasoning;
+    struct buf    text, reasoning, json; /* json: of the last piece, used again for each */
 };
 
-static str answer_json(struct app_run *r, str text, str reasoning)
+static str answer_json(struct buf *b, str text, str reasoning)
 {
-    struct buf b;
-
-    buf_init(&b, r->rq->arena, SIZE_MAX / 2);
-    add_text(&b, "{\"result\":", text);
-    add_text(&b, ",\"reasoningContent\":", reasoning);
-    buf_add_char(&b, '}');
-    return buf_str(&b);
+    buf_reset(b);
+    add_text(b, "{\"result\":", text);
+    add_text(b, ",\"reasoningContent\":", reasoning);
+    buf_add_char(b, '}');
+    return buf_str(b);
 }
 
 SUSPENDS static enum err hear(void *arg, bool reasoning, str text)
@@ -271,9 +269,9 @@ SUSPENDS static enum err hear(void *arg, bool reasoning, str text)
 
     buf_add(reasoning ? &l->reasoning : &l->text, text);
     if (r->in->stream_mode == APP_STREAM_MESSAGES_PLUS)
-        e = tell_node(l->model, answer_json(r, reasoning ? S("") : text, reasoning ? text : S("")), false);
+        e = tell_node(l->model, answer_json(&l->json, reasoning ? S("") : text, reasoning ? text : S("")), false);
     if (!e && r->in->has_thoughts.v && r->rq->stream && r->in->stream_mode <= APP_STREAM_THOUGHTS)
-        e = tell_thought(l->model, answer_json(r, buf_str(&l->text), buf_str(&l->reasoning)), false);
+        e = tell_thought(l->model, answer_json(&l->json, buf_str(&l->text), buf_str(&l->reasoning)), false);
     if (!e && l->out && !reasoning)
         e = say(l->out, text);
     return e;
@@ -331,12 +329,13 @@ SUSPENDS static enum err do_model(struct doing *d, struct doing *out)
         return e;
     buf_init(&l.text, r->rq->arena, SIZE_MAX / 2);
     buf_init(&l.reasoning, r->rq->arena, SIZE_MAX / 2);
+    buf_init(&l.json, r->rq->arena, SIZE_MAX / 2);
     d->step.input = question_json(r, d->node->model.name, system, prompt);
     in.messages = messages_of(r, d->node, system, prompt, &in.message_count);
     e = app_model_step(r, &d->node->model, &in, &to, &said);
     if (e)
         return e;
-    d->step.output = answer_json(r, buf_str(&said.text), buf_str(&said.reasoning));
+    d->step.output = answer_json(&l.json, buf_str(&said.text), buf_str(&said.reasoning));
     e = give(r, d->node->id, d->step.output);
     if (!e)
         e = tell_node(d, S(""), true);

@@ -60,13 +60,15 @@ static void unrun_job(void *arg)
     struct fault_view v;
     str               line;
     char              id[UUID_LEN + 1];
+    enum err          e = OK;
 
     fault_render(&w->fault, &w->rq->settings->wording, w->rq->arena, &v);
     for (size_t i = 0; i < WRITE_LINES && !w->ended; i++) {
         struct batch_request r;
 
         arena_reset(&w->line);
-        w->ended = line_file_next(&w->run->lines, &w->line, &line) != OK;
+        e = line_file_next(&w->run->lines, &w->line, &line);
+        w->ended = e != OK;
         if (w->ended || batch_run_is_done(w->run, w->run->lines.number))
             continue;
         (void)batch_request_read(&w->line, line, &r);
@@ -78,6 +80,8 @@ static void unrun_job(void *arg)
     }
     if (w->text.len)
         write_job(w);
+    if (!w->e && e == ERR_IO) /* no end of the file */
+        w->e = e;
 }
 
 /* What the store has of the good, or of the others. */

@@ -136,6 +136,7 @@ struct reading {
     struct batch_run  *run;
     struct batch_queue got;
     bool               ended;
+    enum err           e; /* ERR_EOF; ERR_IO, which is no end */
 };
 
 static void read_job(void *arg)
@@ -148,7 +149,8 @@ static void read_job(void *arg)
         struct batch_text *l = xcalloc(1, sizeof(*l));
 
         arena_init(&l->arena, 0);
-        rd->ended = line_file_next(&run->lines, &l->arena, &l->text) != OK;
+        rd->e = line_file_next(&run->lines, &l->arena, &l->text);
+        rd->ended = rd->e != OK;
         l->number = run->lines.number;
         if (rd->ended || batch_run_is_done(run, l->number)) {
             text_free(l);
@@ -159,18 +161,19 @@ static void read_job(void *arg)
     }
 }
 
-SUSPENDS static void read_ahead(struct batch_run *run)
+SUSPENDS static enum err read_ahead(struct batch_run *run)
 {
     struct reading rd = { .run = run };
 
     if (run->all_read || run->closing || run->todo.count > AHEAD_LINES / 2)
-        return;
+        return OK;
     rd.got.last = &rd.got.first;
     lane_run(run->files, read_job, &rd);
     run->all_read = rd.ended;
     for (struct batch_text *l; (l = pop(&rd.got));)
         push(&run->todo, l);
     hands_wake(run);
+    return rd.e == ERR_EOF ? OK : rd.e;
 }
 
 /* ---- ends of lines ---- */
@@ -296,8 +299,9 @@ SUSPENDS static enum err run_lines(struct batch_run *run)
         e = batch_run_beat_when_due(run);
         if (e || run->cancelling || run->expired || r->stopping)
             break;
-        read_ahead(run);
-        e = commit(run);
+        e = read_ahead(run);
+        if (!e)
+            e = commit(run);
         if (!e && !run->ended.count && (run->all_read || run->todo.count) && hands_busy(run))
             e = fiber_wait(run->beat_us) == ERR_CANCELLED ? ERR_CANCELLED : OK;
     }

@@ -136,8 +136,10 @@ SUSPENDS static enum err reserve(struct request *rq, struct file_coming *f, int6
     struct file_reserve         r = { .id = str_from_cstr(f->reservation),
                                       .size = size,
                                       .native = f->native,
-                                      .count_max = f->native ? s->native_count : s->count,
-                                      .capacity = f->native ? s->native_capacity : s->capacity,
+                                      .count_max = s->count,
+                                      .capacity = s->capacity,
+                                      .native_count_max = s->native_count,
+                                      .native_capacity = s->native_capacity,
                                       .now_ms = clock_unix_ms() };
     enum err                    e;
 
@@ -145,10 +147,10 @@ SUSPENDS static enum err reserve(struct request *rq, struct file_coming *f, int6
     e = store_run(rq->services->store, file_reserve_job, &r);
     f->reserved = size;
     if (e == ERR_LIMIT && r.full == FILE_FULL_COUNT)
-        return f->native ? fail_file_number_native(&rq->fault, r.count, r.count_max) /* REF: W265 */
+        return r.full_native ? fail_file_number_native(&rq->fault, r.count, r.native_count_max) /* REF: W265 */
                          : fail_file_count_full(&rq->fault);                         /* REF: E247b */
     if (e == ERR_LIMIT)
-        return f->native ? fail_file_space_native(&rq->fault, r.bytes, r.capacity) /* REF: W264 */
+        return r.full_native ? fail_file_space_native(&rq->fault, r.bytes, r.native_capacity) /* REF: W264 */
                          : fail_file_storage_full(&rq->fault);                     /* REF: E247a */
     return e ? fail_storage_upload_failed(&rq->fault) : OK;
 }

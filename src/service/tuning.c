@@ -56,6 +56,12 @@ SUSPENDS static enum err find_base(struct request *rq, str name, const struct mo
     return *ret ? OK : fail_model_not_found_native(&rq->fault); /* REF: E031 */
 }
 
+/* Whose files are seen: all of the account's, or the workspace's own (service/files.h). */
+static str seen_by(const struct request_settings *settings, str workspace)
+{
+    return settings->files.per_workspace ? workspace : (str){ 0 };
+}
+
 /* REF: E059: missing, empty, no list of texts, or of files that are not there. */
 SUSPENDS static enum err check_files(struct request *rq, yyjson_val *ids, bool needed)
 {
@@ -69,7 +75,7 @@ SUSPENDS static enum err check_files(struct request *rq, yyjson_val *ids, bool n
     yyjson_arr_foreach(ids, i, n, id)
     {
         struct training_file f;
-        enum err e = json_str(id).len ? training_file_find(rq->services, rq->arena, rq->workspace, json_str(id), &f)
+        enum err e = json_str(id).len ? training_file_find(rq->services, rq->arena, seen_by(rq->settings, rq->workspace), json_str(id), &f)
                                       : ERR_NOT_FOUND;
 
         if (e == ERR_NOT_FOUND)
@@ -479,7 +485,7 @@ SUSPENDS static enum err check_file(struct run *run, str id, struct training_tot
 {
     struct training_file f;
     int                  fd;
-    enum err             e = training_file_find(run->services, &run->arena, run->job.workspace, id, &f);
+    enum err             e = training_file_find(run->services, &run->arena, seen_by(run->settings, run->job.workspace), id, &f);
 
     if (!e)
         e = training_file_open(run->services, &f, &fd);

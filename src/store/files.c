@@ -7,7 +7,7 @@ enum { COMING, THERE, DELETED };
 
 /* ---- reservations ---- */
 
-static enum err count_others(sqlite3 *db, struct file_reserve *r)
+static enum err count_others(sqlite3 *db, struct file_reserve *r, bool native)
 {
     sqlite3_stmt *st;
     enum err      e = store_prepare(
@@ -20,7 +20,7 @@ static enum err count_others(sqlite3 *db, struct file_reserve *r)
         return e;
     sqlite3_bind_int64(st, 1, r->now_ms);
     store_bind_str(st, 2, r->id);
-    sqlite3_bind_int(st, 3, r->native);
+    sqlite3_bind_int(st, 3, native);
     if (sqlite3_step(st) == SQLITE_ROW) {
         r->count = sqlite3_column_int64(st, 0);
         r->bytes = sqlite3_column_int64(st, 1);
@@ -29,18 +29,28 @@ static enum err count_others(sqlite3 *db, struct file_reserve *r)
     return OK;
 }
 
-static enum err reserve(sqlite3 *db, struct file_reserve *r)
+static enum err check_room(sqlite3 *db, struct file_reserve *r, bool native, int64_t count_max, int64_t capacity)
 {
-    sqlite3_stmt *st;
-    enum err      e = count_others(db, r);
+    enum err e = count_others(db, r, native);
 
     if (e)
         return e;
-    r->full = r->count >= r->count_max           ? FILE_FULL_COUNT
-              : r->size > r->capacity - r->bytes ? FILE_FULL_BYTES
-                                                 : FILE_FULL_NONE;
-    if (r->full)
-        return ERR_LIMIT;
+    r->full_native = native;
+    r->full = r->count >= count_max             ? FILE_FULL_COUNT
+              : r->size > capacity - r->bytes ? FILE_FULL_BYTES
+                                              : FILE_FULL_NONE;
+    return r->full ? ERR_LIMIT : OK;
+}
+
+static enum err reserve(sqlite3 *db, struct file_reserve *r)
+{
+    sqlite3_stmt *st;
+    enum err      e = check_room(db, r, false, r->count_max, r->capacity);
+
+    if (!e && r->native)
+        e = check_room(db, r, true, r->native_count_max, r->native_capacity);
+    if (e)
+        return e;
     e = store_prepare(db,
                       "INSERT INTO files (id, native, size, until_ms, state) VALUES (?1, ?2, ?3, ?4, 0)"
                       " ON CONFLICT (id) DO UPDATE SET size = ?3",

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import path from 'node:path';
 import OpenAI, { toFile } from 'openai';
 import { scratch, serve, until } from './server.mjs';
@@ -32,6 +33,13 @@ const ended = (openai, id) => until(async () => {
     const b = await openai.batches.retrieve(id);
     return ['completed', 'failed', 'expired', 'cancelled'].includes(b.status) && b;
 }, 'its end', 30_000);
+async function free_port() {
+    const server = net.createServer();
+    await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address();
+    await new Promise(resolve => server.close(resolve));
+    return port;
+}
 const results = async (openai, id) => (await (await openai.files.content(id)).text()).trimEnd().split('\n').map(l => JSON.parse(l));
 
 describe('the openai SDK', () => {
@@ -179,6 +187,36 @@ describe('dashbox batch', () => {
         assert.equal((await run(box, ['run', file])).code, 0); // nothing is left: nothing is sent
         assert.equal((await openai.batches.list()).data.length, 2);
         assert.equal(fs.existsSync(`${file}.rest.jsonl`), false);
+    });
+
+    test('a download that was torn costs its last line, and no other', async () => {
+        const box = await serve(), file = path.join(folder, 'torn.jsonl'), output = `${file}.output.jsonl`;
+        fs.writeFileSync(file, lines(20, 'hi'));
+        assert.equal((await run(box, ['run', file])).code, 0);
+        fs.truncateSync(output, fs.statSync(output).size - 100);
+        const second = await run(box, ['run', file]);
+        assert.match(second.err, /19 requests have their answers in .*; 1 are left/);
+        const ids = fs.readFileSync(output, 'utf8').trimEnd().split('\n').map(l => JSON.parse(l).custom_id);
+        assert.equal(ids.length, 20);
+        assert.equal(new Set(ids).size, 20);
+    });
+
+    test('a server that is killed and comes back is waited for; what had failed is forgotten when it is good', async () => {
+        const file = path.join(folder, 'away.jsonl'), port = await free_port();
+        const args = ['--data', path.join(folder, 'away'), '--set', 'batches.requests=2', '--set', 'batches.lease=200ms', '--listen', `127.0.0.1:${port}`];
+        fs.writeFileSync(file, lines(16, 'slow'));
+        fs.writeFileSync(`${file}.errors.jsonl`, 'of an earlier run\n');
+        const first = await serve({ scenario: SLOW, args }), openai = client(first), waiting = run(first, ['run', file]);
+        await until(async () => (await openai.batches.list()).data?.[0]?.request_counts.completed >= 2, 'some answers');
+        await first.kill();
+        await new Promise(resolve => setTimeout(resolve, 100));
+        await serve({ scenario: SLOW, args });
+        const answer = await waiting;
+        assert.equal(answer.code, 0, answer.err);
+        const ids = fs.readFileSync(`${file}.output.jsonl`, 'utf8').trimEnd().split('\n').map(l => JSON.parse(l).custom_id);
+        assert.equal(new Set(ids).size, 16);
+        assert.equal(ids.length, 16);
+        assert.equal(fs.existsSync(`${file}.errors.jsonl`), false);
     });
 
     test('says what is wrong with a file, line by line', async () => {

@@ -176,8 +176,8 @@ async function embedder() {
         request.on('data', piece => { text += piece; }).on('end', () => {
             if (!request.url.endsWith('/embeddings')) return answer.writeHead(200, { 'Content-Type': 'application/json' }).end('{"data":[]}');
             const { input } = JSON.parse(text);
-            engine.asked += input.length;
-            if (engine.asked > engine.limit) return;
+            if (input.length > 1) engine.asked += input.length; // a question is one text, and answered
+            if (input.length > 1 && engine.asked > engine.limit) return;
             answer.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ object: 'list', model: 'm',
                 data: input.map((one, index) => ({ object: 'embedding', index, embedding: [one.length, 1, 0, 1] })), usage: { prompt_tokens: 1, total_tokens: 1 } }));
         });

@@ -24,7 +24,8 @@ static void add_choice(struct buf *b, unsigned index, int64_t frame, str text, e
 {
     buf_add(b, S("{\"finish_reason\":\""));
     buf_add(b, chat_finish_name(finish));
-    json_add_count(b, S("\",\"frame_timestamp\":"), clock_unix_ms());
+    buf_add(b, S("\",\"frame_timestamp\":"));
+    json_add_num(b, (double)clock_unix_ms() / 1000);
     json_add_count(b, S(",\"index\":"), index);
     buf_add(b, S(",\"content\":"));
     json_add_str(b, text);
