@@ -156,6 +156,7 @@ test('what cannot be is refused', async () => {
     await refused('PUT', '/indices/pipeline', { ...pipeline('x', []), configured_transformations: [{ configurable_transformation_type: 'OTHER' }] }, 'configured_transformations');
     await refused('POST', '/indices/pipeline/0123456789/documents', { data_sources: [{ component: { doc_ids: ['file-fe-0'] } }] }, 'data_sources');
     await refused('POST', '/indices/pipeline/0123456789/managed_ingest', undefined, 'pipeline_id');
+    await refused('PUT', '/indices/pipeline', { ...pipeline('x', []), data_sources: [{ component: { doc_ids: [] } }] }, 'data_sources');
     await refused('GET', '/indices/pipeline_simple', undefined, 'pipeline_name');
     await refused('POST', '/indices/component/configed_transformations/spliter', { text: 'x', separator: '(a|b)*' }, 'separator');
     await refused('POST', '/datacenter/category/default/add_file', { lease_id: '0' }, 'lease_id');

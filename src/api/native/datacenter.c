@@ -196,7 +196,7 @@ SUSPENDS static enum err add_file(struct request *rq, yyjson_val *root)
         return refuse(rq, S("lease_id"));
     begin(rq, &b);
     add_member(&b, "file_id", l.file);
-    add_member(&b, "parser", parser.len ? parser : S("DASHSCOPE_DOCMIND"));
+    add_member(&b, "parser", parser.len ? parser : KNOWLEDGE_PARSER);
     return reply(rq, &b);
 }
 
@@ -240,7 +240,7 @@ SUSPENDS static enum err query(struct request *rq, str category, str id)
     add_member(&b, "file_id", id);
     add_member(&b, "file_name", row.name);
     add_member(&b, "file_type", ending_of(row.name));
-    add_member(&b, "parser", S("DASHSCOPE_DOCMIND"));
+    add_member(&b, "parser", KNOWLEDGE_PARSER);
     json_add_count(&b, S(",\"size_bytes\":"), row.size);
     add_member(&b, "status",
                !n.document.read        ? S("PARSING")

@@ -105,7 +105,7 @@ static enum err read_sources(struct request *rq, yyjson_val *root, struct work *
     {
         str         type = json_str(json_get(one, "source_type"));
         yyjson_val *component = json_get(one, "component");
-        bool        good = !type.len || str_eq(type, S("DATA_CENTER_FILE"));
+        bool        good = str_eq(type, KNOWLEDGE_SOURCE); /* REF: E039, which names this case */
 
         if (yyjson_is_arr(component)) {
             yyjson_arr_foreach(component, k, m, part) good = good && add_ids(rq, w, json_get(part, "doc_ids"), all);
@@ -321,7 +321,7 @@ SUSPENDS static enum err delete_documents(struct request *rq, str pipeline)
     if (!e)
         e = read_sources(rq, root, &w);
     if (!e && !w.file_count)
-        e = refuse(rq, S("data_sources")); /* REF: E039, which names this case */
+        e = refuse(rq, S("data_sources"));
     if (!e)
         e = run(&w, remove_files, S("data_sources"));
     if (e)
