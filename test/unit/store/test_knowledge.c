@@ -295,7 +295,7 @@ TEST(what_counts_is_found_behind_many_that_do_not)
 
     assert_int_equal(store_run_here(store, make_base, &name), OK);
     for (int i = 0; i < 20; i++) {
-        char id[8];
+        char id[16];
         str  file;
 
         snprintf(id, sizeof(id), "m%d", i);
@@ -314,7 +314,7 @@ TEST(what_counts_is_found_behind_many_that_do_not)
     assert_int_equal(knowledge_match(reader, &arena, &number, 1, S("rare"), &wanted, 1, 2, hits, &n), OK);
     assert_int_equal(n, 1);
     for (int i = 0; i < 20; i++) {
-        char id[8];
+        char id[16];
 
         snprintf(id, sizeof(id), "m%d", i);
         assert_int_equal(delete_file(id), OK);
