@@ -93,7 +93,8 @@ static int ask_patiently(struct batch *b, const char *id, struct dashscope_answe
 
     if ((r == DASHSCOPE_NO_CONNECTION || r == DASHSCOPE_TIMEOUT) && *away < AWAY_MAX) {
         if (!(*away)++)
-            cli_client_complain(&b->client, 0, "%s; it is asked again", dashscope_last_error(b->client.handle)->message);
+            cli_client_complain(&b->client, 0, "%s; it is asked again",
+                                dashscope_last_error(b->client.handle)->message);
         *ret = NULL;
         (void)poll(NULL, 0, PAUSE_MS);
         return CLI_DONE;

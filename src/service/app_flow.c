@@ -248,7 +248,7 @@ SUSPENDS static enum err do_start(struct doing *d)
 /* ---- models ---- */
 
 struct listening {
-    struct doing *model, *out; /* out: the end behind it that says what it says, or NULL */
+    struct doing *model, *out;           /* out: the end behind it that says what it says, or NULL */
     struct buf    text, reasoning, json; /* json: of the last piece, used again for each */
 };
 

@@ -148,10 +148,10 @@ SUSPENDS static enum err reserve(struct request *rq, struct file_coming *f, int6
     f->reserved = size;
     if (e == ERR_LIMIT && r.full == FILE_FULL_COUNT)
         return r.full_native ? fail_file_number_native(&rq->fault, r.count, r.native_count_max) /* REF: W265 */
-                         : fail_file_count_full(&rq->fault);                         /* REF: E247b */
+                             : fail_file_count_full(&rq->fault);                                /* REF: E247b */
     if (e == ERR_LIMIT)
         return r.full_native ? fail_file_space_native(&rq->fault, r.bytes, r.native_capacity) /* REF: W264 */
-                         : fail_file_storage_full(&rq->fault);                     /* REF: E247a */
+                             : fail_file_storage_full(&rq->fault);                            /* REF: E247a */
     return e ? fail_storage_upload_failed(&rq->fault) : OK;
 }
 

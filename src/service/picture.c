@@ -121,8 +121,9 @@ enum err picture_moderate(struct request *rq, unsigned side, struct media_file *
 #define COLOURS(X)                                                                                            \
     X(BLACK, "black")                                                                                         \
     X(WHITE, "white")                                                                                         \
-    X(GREY, "grey") X(RED, "red") X(ORANGE, "orange") X(BROWN, "brown") X(YELLOW, "yellow") X(GREEN, "green") \
-        X(CYAN, "cyan") X(BLUE, "blue") X(PURPLE, "purple") X(PINK, "pink")
+    X(GREY, "grey")                                                                                           \
+    X(RED, "red") X(ORANGE, "orange") X(BROWN, "brown") X(YELLOW, "yellow") X(GREEN, "green") X(CYAN, "cyan") \
+        X(BLUE, "blue") X(PURPLE, "purple") X(PINK, "pink")
 #define COLOUR_ENUM(name, word) name,
 enum colour { COLOURS(COLOUR_ENUM) COLOUR_COUNT };
 #undef COLOUR_ENUM

@@ -75,8 +75,9 @@ SUSPENDS static enum err check_files(struct request *rq, yyjson_val *ids, bool n
     yyjson_arr_foreach(ids, i, n, id)
     {
         struct training_file f;
-        enum err e = json_str(id).len ? training_file_find(rq->services, rq->arena, seen_by(rq->settings, rq->workspace), json_str(id), &f)
-                                      : ERR_NOT_FOUND;
+        enum err             e = json_str(id).len ? training_file_find(rq->services, rq->arena,
+                                                                       seen_by(rq->settings, rq->workspace), json_str(id), &f)
+                                                  : ERR_NOT_FOUND;
 
         if (e == ERR_NOT_FOUND)
             return fail_training_files_missing(&rq->fault);
@@ -485,7 +486,7 @@ SUSPENDS static enum err check_file(struct run *run, str id, struct training_tot
 {
     struct training_file f;
     int                  fd;
-    enum err             e = training_file_find(run->services, &run->arena, seen_by(run->settings, run->job.workspace), id, &f);
+    enum err e = training_file_find(run->services, &run->arena, seen_by(run->settings, run->job.workspace), id, &f);
 
     if (!e)
         e = training_file_open(run->services, &f, &fd);

@@ -36,7 +36,7 @@ static enum err check_room(sqlite3 *db, struct file_reserve *r, bool native, int
     if (e)
         return e;
     r->full_native = native;
-    r->full = r->count >= count_max             ? FILE_FULL_COUNT
+    r->full = r->count >= count_max           ? FILE_FULL_COUNT
               : r->size > capacity - r->bytes ? FILE_FULL_BYTES
                                               : FILE_FULL_NONE;
     return r->full ? ERR_LIMIT : OK;

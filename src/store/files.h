@@ -35,9 +35,9 @@ struct file_reserve {
     bool           native;              /* counts among those, too, for limits of their own */
     int64_t        count_max, capacity; /* of the account: files, bytes */
     int64_t        native_count_max, native_capacity;
-    int64_t        now_ms, until_ms;    /* it does not count longer */
-    enum file_full full;                /* out; what there is, without this one: */
-    bool           full_native;         /* of the native ones */
+    int64_t        now_ms, until_ms; /* it does not count longer */
+    enum file_full full;             /* out; what there is, without this one: */
+    bool           full_native;      /* of the native ones */
     int64_t        count, bytes;
 };
 enum err file_reserve_job(sqlite3 *db, void *file_reserve);

@@ -838,12 +838,13 @@ static bool read_finish_reason(struct reader *r, yaml_node_t *v, void *into)
 #define USAGE_MAX INT64_C(1000000000000)
 
 /* Each count by its name on the OpenAI-compatible protocol, or by ours where that has none. */
-#define USAGE_COUNTS(X)                                                                                          \
-    X(prompt_tokens)                                                                                             \
-    X(completion_tokens)                                                                                         \
-    X(reasoning_tokens)                                                                                          \
-    X(cached_tokens) X(cache_created_tokens) X(image_tokens) X(video_tokens) X(audio_tokens) X(audio_out_tokens) \
-        X(searches) X(image_searches) X(code_runs)
+#define USAGE_COUNTS(X)                                                                                     \
+    X(prompt_tokens)                                                                                        \
+    X(completion_tokens)                                                                                    \
+    X(reasoning_tokens)                                                                                     \
+    X(cached_tokens)                                                                                        \
+    X(cache_created_tokens) X(image_tokens) X(video_tokens) X(audio_tokens) X(audio_out_tokens) X(searches) \
+        X(image_searches) X(code_runs)
 
 #define READ_COUNT(name)                                                               \
     static bool read_##name(struct reader *r, yaml_node_t *v, void *into)              \
