@@ -7,6 +7,7 @@
 #include "cli/files.h"
 #include "cli/progress.h"
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/num.h"
 #include "service/line_file.h"
@@ -19,9 +20,10 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES ((size_t)64 << 20) /* of an output */
-#define FIRST_MS       200                /* between two questions, at first, */
-#define PAUSE_MS       2000               /* and then */
-#define AWAY_MAX       150                /* times that a server is asked again that is not there: five minutes */
+#define FIRST_MS       200                /* between two questions, at least, */
+#define PAUSE_MS       10000              /* and at most */
+#define AWAY_MS        1000
+#define AWAY_MAX       300 /* times that a server is asked again that is not there, a second apart */
 
 static const char usage[] =
     "usage: dashbox batch run FILE [OPTIONS]         uploads it, waits, and fetches what came of it\n"
@@ -44,9 +46,9 @@ struct batch {
     bool              json;
 };
 
-static yyjson_val *parse(struct batch *b, const struct dashscope_answer *answer)
+static yyjson_val *parse(struct batch *b, str answer)
 {
-    return json_parse_copy(&b->client.arena, str_of(answer->body, answer->len));
+    return json_parse_copy(&b->client.arena, answer);
 }
 
 static int64_t count_of(yyjson_val *batch, const char *name)
@@ -65,47 +67,48 @@ static bool has_ended(str status)
 
 /* ---- waiting ---- */
 
-static int get(struct batch *b, const char *id, struct dashscope_answer **ret)
+static int get(struct batch *b, const char *id, str *ret)
 {
     return cli_file_ask(&b->client, "GET", arena_printf(&b->client.arena, "/batches/%s", id), NULL, ret);
 }
 
 static int cancel(struct batch *b, const char *id)
 {
-    struct dashscope_answer *answer;
-    int                      status =
+    str answer = { 0 };
+    int status =
         cli_file_ask(&b->client, "POST", arena_printf(&b->client.arena, "/batches/%s/cancel", id), "{}", &answer);
 
     if (!status && b->json)
-        puts(answer->body);
-    if (!status)
-        dashscope_free(answer);
+        printf("%.*s\n", STR_ARG(answer));
     return status;
 }
 
 /* A server that is away for a while, since it is started again, has its batches still. */
-static int ask_patiently(struct batch *b, const char *id, struct dashscope_answer **ret, int *away)
+static int ask_patiently(struct batch *b, const char *id, str *ret, int *away)
 {
     struct dashscope_request q = { .method = "GET",
                                    .path = arena_printf(&b->client.arena, "/batches/%s", id).ptr,
                                    .protocol = DASHSCOPE_COMPATIBLE };
-    enum dashscope_result    r = dashscope_call(b->client.handle, &q, ret);
+    struct dashscope_answer *answer;
+    enum dashscope_result    r = dashscope_call(b->client.handle, &q, &answer);
 
     if ((r == DASHSCOPE_NO_CONNECTION || r == DASHSCOPE_TIMEOUT) && *away < AWAY_MAX) {
         if (!(*away)++)
             cli_client_complain(&b->client, 0, "%s; it is asked again",
                                 dashscope_last_error(b->client.handle)->message);
-        *ret = NULL;
-        (void)poll(NULL, 0, PAUSE_MS);
+        *ret = (str){ 0 };
+        (void)poll(NULL, 0, AWAY_MS);
         return CLI_DONE;
     }
-    if (!r)
-        *away = 0;
-    return r ? cli_client_failed(&b->client) : CLI_DONE;
+    if (r)
+        return cli_client_failed(&b->client);
+    *away = 0;
+    *ret = cli_file_answer(&b->client, answer);
+    return CLI_DONE;
 }
 
 /* Until it has ended. With `pauses` Ctrl-C cancels the batch and its end is waited for; then the status is CLI_INTERRUPTED, and *ret there. */
-static int wait_for(struct batch *b, const char *id, bool pauses, struct dashscope_answer **ret)
+static int wait_for(struct batch *b, const char *id, bool pauses, str *ret)
 {
     struct cli_progress p;
     bool                paused = false;
@@ -118,10 +121,10 @@ static int wait_for(struct batch *b, const char *id, bool pauses, struct dashsco
 
         status = ask_patiently(b, id, ret, &away);
         if (status == CLI_INTERRUPTED && pauses && !paused)
-            status = CLI_DONE, *ret = NULL;
+            status = CLI_DONE, *ret = (str){ 0 };
         if (status)
             break;
-        if (*ret) {
+        if (ret->len) {
             batch = parse(b, *ret);
             state = json_str(json_get(batch, "status"));
             cli_progress_show(&p, count_of(batch, "completed") + count_of(batch, "failed"), count_of(batch, "total"),
@@ -131,16 +134,15 @@ static int wait_for(struct batch *b, const char *id, bool pauses, struct dashsco
                                   : state);
             if (has_ended(state))
                 break;
-            dashscope_free(*ret);
             (void)poll(NULL, 0, pause_ms); /* Ctrl-C ends it */
-            pause_ms = pause_ms * 2 < PAUSE_MS ? pause_ms * 2 : PAUSE_MS;
+            pause_ms = (int)max_i64(
+                FIRST_MS, min_i64(PAUSE_MS, (clock_mono_us() - p.begun_us) / 10000)); /* a tenth of what it has taken */
         }
         if (!paused && cli_client_interrupted()) {
             cli_progress_end(&p);
             if (!pauses) {
                 status =
                     cli_client_complain(&b->client, CLI_INTERRUPTED, "the batch goes on: dashbox batch wait %s", id);
-                *ret = NULL;
                 return status;
             }
             cli_client_complain(&b->client, 0, "pausing: what is under way is given up");
@@ -301,7 +303,7 @@ static str endpoint_of(struct batch *b, const char *file)
     return url.len ? url : S("/v1/chat/completions");
 }
 
-static int create(struct batch *b, str file_id, str endpoint, struct dashscope_answer **ret)
+static int create(struct batch *b, str file_id, str endpoint, str *ret)
 {
     struct buf body;
 
@@ -324,10 +326,10 @@ static int create(struct batch *b, str file_id, str endpoint, struct dashscope_a
 /* Uploads `file`, and waits for what comes of it. */
 static int run_file(struct batch *b, const char *file, const char *output, const char *errors)
 {
-    struct arena            *a = &b->client.arena;
-    struct dashscope_answer *answer;
-    const char              *id;
-    int                      status = cli_file_upload(&b->client, file, "batch", "uploading", &answer), fetched;
+    struct arena *a = &b->client.arena;
+    str           answer = { 0 };
+    const char   *id;
+    int           status = cli_file_upload(&b->client, file, "batch", "uploading", &answer), fetched;
 
     if (status)
         return status;
@@ -337,10 +339,10 @@ static int run_file(struct batch *b, const char *file, const char *output, const
     id = str_to_cstr(a, json_str(json_get(parse(b, answer), "id")));
     cli_client_complain(&b->client, 0, "runs as %s", id);
     status = wait_for(b, id, true, &answer);
-    if ((status && status != CLI_INTERRUPTED) || !answer)
+    if ((status && status != CLI_INTERRUPTED) || !answer.len)
         return status;
     if (b->json)
-        puts(answer->body);
+        printf("%.*s\n", STR_ARG(answer));
     fetched = fetch(b, parse(b, answer), output, errors, true);
     if (status == CLI_INTERRUPTED)
         cli_client_complain(&b->client, 0, "paused; the same command goes on with what is left");
@@ -397,58 +399,56 @@ static const char *const heads[] = { "BATCH", "STATUS", "REQUESTS", "ANSWERED", 
 
 static int list(struct batch *b)
 {
-    struct arena            *a = &b->client.arena;
-    struct dashscope_answer *answer;
-    struct cli_table         table;
-    yyjson_val              *batch;
-    size_t                   i, n;
-    int                      status = cli_file_ask(
-                             &b->client, "GET",
-                             arena_printf(a, "/batches?status=%s&limit=%s", b->status ? b->status : "", b->limit ? b->limit : "20"), NULL,
-                             &answer);
+    struct arena    *a = &b->client.arena;
+    str              answer = { 0 };
+    struct cli_table table;
+    yyjson_val      *batch;
+    size_t           i, n;
+    int              status = cli_file_ask(
+                     &b->client, "GET",
+                     arena_printf(a, "/batches?status=%s&limit=%s", b->status ? b->status : "", b->limit ? b->limit : "20"), NULL,
+                     &answer);
 
     if (status)
         return status;
     if (b->json) {
-        puts(answer->body);
+        printf("%.*s\n", STR_ARG(answer));
     } else {
         cli_table_begin(&table, a, heads, ARRAY_LEN(heads));
         yyjson_arr_foreach(json_get(parse(b, answer), "data"), i, n, batch) add_row(b, &table, batch);
         cli_table_end(&table);
     }
-    dashscope_free(answer);
     return CLI_DONE;
 }
 
 static int show(struct batch *b, const char *id)
 {
-    struct dashscope_answer *answer;
-    struct cli_table         table;
-    int                      status = get(b, id, &answer);
+    str              answer = { 0 };
+    struct cli_table table;
+    int              status = get(b, id, &answer);
 
     if (status)
         return status;
     if (b->json) {
-        puts(answer->body);
+        printf("%.*s\n", STR_ARG(answer));
     } else {
         cli_table_begin(&table, &b->client.arena, heads, ARRAY_LEN(heads));
         add_row(b, &table, parse(b, answer));
         cli_table_end(&table);
         say_errors(b, parse(b, answer));
     }
-    dashscope_free(answer);
     return CLI_DONE;
 }
 
 static int wait(struct batch *b, const char *id)
 {
-    struct dashscope_answer *answer;
-    int                      status = wait_for(b, id, false, &answer);
+    str answer = { 0 };
+    int status = wait_for(b, id, false, &answer);
 
     if (status)
         return status;
     if (b->json)
-        puts(answer->body);
+        printf("%.*s\n", STR_ARG(answer));
     return fetch(b, parse(b, answer), b->output ? b->output : arena_printf(&b->client.arena, "%s.output.jsonl", id).ptr,
                  b->errors ? b->errors : arena_printf(&b->client.arena, "%s.errors.jsonl", id).ptr, false);
 }

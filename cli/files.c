@@ -35,25 +35,40 @@ static int on_progress(int64_t done, int64_t total, void *arg)
     return 0;
 }
 
-int cli_file_upload(struct cli_client *c, const char *file, const char *purpose, const char *what,
-                    struct dashscope_answer **ret)
+str cli_file_answer(struct cli_client *c, struct dashscope_answer *answer)
 {
-    struct cli_progress   p;
-    enum dashscope_result r;
+    str text = arena_str(&c->arena, str_of(answer->body, answer->len));
 
-    cli_progress_begin(&p, what, true);
-    r = dashscope_file_create(c->handle, file, purpose, on_progress, &p, ret);
-    cli_progress_end(&p);
-    return r ? cli_client_failed(c) : CLI_DONE;
+    dashscope_free(answer);
+    return text;
 }
 
-int cli_file_ask(struct cli_client *c, const char *method, str path, const char *body, struct dashscope_answer **ret)
+int cli_file_upload(struct cli_client *c, const char *file, const char *purpose, const char *what, str *ret)
 {
+    struct dashscope_answer *answer;
+    struct cli_progress      p;
+    enum dashscope_result    r;
+
+    cli_progress_begin(&p, what, true);
+    r = dashscope_file_create(c->handle, file, purpose, on_progress, &p, &answer);
+    cli_progress_end(&p);
+    if (r)
+        return cli_client_failed(c);
+    *ret = cli_file_answer(c, answer);
+    return CLI_DONE;
+}
+
+int cli_file_ask(struct cli_client *c, const char *method, str path, const char *body, str *ret)
+{
+    struct dashscope_answer *answer;
     struct dashscope_request q = {
         .method = method, .path = str_to_cstr(&c->arena, path), .body = body, .protocol = DASHSCOPE_COMPATIBLE
     };
 
-    return dashscope_call(c->handle, &q, ret) ? cli_client_failed(c) : CLI_DONE;
+    if (dashscope_call(c->handle, &q, &answer))
+        return cli_client_failed(c);
+    *ret = cli_file_answer(c, answer);
+    return CLI_DONE;
 }
 
 int cli_file_save(struct cli_client *c, const char *id, const char *file, bool append)
@@ -90,18 +105,16 @@ static const char *purpose_of(const struct files *f, const char *file)
 
 static int upload(struct files *f, const char *file)
 {
-    struct dashscope_answer *answer;
-    int                      status = cli_file_upload(&f->client, file, purpose_of(f, file),
-                                                      arena_printf(&f->client.arena, "uploading %s", file).ptr, &answer);
+    str answer = { 0 };
+    int status = cli_file_upload(&f->client, file, purpose_of(f, file),
+                                 arena_printf(&f->client.arena, "uploading %s", file).ptr, &answer);
 
     if (status)
         return status;
     if (f->json)
-        puts(answer->body);
+        printf("%.*s\n", STR_ARG(answer));
     else
-        printf("%.*s\n",
-               STR_ARG(json_str(json_get(json_parse_copy(&f->client.arena, str_of(answer->body, answer->len)), "id"))));
-    dashscope_free(answer);
+        printf("%.*s\n", STR_ARG(json_str(json_get(json_parse_copy(&f->client.arena, answer), "id"))));
     return CLI_DONE;
 }
 
@@ -123,21 +136,21 @@ static const char *const heads[] = { "FILE", "PURPOSE", "BYTES", "CREATED", "NAM
 
 static int list(struct files *f)
 {
-    struct arena            *a = &f->client.arena;
-    struct dashscope_answer *answer;
-    struct cli_table         table;
-    yyjson_val              *root, *file;
-    size_t                   i, n;
-    int                      status = cli_file_ask(&f->client, "GET",
-                                                   arena_printf(a, "/files?purpose=%s&after=%s&limit=%s", f->purpose ? f->purpose : "",
+    struct arena    *a = &f->client.arena;
+    str              answer = { 0 };
+    struct cli_table table;
+    yyjson_val      *root, *file;
+    size_t           i, n;
+    int              status = cli_file_ask(&f->client, "GET",
+                                           arena_printf(a, "/files?purpose=%s&after=%s&limit=%s", f->purpose ? f->purpose : "",
                                            f->after ? f->after : "", f->limit ? f->limit : "100"),
-                                                   NULL, &answer);
+                                           NULL, &answer);
 
     if (status)
         return status;
-    root = json_parse_copy(a, str_of(answer->body, answer->len));
+    root = json_parse_copy(a, answer);
     if (f->json) {
-        puts(answer->body);
+        printf("%.*s\n", STR_ARG(answer));
     } else {
         cli_table_begin(&table, a, heads, ARRAY_LEN(heads));
         yyjson_arr_foreach(json_get(root, "data"), i, n, file) add_row(f, &table, file);
@@ -145,26 +158,24 @@ static int list(struct files *f)
         if (yyjson_get_bool(json_get(root, "has_more")))
             puts("there are more; --after with the last id shows them");
     }
-    dashscope_free(answer);
     return CLI_DONE;
 }
 
 static int show(struct files *f, const char *id)
 {
-    struct dashscope_answer *answer;
-    struct cli_table         table;
-    int                      status = cli_file_ask(&f->client, "GET", path_of(f, id), NULL, &answer);
+    str              answer = { 0 };
+    struct cli_table table;
+    int              status = cli_file_ask(&f->client, "GET", path_of(f, id), NULL, &answer);
 
     if (status)
         return status;
     if (f->json) {
-        puts(answer->body);
+        printf("%.*s\n", STR_ARG(answer));
     } else {
         cli_table_begin(&table, &f->client.arena, heads, ARRAY_LEN(heads));
-        add_row(f, &table, json_parse_copy(&f->client.arena, str_of(answer->body, answer->len)));
+        add_row(f, &table, json_parse_copy(&f->client.arena, answer));
         cli_table_end(&table);
     }
-    dashscope_free(answer);
     return CLI_DONE;
 }
 
@@ -175,14 +186,13 @@ static int content(struct files *f, const char *id)
 
 static int delete (struct files *f, const char *id)
 {
-    struct dashscope_answer *answer;
-    int                      status = cli_file_ask(&f->client, "DELETE", path_of(f, id), NULL, &answer);
+    str answer = { 0 };
+    int status = cli_file_ask(&f->client, "DELETE", path_of(f, id), NULL, &answer);
 
     if (status)
         return status;
     if (f->json)
-        puts(answer->body);
-    dashscope_free(answer);
+        printf("%.*s\n", STR_ARG(answer));
     return CLI_DONE;
 }
 

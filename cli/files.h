@@ -7,12 +7,14 @@
 
 /* Each returns the status, having complained. */
 
-/* With a bar. The answer, a file object, is the caller's to free. */
-int cli_file_upload(struct cli_client *c, const char *file, const char *purpose, const char *what,
-                    struct dashscope_answer **ret);
+/* Into the client's arena; the answer is freed. */
+str cli_file_answer(struct cli_client *c, struct dashscope_answer *answer);
 
-/* A call of the compatible API. */
-int cli_file_ask(struct cli_client *c, const char *method, str path, const char *body, struct dashscope_answer **ret);
+/* With a bar. The answer is a file object. */
+int cli_file_upload(struct cli_client *c, const char *file, const char *purpose, const char *what, str *ret);
+
+/* A call of the compatible API. The answer's text is in the client's arena. */
+int cli_file_ask(struct cli_client *c, const char *method, str path, const char *body, str *ret);
 
 /* The content of what a batch has made, into a file, or at its end; "-" is standard output. */
 int cli_file_save(struct cli_client *c, const char *id, const char *file, bool append);
