@@ -477,7 +477,7 @@ enum err knowledge_match(sqlite3 *db, struct arena *a, const int64_t *bases, siz
                          size_t *ret_count)
 {
     struct knowledge_hit *hits = arena_array(a, struct knowledge_hit, SPARE * most + 1);
-    size_t                count, found;
+    size_t                count, found = 0;
     str                   expression, filter;
     enum err              e;
 
