@@ -388,6 +388,7 @@ static void start_run(struct task_runner *r, const struct task_row *row)
     c->key = copy(&run->arena, row->key);
     c->base = copy(&run->arena, row->base);
     c->body = copy(&run->arena, row->body);
+    c->fault = copy(&run->arena, row->fault);
     run->next = r->runs;
     r->runs = run;
     r->run_count++;
