@@ -45,8 +45,8 @@ struct text2sql {
     size_t              recall_count;
 };
 
-/* Reads {"schema_infos", "synonym_infos", "recall_infos"}: `schema` is the meta of the attachment, or biz_params.sqlInput of an application;
- * NULL when there is none. Refuses absent and malformed tables (E171, E172). Sets in->sql and in->messages, what an engine is told
+/* Reads {"schema_infos", "synonym_infos", "recall_infos"}: `schema` is the meta of the attachment, NULL when there is none (an
+ * application's biz_params.sqlInput has the same form; nothing reads it yet). Refuses absent and malformed tables (E171, E172). Sets in->sql and in->messages, what an engine is told
  * and the question: then chat_open() answers with a statement that fits the tables, and with nothing else. */
 enum err text2sql_read(struct request *rq, struct yyjson_val *schema, str question, struct chat_input *in);
 
